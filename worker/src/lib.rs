@@ -1,1 +1,3 @@
-//! Placeholder while the workspace is laid out.
+//! The worker: takes tasks from the queues and runs them.
+
+pub mod engine;

@@ -1,0 +1,332 @@
+//! The worker's side: starts a child process for one operation, keeps its lease up to date, ends it when needed.
+
+use std::{
+    convert::Infallible,
+    ffi::OsString,
+    future::pending,
+    path::PathBuf,
+    pin::pin,
+    process::{ExitStatus, Stdio},
+    time::Duration,
+};
+
+use tokio::{
+    io::{AsyncBufRead, AsyncRead, AsyncReadExt, AsyncWriteExt, BufReader},
+    process::{Child, ChildStderr, ChildStdin, ChildStdout, Command},
+    sync::watch,
+    time::timeout,
+};
+use tokio_util::sync::CancellationToken;
+
+use super::{
+    clock::BootInstant,
+    lines::next_line,
+    protocol::{
+        Class, Event, Extend, Failure, Operation, OperationResult, Progress, Request, VERSION, Warning,
+    },
+};
+
+/// What the child may see of this process's environment: how to find programs, its cache and scratch space, the
+/// trusted certificates and proxies of the machine. Everything else, secrets above all, stays here.
+const ENVIRONMENT: [&str; 14] = [
+    "PATH",
+    "HOME",
+    "TMPDIR",
+    "TZ",
+    "XDG_CACHE_HOME",
+    "SSL_CERT_FILE",
+    "SSL_CERT_DIR",
+    "RUST_BACKTRACE",
+    "HTTP_PROXY",
+    "http_proxy",
+    "HTTPS_PROXY",
+    "https_proxy",
+    "NO_PROXY",
+    "no_proxy",
+];
+
+/// How much of the child's standard error is kept, in bytes: the end, where a panic's message is.
+const STDERR_TAIL: usize = 8 * 1024;
+
+/// How many warnings are kept.
+const WARNINGS: usize = 100;
+
+/// How long a child that has nothing left to do gets to end by itself.
+const GRACE: Duration = Duration::from_secs(5);
+
+/// How often the lease is looked at when nothing else happens. `tokio`'s timers do not count time spent suspended,
+/// so the deadline itself cannot be slept for.
+const LEASE_CHECK: Duration = Duration::from_millis(250);
+
+/// Starts engine operations.
+#[derive(Debug, Clone)]
+pub struct Engine {
+    program: PathBuf,
+    args: Vec<OsString>,
+}
+
+/// An operation that came to its end.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Completed {
+    /// What came out.
+    pub result: OperationResult,
+    /// What the operation survived.
+    pub warnings: Warnings,
+}
+
+/// A bounded list of warnings.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Warnings {
+    /// How many there were: exact.
+    pub count: u64,
+    /// The first hundred.
+    pub first: Vec<Warning>,
+}
+
+impl Warnings {
+    fn push(&mut self, warning: Warning) {
+        self.count += 1;
+        if self.first.len() < WARNINGS {
+            self.first.push(warning);
+        }
+    }
+}
+
+/// Why an operation did not come to its end. One variant for each thing the caller may do about it.
+#[derive(Debug, thiserror::Error)]
+pub enum EngineError {
+    /// Trying again cannot help before somebody changed something.
+    #[error("{0}")]
+    Permanent(String),
+    /// It may work the next time.
+    #[error("{0}")]
+    Transient(String),
+    /// The caller cancelled it; the child has ended.
+    #[error("the operation was cancelled")]
+    Cancelled,
+    /// The lease ran out; the child has ended.
+    #[error("the lease of the operation ran out")]
+    LeaseLost,
+    /// The child ended without saying why: killed by somebody, out of memory, a panic, ...
+    #[error("the engine process ended without a result ({status}): {stderr}")]
+    Crashed {
+        /// How it ended.
+        status: ExitStatus,
+        /// The end of its standard error, at most 8 KiB.
+        stderr: String,
+    },
+}
+
+impl Engine {
+    /// An engine whose child processes are `program exec`; `program` is the worker's own executable.
+    #[must_use]
+    pub fn new(program: impl Into<PathBuf>) -> Self {
+        Self::with_args(program, ["exec"])
+    }
+
+    /// An engine whose child processes are started in another way, for example under `nice` or `setpriv`.
+    #[must_use]
+    pub fn with_args<A: Into<OsString>>(
+        program: impl Into<PathBuf>,
+        args: impl IntoIterator<Item = A>,
+    ) -> Self {
+        Self { program: program.into(), args: args.into_iter().map(Into::into).collect() }
+    }
+
+    /// Runs one operation to its end.
+    ///
+    /// Whichever way this returns, the child has ended and been waited for; if the future is dropped, it is killed.
+    ///
+    /// * `lease` the instant until which the operation may run; each change is forwarded to the child, and the child
+    ///   is killed once the instant has come. If the sender is dropped, the last instant stays.
+    /// * `on_event` gets the progress, about five times a second. It must not block.
+    ///
+    /// # Errors
+    ///
+    /// See [`EngineError`].
+    pub async fn run(
+        &self,
+        operation: Operation,
+        lease: watch::Receiver<BootInstant>,
+        cancel: CancellationToken,
+        on_event: impl FnMut(Progress),
+    ) -> Result<Completed, EngineError> {
+        let deadline = *lease.borrow();
+        let request = Request { version: VERSION, deadline, operation };
+        let mut child = self.spawn()?;
+        let (Some(stdin), Some(stdout), Some(stderr)) =
+            (child.stdin.take(), child.stdout.take(), child.stderr.take())
+        else {
+            return Err(EngineError::Transient("the engine process has no pipes".to_owned()));
+        };
+
+        let heard = tokio::select! {
+            heard = hear(stdout, stderr, on_event) => heard,
+            never = forward(stdin, &request, lease.clone()) => match never {},
+            () = lease_end(&lease) => Err(EngineError::LeaseLost),
+            () = cancel.cancelled() => Err(EngineError::Cancelled),
+        };
+        let status = end(&mut child, heard.is_err()).await?;
+        let heard = heard?;
+        match heard.outcome {
+            Some(Ok(result)) => Ok(Completed { result, warnings: heard.warnings }),
+            Some(Err(failure)) => Err(failure.into()),
+            None if lease.borrow().is_past() => Err(EngineError::LeaseLost),
+            None => Err(EngineError::Crashed { status, stderr: heard.stderr }),
+        }
+    }
+
+    fn spawn(&self) -> Result<Child, EngineError> {
+        let environment = ENVIRONMENT.iter().filter_map(|name| Some((name, std::env::var_os(name)?)));
+        Command::new(&self.program)
+            .args(&self.args)
+            .env_clear()
+            .envs(environment)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .kill_on_drop(true)
+            .spawn()
+            .map_err(|error| {
+                EngineError::Transient(format!("cannot start {}: {error}", self.program.display()))
+            })
+    }
+}
+
+impl From<Failure> for EngineError {
+    fn from(failure: Failure) -> Self {
+        match failure.class {
+            Class::Permanent => Self::Permanent(failure.message),
+            Class::Transient => Self::Transient(failure.message),
+        }
+    }
+}
+
+/// What the child said until the end of its output.
+#[derive(Default)]
+struct Heard {
+    /// The final event, if there was one.
+    outcome: Option<Result<OperationResult, Failure>>,
+    warnings: Warnings,
+    /// The end of what it wrote to standard error. Complete only if there was no final event.
+    stderr: String,
+}
+
+/// Follows both outputs until the final event or the end of standard output.
+async fn hear(
+    stdout: ChildStdout,
+    stderr: ChildStderr,
+    on_event: impl FnMut(Progress),
+) -> Result<Heard, EngineError> {
+    let mut tail = Vec::new();
+    let heard = {
+        let mut keep = pin!(keep_tail(stderr, &mut tail));
+        let mut listen = pin!(listen(stdout, on_event));
+        let (heard, kept) = tokio::select! {
+            heard = &mut listen => (heard?, false),
+            () = &mut keep => (listen.await?, true),
+        };
+        if heard.outcome.is_none() && !kept {
+            let _ = timeout(GRACE, keep).await;
+        }
+        heard
+    };
+    let stderr = String::from_utf8_lossy(&tail).trim().to_owned();
+    Ok(Heard { stderr, ..heard })
+}
+
+/// Reads events until the final one or the end of the output.
+async fn listen(
+    stdout: impl AsyncRead + Unpin,
+    mut on_event: impl FnMut(Progress),
+) -> Result<Heard, EngineError> {
+    let mut stdout = BufReader::new(stdout);
+    let mut heard = Heard::default();
+    let mut listed = Vec::new();
+    while let Some(event) = next_event(&mut stdout).await? {
+        match event {
+            Event::Progress(progress) => on_event(progress),
+            Event::Warning(warning) => heard.warnings.push(warning),
+            Event::Listed { snapshots } => listed.extend(snapshots),
+            Event::Finished { mut result } => {
+                if let OperationResult::List(list) = &mut result {
+                    list.snapshots = listed;
+                }
+                heard.outcome = Some(Ok(result));
+                break;
+            }
+            Event::Failed(failure) => {
+                heard.outcome = Some(Err(failure));
+                break;
+            }
+        }
+    }
+    Ok(heard)
+}
+
+async fn next_event(stdout: &mut (impl AsyncBufRead + Unpin)) -> Result<Option<Event>, EngineError> {
+    let line = next_line(stdout)
+        .await
+        .map_err(|error| EngineError::Transient(format!("cannot read from the engine process: {error}")))?;
+    line.map(|line| serde_json::from_slice(&line)).transpose().map_err(|error| {
+        EngineError::Permanent(format!("the engine process said something unexpected: {error}"))
+    })
+}
+
+/// Hands over the request and then each extension, and keeps the pipe open: its end would end the child.
+///
+/// A child that no longer reads is not an error here: it has ended, or its deadline will end it.
+async fn forward(
+    mut stdin: ChildStdin,
+    request: &Request,
+    mut lease: watch::Receiver<BootInstant>,
+) -> Infallible {
+    lease.mark_changed();
+    let mut reads = send(&mut stdin, request).await;
+    while reads && lease.changed().await.is_ok() {
+        let deadline = *lease.borrow_and_update();
+        reads = send(&mut stdin, &Extend { deadline }).await;
+    }
+    pending().await
+}
+
+/// Returns once the lease has run out.
+async fn lease_end(lease: &watch::Receiver<BootInstant>) {
+    loop {
+        let remaining = lease.borrow().remaining();
+        if remaining.is_zero() {
+            return;
+        }
+        tokio::time::sleep(remaining.min(LEASE_CHECK)).await;
+    }
+}
+
+/// Writes one line; `false` if the child does not read any more.
+async fn send(stdin: &mut ChildStdin, line: &impl serde::Serialize) -> bool {
+    let Ok(mut line) = serde_json::to_vec(line) else { return false };
+    line.push(b'\n');
+    stdin.write_all(&line).await.is_ok()
+}
+
+/// Reads to the end and keeps the last [`STDERR_TAIL`] bytes.
+async fn keep_tail(mut stderr: impl AsyncRead + Unpin, tail: &mut Vec<u8>) {
+    let mut buffer = vec![0; STDERR_TAIL];
+    while let Ok(size @ 1..) = stderr.read(&mut buffer).await {
+        tail.extend_from_slice(&buffer[..size]);
+        tail.drain(..tail.len().saturating_sub(STDERR_TAIL));
+    }
+}
+
+/// Waits for the child's end, which is at once if it is killed. A child that said its last line, or closed its
+/// output, has nothing left to do and gets a short while to end by itself.
+async fn end(child: &mut Child, kill: bool) -> Result<ExitStatus, EngineError> {
+    let ended = if kill { None } else { timeout(GRACE, child.wait()).await.ok() };
+    let ended = if let Some(ended) = ended {
+        ended
+    } else {
+        // An error here says that it has ended already.
+        let _ = child.start_kill();
+        child.wait().await
+    };
+    ended.map_err(|error| EngineError::Transient(format!("cannot wait for the engine process: {error}")))
+}

@@ -1,0 +1,211 @@
+//! What the worker asks of its child.
+
+use std::{collections::BTreeMap, fmt, path::PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use crate::engine::clock::BootInstant;
+
+/// The version of this protocol. The program on disk may be replaced while an older worker still runs, so a child
+/// refuses a request of any other version instead of guessing.
+pub const VERSION: u32 = 1;
+
+/// The first line: what to do, and until when.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Request {
+    /// Always [`VERSION`].
+    pub version: u32,
+    /// The child ends itself at this instant, unless a later [`Extend`] moves it.
+    pub deadline: BootInstant,
+    /// What to do.
+    pub operation: Operation,
+}
+
+/// Each further line: the lease was extended.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+pub struct Extend {
+    /// The new deadline. It replaces the old one, also when it lies before it.
+    pub deadline: BootInstant,
+}
+
+/// One piece of work for the engine.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum Operation {
+    /// Creates the repository, or confirms that it exists and that the password opens it.
+    Init {
+        /// The repository. On a local path its parent directory must exist.
+        repository: Repository,
+    },
+    /// Saves paths of this machine as a new snapshot and writes the source manifest.
+    Backup(Backup),
+    /// Copies one snapshot into another repository, unless it is there already.
+    Copy(Copy),
+    /// Checks one snapshot.
+    Verify(Verify),
+    /// Restores one snapshot.
+    Restore(Restore),
+    /// Lists the snapshots of a job.
+    List(List),
+}
+
+/// The parameters of [`Operation::Backup`].
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Backup {
+    /// The destination.
+    pub repository: Repository,
+    /// The task's id. It becomes the tag `task:<id>` and seeds the sample of hashed files.
+    pub task: String,
+    /// The attempt's epoch. It becomes the tag `epoch:<n>`, so that a fenced attempt's snapshot can be recognised.
+    pub epoch: i64,
+    /// The job's name. It becomes the tag `job:<name>` and the snapshot's label, by which the next backup finds its
+    /// parent snapshot. It must not hold a comma, which separates tags.
+    pub job: String,
+    /// Absolute paths of files or directories. Symbolic links in them are resolved.
+    pub paths: Vec<PathBuf>,
+    /// What to leave out, in the syntax of `.gitignore` without its `!`.
+    #[serde(default)]
+    pub exclude: Vec<String>,
+    /// Which files get a SHA-256 in the manifest.
+    #[serde(default)]
+    pub hashes: Hashes,
+    /// Where to write the manifest. The directory must exist.
+    pub manifest_out: PathBuf,
+}
+
+/// Which files get a SHA-256 in the manifest.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Hashes {
+    /// A seeded sample of bounded size (1,000 files, 256 MiB).
+    #[default]
+    Sample,
+    /// Every file, in full.
+    All,
+}
+
+/// The parameters of [`Operation::Copy`].
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Copy {
+    /// The repository that holds the snapshot.
+    pub from: Repository,
+    /// The repository that shall hold it too.
+    pub to: Repository,
+    /// The snapshot's id in `from`: 64 hexadecimal digits.
+    pub snapshot: String,
+}
+
+/// The parameters of [`Operation::Verify`].
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Verify {
+    /// The repository that holds the snapshot.
+    pub repository: Repository,
+    /// The snapshot's id: 64 hexadecimal digits.
+    pub snapshot: String,
+    /// How thoroughly.
+    pub level: Level,
+}
+
+/// How thoroughly a snapshot is verified.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Level {
+    /// The index and all the snapshot's trees can be read, everything they refer to is present in the right size.
+    Structure,
+    /// Beyond that, every pack that the snapshot needs is read in full and its checksums hold.
+    Read,
+    /// The snapshot is restored and compared with the manifest of its backup.
+    Restore {
+        /// The manifest that the backup wrote.
+        manifest: PathBuf,
+        /// An existing directory. A fresh subdirectory takes the restored files and is removed at the end.
+        scratch: PathBuf,
+    },
+}
+
+/// The parameters of [`Operation::Restore`].
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Restore {
+    /// The repository that holds the snapshot.
+    pub repository: Repository,
+    /// The snapshot's id: 64 hexadecimal digits.
+    pub snapshot: String,
+    /// Where to: an empty directory, or a path that does not exist yet (its parent must). A snapshot of one source
+    /// directory puts the content of that directory right here, a snapshot of one file puts the file here; with
+    /// several source paths their full paths appear below.
+    pub into: PathBuf,
+}
+
+/// The parameters of [`Operation::List`].
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct List {
+    /// The repository to look into.
+    pub repository: Repository,
+    /// Only snapshots with the tag `job:<name>`.
+    pub job: String,
+}
+
+/// A repository and what it takes to open it.
+#[derive(Clone, Serialize, Deserialize)]
+pub struct Repository {
+    /// A path of this machine, `rest:http://..`, or another scheme that the engine was built with.
+    pub location: String,
+    /// Options of the storage backend, for example `retry`. They may hold secrets.
+    #[serde(default)]
+    pub options: BTreeMap<String, String>,
+    /// The password.
+    pub password: Secret,
+    /// The id that this repository must have. Another one is a permanent error: somebody put another repository into
+    /// its place. `None` accepts any.
+    #[serde(default)]
+    pub expected_id: Option<String>,
+}
+
+impl Repository {
+    /// The location as people may see it: without the user information of a URL, which may hold a password.
+    #[must_use]
+    pub fn shown(&self) -> String {
+        let Some((scheme, rest)) = self.location.split_once("://") else {
+            return self.location.clone();
+        };
+        let (host, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
+        let host = host.rsplit_once('@').map_or(host, |(_, host)| host);
+        format!("{scheme}://{host}{path}")
+    }
+}
+
+/// Shows neither the password nor the values of options.
+impl fmt::Debug for Repository {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Repository")
+            .field("location", &self.shown())
+            .field("options", &self.options.keys().collect::<Vec<_>>())
+            .field("expected_id", &self.expected_id)
+            .finish_non_exhaustive()
+    }
+}
+
+/// A string that only travels over the child's standard input and never shows in debug output.
+#[derive(Clone, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Secret(String);
+
+impl Secret {
+    /// Wraps a secret.
+    #[must_use]
+    pub const fn new(secret: String) -> Self {
+        Self(secret)
+    }
+
+    /// The secret itself, for the one who needs it.
+    #[must_use]
+    pub fn reveal(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Secret(..)")
+    }
+}
