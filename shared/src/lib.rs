@@ -1,1 +1,28 @@
-//! Placeholder while the workspace is laid out.
+//! The contract between Holdfast's processes, and nothing else.
+//!
+//! Domain types with their pure rules ([`job`], [`target`], [`task`], [`evidence`], [`compliance`]), the wire
+//! ([`message`], [`topology`], [`broker`]), the database ([`db`]) and what every process needs to start and to
+//! stop ([`settings`], [`lifecycle`], [`telemetry`]). There is no business loop here.
+
+pub mod name;
+
+pub mod job;
+pub mod target;
+
+pub mod task;
+pub mod work;
+
+pub mod message;
+pub mod topology;
+
+pub mod compliance;
+pub mod evidence;
+
+pub mod broker;
+pub mod db;
+
+pub mod clock;
+pub mod lifecycle;
+pub mod settings;
+pub mod telemetry;
+pub mod terminal;

@@ -1,0 +1,102 @@
+//! Connections to RabbitMQ: one supervisor that starts over at any fault, and one publisher.
+
+mod publisher;
+
+use std::future::Future;
+use std::time::{Duration, Instant};
+
+use backon::BackoffBuilder as _;
+use lapin::{Connection, ConnectionProperties};
+use secrecy::{ExposeSecret as _, SecretString};
+use tokio_util::sync::CancellationToken;
+
+pub use publisher::{Confirmed, Publication, PublishError, Publisher, PublisherOwner};
+
+use crate::topology;
+
+/// How long connecting, and declaring the topology, may take.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+/// A session that lasted this long was healthy: the next fault starts with a short delay again.
+const HEALTHY: Duration = Duration::from_secs(30);
+
+/// The broker that a process talks to.
+#[derive(Debug, Clone)]
+pub struct Broker {
+    url: SecretString,
+    process: String,
+}
+
+impl Broker {
+    /// Names the broker; nothing is connected yet. `process` is shown in the broker's list of connections.
+    #[must_use]
+    pub fn new(url: SecretString, process: &str) -> Self {
+        Self { url, process: process.to_owned() }
+    }
+
+    /// Opens one connection, and makes sure of the topology.
+    ///
+    /// lapin's own recovery stays off: a session ends at the first fault of its connection or of any channel, and
+    /// the next one starts from nothing, so that there is one way to recover.
+    ///
+    /// # Errors
+    /// The broker's refusal, or that it did not answer in time.
+    pub async fn connect(&self, purpose: &str) -> anyhow::Result<Connection> {
+        let name = format!("{} {purpose}", self.process);
+        let properties = ConnectionProperties::default().with_connection_name(name.into());
+        let opening = async {
+            let connection = Connection::connect(self.url.expose_secret(), properties).await?;
+            let channel = connection.create_channel().await?;
+            topology::declare(&channel).await?;
+            channel.close(200, "declared".into()).await?;
+            Ok::<_, lapin::Error>(connection)
+        };
+        match tokio::time::timeout(CONNECT_TIMEOUT, opening).await {
+            Ok(opened) => Ok(opened?),
+            Err(_) => anyhow::bail!("the broker did not answer within {} s", CONNECT_TIMEOUT.as_secs()),
+        }
+    }
+
+    /// Runs sessions, one after the other, each on a connection of its own, until `stop`; a session that returns
+    /// `Ok` was asked to end.
+    pub async fn supervise<F, S>(&self, purpose: &str, stop: &CancellationToken, mut session: F)
+    where
+        F: FnMut(Connection) -> S,
+        S: Future<Output = anyhow::Result<()>>,
+    {
+        let mut delays = backoff();
+        while !stop.is_cancelled() {
+            let started = Instant::now();
+            let opened = tokio::select! {
+                opened = self.connect(purpose) => opened,
+                () = stop.cancelled() => return,
+            };
+            let ended = match opened {
+                Ok(connection) => {
+                    tracing::info!(purpose, "connected to the broker");
+                    session(connection).await
+                }
+                Err(error) => Err(error),
+            };
+            let Err(error) = ended else { return };
+            if started.elapsed() > HEALTHY {
+                delays = backoff();
+            }
+            let delay = delays.next().unwrap_or(CONNECT_TIMEOUT);
+            let error = format!("{error:#}");
+            tracing::warn!(purpose, error, delay_ms = delay.as_millis(), "no broker: trying again");
+            tokio::select! {
+                () = tokio::time::sleep(delay) => {}
+                () = stop.cancelled() => return,
+            }
+        }
+    }
+}
+
+fn backoff() -> impl Iterator<Item = Duration> {
+    backon::ExponentialBuilder::default()
+        .with_min_delay(Duration::from_millis(100))
+        .with_max_delay(Duration::from_secs(5))
+        .with_jitter()
+        .without_max_times()
+        .build()
+}

@@ -1,0 +1,244 @@
+//! Publishing with confirms: one owner task a channel, so that confirms cannot be taken for each other's.
+
+use std::collections::HashSet;
+use std::time::Duration;
+
+use futures_util::future::BoxFuture;
+use futures_util::stream::{FuturesUnordered, StreamExt as _};
+use lapin::options::{BasicPublishOptions, ConfirmSelectOptions};
+use lapin::types::{AMQPValue, FieldTable};
+use lapin::{BasicProperties, Channel, Confirmation, Connection};
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::{Instant, timeout, timeout_at};
+use tokio_util::sync::CancellationToken;
+
+use super::Broker;
+
+/// Publishes that may wait for their confirms at once.
+const WINDOW: usize = 1000;
+/// How long a publish may take from the call to its confirm. A blocked connection lets a publish wait for ever.
+const PUBLISH_TIMEOUT: Duration = Duration::from_secs(10);
+/// Messages are kept through a restart of the broker.
+const PERSISTENT: u8 = 2;
+
+/// A message on its way out.
+#[derive(Debug, Clone)]
+pub struct Publication {
+    /// Where to.
+    pub exchange: &'static str,
+    /// As what.
+    pub routing_key: String,
+    /// JSON.
+    pub body: Vec<u8>,
+    /// Told apart by it when the broker returns a message.
+    pub message_id: String,
+    /// Text headers.
+    pub headers: Vec<(&'static str, String)>,
+}
+
+/// Proof that the broker took responsibility for a message: what rests on it can be acknowledged.
+#[derive(Debug, Clone, Copy)]
+pub struct Confirmed(());
+
+/// Why a message may not have arrived. In doubt it was published: consumers know the id and run it once.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum PublishError {
+    /// The broker refused it, for example because a queue is full.
+    #[error("the broker refused the message")]
+    Refused,
+    /// No queue takes it.
+    #[error("no queue takes the message")]
+    Unroutable,
+    /// Nothing was heard in time.
+    #[error("the broker did not confirm within {} s", PUBLISH_TIMEOUT.as_secs())]
+    TimedOut,
+    /// The connection broke.
+    #[error("the connection to the broker broke")]
+    Disconnected,
+}
+
+type Answer = oneshot::Sender<Result<Confirmed, PublishError>>;
+
+struct Request {
+    publication: Publication,
+    deadline: Instant,
+    answer: Answer,
+}
+
+/// Publishes through its [`PublisherOwner`].
+#[derive(Debug, Clone)]
+pub struct Publisher {
+    requests: mpsc::Sender<Request>,
+}
+
+impl Publisher {
+    /// A publisher, and the owner that somebody must run.
+    #[must_use]
+    pub fn new(broker: Broker, purpose: &'static str) -> (Self, PublisherOwner) {
+        // A full channel makes callers wait, up to their own deadline.
+        let (sender, requests) = mpsc::channel(WINDOW);
+        (Self { requests: sender }, PublisherOwner { broker, purpose, requests })
+    }
+
+    /// Publishes one message and waits until the broker has it.
+    ///
+    /// # Errors
+    /// The message may then be published or not.
+    pub async fn publish(&self, publication: Publication) -> Result<Confirmed, PublishError> {
+        let (answer, answered) = oneshot::channel();
+        let deadline = Instant::now() + PUBLISH_TIMEOUT;
+        let request = Request { publication, deadline, answer };
+        match timeout_at(deadline, self.requests.send(request)).await {
+            Ok(Ok(())) => {}
+            Ok(Err(_)) => return Err(PublishError::Disconnected),
+            Err(_) => return Err(PublishError::TimedOut),
+        }
+        match timeout_at(deadline, answered).await {
+            Ok(Ok(result)) => result,
+            Ok(Err(_)) => Err(PublishError::Disconnected),
+            Err(_) => Err(PublishError::TimedOut),
+        }
+    }
+}
+
+/// Owns the channel that a [`Publisher`] publishes through.
+#[derive(Debug)]
+pub struct PublisherOwner {
+    broker: Broker,
+    purpose: &'static str,
+    requests: mpsc::Receiver<Request>,
+}
+
+impl PublisherOwner {
+    /// Publishes what comes, over one connection after the other, until `stop` or until every publisher is gone.
+    pub async fn run(self, stop: CancellationToken) {
+        let Self { broker, purpose, requests } = self;
+        let requests = tokio::sync::Mutex::new(requests);
+        let session = async |connection| {
+            let mut requests = requests.lock().await;
+            Session::open(connection).await?.run(&mut requests, &stop).await
+        };
+        broker.supervise(purpose, &stop, session).await;
+    }
+}
+
+struct Session {
+    channel: Channel,
+    // A connection closes when its last handle is gone.
+    _connection: Connection,
+    in_flight: FuturesUnordered<BoxFuture<'static, InFlight>>,
+    returned: HashSet<String>,
+}
+
+struct InFlight {
+    message_id: String,
+    answer: Answer,
+    outcome: Result<Confirmation, PublishError>,
+}
+
+impl Session {
+    async fn open(connection: Connection) -> lapin::Result<Self> {
+        let channel = connection.create_channel().await?;
+        channel.confirm_select(ConfirmSelectOptions::default()).await?;
+        Ok(Self {
+            channel,
+            _connection: connection,
+            in_flight: FuturesUnordered::new(),
+            returned: HashSet::new(),
+        })
+    }
+
+    async fn run(
+        mut self,
+        requests: &mut mpsc::Receiver<Request>,
+        stop: &CancellationToken,
+    ) -> anyhow::Result<()> {
+        loop {
+            tokio::select! {
+                Some(ended) = self.in_flight.next(), if !self.in_flight.is_empty() => self.settle(ended)?,
+                request = requests.recv(), if self.in_flight.len() < WINDOW => match request {
+                    Some(request) => self.publish(request).await?,
+                    None => return self.drain().await,
+                },
+                () = stop.cancelled() => return self.drain().await,
+            }
+        }
+    }
+
+    async fn publish(&mut self, request: Request) -> anyhow::Result<()> {
+        let Request { publication, deadline, answer } = request;
+        if deadline <= Instant::now() {
+            // Its caller has given up.
+            return Ok(());
+        }
+        let written = timeout(PUBLISH_TIMEOUT, write(&self.channel, &publication)).await;
+        let confirm = match written {
+            Ok(Ok(confirm)) => confirm,
+            Ok(Err(error)) => {
+                _ = answer.send(Err(PublishError::Disconnected));
+                return Err(error.into());
+            }
+            Err(_) => {
+                _ = answer.send(Err(PublishError::TimedOut));
+                anyhow::bail!("the broker blocks publishers");
+            }
+        };
+        let message_id = publication.message_id;
+        self.in_flight.push(Box::pin(async move {
+            let outcome = match timeout_at(deadline, confirm).await {
+                Ok(Ok(confirmation)) => Ok(confirmation),
+                Ok(Err(_)) => Err(PublishError::Disconnected),
+                Err(_) => Err(PublishError::TimedOut),
+            };
+            InFlight { message_id, answer, outcome }
+        }));
+        Ok(())
+    }
+
+    fn settle(&mut self, ended: InFlight) -> anyhow::Result<()> {
+        let InFlight { message_id, answer, outcome } = ended;
+        let result = match outcome {
+            Ok(Confirmation::Ack(returned)) => {
+                // A returned message may ride on another message's confirm: its own id tells whose it is.
+                if let Some(returned) = returned
+                    && let Some(id) = returned.properties.message_id()
+                {
+                    self.returned.insert(id.as_str().to_owned());
+                }
+                if self.returned.remove(&message_id) {
+                    Err(PublishError::Unroutable)
+                } else {
+                    Ok(Confirmed(()))
+                }
+            }
+            Ok(Confirmation::Nack(_) | Confirmation::NotRequested) => Err(PublishError::Refused),
+            Err(error) => Err(error),
+        };
+        let broken = result.as_ref().is_err_and(|error| *error == PublishError::Disconnected);
+        _ = answer.send(result);
+        anyhow::ensure!(!broken, "the channel closed while a confirm was awaited");
+        Ok(())
+    }
+
+    async fn drain(mut self) -> anyhow::Result<()> {
+        while let Some(ended) = self.in_flight.next().await {
+            self.settle(ended)?;
+        }
+        Ok(())
+    }
+}
+
+async fn write(channel: &Channel, publication: &Publication) -> lapin::Result<lapin::PublisherConfirm> {
+    let mut headers = FieldTable::default();
+    for (name, value) in &publication.headers {
+        headers.insert((*name).into(), AMQPValue::LongString(value.as_str().into()));
+    }
+    let properties = BasicProperties::default()
+        .with_delivery_mode(PERSISTENT)
+        .with_content_type("application/json".into())
+        .with_message_id(publication.message_id.as_str().into())
+        .with_headers(headers);
+    let options = BasicPublishOptions { mandatory: true, ..BasicPublishOptions::default() };
+    let (exchange, key) = (publication.exchange.into(), publication.routing_key.as_str().into());
+    channel.basic_publish(exchange, key, options, &publication.body, properties).await
+}

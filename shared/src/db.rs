@@ -1,0 +1,207 @@
+//! The database: one file a table, one function a statement, in the order of a row's life.
+
+pub mod copy;
+pub mod dead_task;
+pub mod evidence;
+pub mod execution;
+pub mod job;
+pub mod known_id;
+pub mod lease;
+pub mod manifest;
+pub mod migration;
+pub mod partition;
+pub mod report;
+pub mod repository_lock;
+pub mod restore_point;
+pub mod target;
+pub mod task;
+pub mod worker;
+
+pub mod compliance;
+
+use std::time::Duration;
+
+use deadpool_postgres::{
+    Client, GenericClient, Manager, ManagerConfig, Pool, PoolError, RecyclingMethod, Runtime, Timeouts,
+    Transaction,
+};
+use secrecy::{ExposeSecret, SecretString};
+use tokio_postgres::error::SqlState;
+use tokio_postgres::{NoTls, Row, Statement};
+
+/// The most connections that one process opens.
+const POOL_SIZE: usize = 10;
+/// How long a caller waits for a free connection, as the predecessor did under load.
+const POOL_WAIT: Duration = Duration::from_secs(30);
+/// How long opening or checking a connection may take.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// What can go wrong with the database.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The URL cannot be understood.
+    #[error("DATABASE_URL: {0}")]
+    Url(String),
+    /// No connection could be had.
+    #[error("no database connection: {}", describe_pool(.0))]
+    Pool(#[source] PoolError),
+    /// PostgreSQL refused a statement, or the connection broke.
+    #[error("database: {}", describe(.0))]
+    Postgres(#[source] tokio_postgres::Error),
+    /// A stored value is none that this version writes.
+    #[error("column {column}: {why}")]
+    Value {
+        /// Which column.
+        column: &'static str,
+        /// What is wrong.
+        why: String,
+    },
+}
+
+impl From<tokio_postgres::Error> for Error {
+    fn from(error: tokio_postgres::Error) -> Self {
+        Self::Postgres(error)
+    }
+}
+
+impl From<PoolError> for Error {
+    fn from(error: PoolError) -> Self {
+        Self::Pool(error)
+    }
+}
+
+impl Error {
+    /// Whether the same statement may succeed later: the connection broke, the server is starting or stopping or
+    /// out of room, or two transactions were in each other's way. Everything else is the statement's own fault.
+    #[must_use]
+    pub fn is_transient(&self) -> bool {
+        match self {
+            Self::Pool(_) => true,
+            Self::Url(_) | Self::Value { .. } => false,
+            Self::Postgres(error) => error.code().is_none_or(|code| {
+                let transient_classes = ["08", "40", "53", "55", "57", "58"];
+                transient_classes.iter().any(|class| code.code().starts_with(class))
+            }),
+        }
+    }
+
+    /// Whether two transactions were in each other's way, so that trying again at once is right.
+    #[must_use]
+    pub fn is_conflict(&self) -> bool {
+        let conflicts = [SqlState::T_R_DEADLOCK_DETECTED, SqlState::T_R_SERIALIZATION_FAILURE];
+        matches!(self, Self::Postgres(error) if error.code().is_some_and(|code| conflicts.contains(code)))
+    }
+}
+
+fn describe(error: &tokio_postgres::Error) -> String {
+    match error.as_db_error() {
+        Some(db) => format!("{} ({})", db.message(), db.code().code()),
+        None => {
+            let source = std::error::Error::source(error);
+            source.map_or_else(|| error.to_string(), |source| format!("{error}: {source}"))
+        }
+    }
+}
+
+fn describe_pool(error: &PoolError) -> String {
+    match error {
+        PoolError::Backend(error) => describe(error),
+        PoolError::Timeout(_) => {
+            format!(
+                "all {POOL_SIZE} connections stayed busy for {} s, or the server did not answer",
+                POOL_WAIT.as_secs()
+            )
+        }
+        other => other.to_string(),
+    }
+}
+
+/// The connections of one process.
+#[derive(Clone)]
+pub struct Database {
+    pool: Pool,
+}
+
+impl Database {
+    /// Prepares the pool; nothing is connected yet.
+    ///
+    /// # Errors
+    /// When the URL cannot be understood. The message never holds the URL, because a password may stand in it.
+    pub fn new(url: &SecretString, process: &str) -> Result<Self, Error> {
+        let mut config: tokio_postgres::Config = url
+            .expose_secret()
+            .parse()
+            .map_err(|error: tokio_postgres::Error| Error::Url(describe(&error)))?;
+        config.application_name(process).connect_timeout(CONNECT_TIMEOUT);
+        config.keepalives_idle(Duration::from_secs(30));
+        let manager_config = ManagerConfig { recycling_method: RecyclingMethod::Fast };
+        let pool = Pool::builder(Manager::from_config(config, NoTls, manager_config))
+            .max_size(POOL_SIZE)
+            .runtime(Runtime::Tokio1)
+            .timeouts(Timeouts {
+                wait: Some(POOL_WAIT),
+                create: Some(CONNECT_TIMEOUT),
+                recycle: Some(CONNECT_TIMEOUT),
+            })
+            .build()
+            .map_err(|error| Error::Url(error.to_string()))?;
+        Ok(Self { pool })
+    }
+
+    /// A connection of the pool.
+    pub async fn client(&self) -> Result<Client, Error> {
+        Ok(self.pool.get().await?)
+    }
+
+    /// Whether the database answers.
+    pub async fn ping(&self) -> Result<(), Error> {
+        self.client().await?.simple_query("select 1").await?;
+        Ok(())
+    }
+}
+
+/// Proof that a transaction was committed: only what holds one may be acknowledged.
+#[derive(Debug, Clone, Copy)]
+#[must_use = "what rests on the commit can be acknowledged now"]
+pub struct Committed(());
+
+/// Commits, and gives the proof of it.
+pub async fn commit(transaction: Transaction<'_>) -> Result<Committed, Error> {
+    transaction.commit().await?;
+    Ok(Committed(()))
+}
+
+/// Prepares a statement once a connection.
+async fn prepared<C: GenericClient>(client: &C, statement: &str) -> Result<Statement, Error> {
+    Ok(client.prepare_cached(statement).await?)
+}
+
+/// Reads a text column into one of our own types.
+fn parsed<T>(row: &Row, column: &'static str) -> Result<T, Error>
+where
+    T: std::str::FromStr<Err: std::fmt::Display>,
+{
+    let text: &str = row.try_get(column)?;
+    text.parse().map_err(|error: T::Err| Error::Value { column, why: error.to_string() })
+}
+
+/// Reads a JSON column into one of our own types.
+fn from_json<T: serde::de::DeserializeOwned>(row: &Row, column: &'static str) -> Result<T, Error> {
+    let value: serde_json::Value = row.try_get(column)?;
+    serde_json::from_value(value).map_err(|error| Error::Value { column, why: error.to_string() })
+}
+
+/// Turns one of our own types into a JSON column's value.
+fn to_json<T: serde::Serialize>(column: &'static str, value: &T) -> Result<serde_json::Value, Error> {
+    serde_json::to_value(value).map_err(|error| Error::Value { column, why: error.to_string() })
+}
+
+/// PostgreSQL counts in signed numbers.
+fn signed(number: u64) -> i64 {
+    i64::try_from(number).unwrap_or(i64::MAX)
+}
+
+/// Sizes and counts are never stored below zero.
+fn unsigned(number: i64) -> u64 {
+    u64::try_from(number).unwrap_or(0)
+}

@@ -1,0 +1,205 @@
+//! Table `execution`: the record of each finished attempt, partitioned by month.
+
+use chrono::{DateTime, Utc};
+use deadpool_postgres::{GenericClient, Transaction};
+use serde_json::Value;
+use uuid::Uuid;
+
+use super::lease::{Columns, Leased};
+use super::{Error, parsed, prepared, signed};
+use crate::target::TargetId;
+use crate::task::{Outcome, TaskId, TaskKind, WorkerId};
+
+/// What an attempt moved.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Volume {
+    /// Entries of the source.
+    pub files: u64,
+    /// Bytes of the source.
+    pub bytes: u64,
+    /// Bytes that were stored in addition.
+    pub bytes_added: u64,
+    /// Entries that could not be read.
+    pub source_errors: u64,
+}
+
+/// An attempt that finished.
+#[derive(Debug)]
+pub struct Execution<'a> {
+    /// The task with its attempt.
+    pub leased: &'a Leased,
+    /// The target that it worked on.
+    pub target: Option<TargetId>,
+    /// What came of it.
+    pub outcome: Outcome,
+    /// How long it took.
+    pub seconds: f64,
+    /// What it moved.
+    pub volume: Volume,
+    /// Why it failed.
+    pub error: Option<String>,
+    /// What else is worth keeping, such as the names of entries that could not be read.
+    pub detail: Option<Value>,
+    /// Who ran it.
+    pub worker: WorkerId,
+}
+
+/// Writes finished attempts.
+pub async fn insert(transaction: &Transaction<'_>, executions: &[Execution<'_>]) -> Result<(), Error> {
+    let statement = "insert into execution (task_id, kind, job_id, requested_by, enqueued_at, epoch, attempt, \
+             target_id, outcome, started_at, seconds, files, bytes, bytes_added, source_errors, error, detail, \
+             worker_id)
+         select * from unnest($1::uuid[], $2::text[], $3::integer[], $4::text[], $5::timestamptz[], $6::bigint[], \
+             $7::integer[], $8::integer[], $9::text[], $10::timestamptz[], $11::float8[], $12::bigint[], \
+             $13::bigint[], $14::bigint[], $15::bigint[], $16::text[], $17::jsonb[], $18::uuid[])";
+    let statement = prepared(transaction, statement).await?;
+    let columns = Columns::of(executions.iter().map(|execution| &execution.leased.task));
+    let each = || executions.iter();
+    let volume = |part: fn(&Volume) -> u64| -> Vec<i64> { each().map(|e| signed(part(&e.volume))).collect() };
+    let epoch: Vec<_> = each().map(|e| e.leased.epoch.0).collect();
+    let attempt: Vec<_> = each().map(|e| e.leased.attempt).collect();
+    let target: Vec<_> = each().map(|e| e.target.map(|target| target.0)).collect();
+    let outcome: Vec<_> = each().map(|e| e.outcome.as_str()).collect();
+    let started_at: Vec<_> = each().map(|e| e.leased.started_at).collect();
+    let seconds: Vec<_> = each().map(|e| e.seconds).collect();
+    let error: Vec<_> = each().map(|e| e.error.as_deref()).collect();
+    let detail: Vec<_> = each().map(|e| &e.detail).collect();
+    let worker: Vec<_> = each().map(|e| e.worker.0).collect();
+    transaction
+        .execute(
+            &statement,
+            &[
+                &columns.id,
+                &columns.kind,
+                &columns.job_id,
+                &columns.requested_by,
+                &columns.enqueued_at,
+                &epoch,
+                &attempt,
+                &target,
+                &outcome,
+                &started_at,
+                &seconds,
+                &volume(|v| v.files),
+                &volume(|v| v.bytes),
+                &volume(|v| v.bytes_added),
+                &volume(|v| v.source_errors),
+                &error,
+                &detail,
+                &worker,
+            ],
+        )
+        .await?;
+    Ok(())
+}
+
+/// A finished attempt as readers see it.
+#[derive(Debug, Clone, serde::Serialize)]
+pub struct Finished {
+    /// Which task.
+    pub task: TaskId,
+    /// Its kind.
+    pub kind: TaskKind,
+    /// Its job's name.
+    pub job: Option<String>,
+    /// The name of the target that it worked on.
+    pub target: Option<String>,
+    /// What came of it.
+    pub outcome: Outcome,
+    /// The number of the attempt.
+    pub attempt: i32,
+    /// When it began.
+    pub started_at: DateTime<Utc>,
+    /// When it was recorded.
+    pub finished_at: DateTime<Utc>,
+    /// How long it took.
+    pub seconds: f64,
+    /// Bytes of the source.
+    pub bytes: i64,
+    /// Why it failed.
+    pub error: Option<String>,
+    /// What else was kept.
+    pub detail: Option<Value>,
+}
+
+const FINISHED: &str =
+    "select e.task_id, e.kind, j.name as job, t.name as target, e.outcome, e.attempt, e.started_at, \
+         e.finished_at, e.seconds, e.bytes, e.error, e.detail
+     from execution e left join job j on j.id = e.job_id left join target t on t.id = e.target_id";
+
+/// The attempts of one task, in the order of their ends.
+pub async fn of_task<C: GenericClient>(client: &C, task: TaskId) -> Result<Vec<Finished>, Error> {
+    let statement = format!("{FINISHED} where e.task_id = $1 order by e.finished_at, e.epoch");
+    let statement = prepared(client, &statement).await?;
+    client.query(&statement, &[&task.0]).await?.iter().map(finished).collect()
+}
+
+/// The attempts that finished in a period and match neither `success` nor, unless asked for, a retry; newest first.
+pub async fn troubled<C: GenericClient>(
+    client: &C,
+    from: DateTime<Utc>,
+    to: DateTime<Utc>,
+    limit: i64,
+) -> Result<Vec<Finished>, Error> {
+    let statement = format!(
+        "{FINISHED} where e.finished_at >= $1 and e.finished_at < $2 and e.outcome <> 'success'
+         order by e.finished_at desc limit $3"
+    );
+    let statement = prepared(client, &statement).await?;
+    client.query(&statement, &[&from, &to, &limit]).await?.iter().map(finished).collect()
+}
+
+fn finished(row: &tokio_postgres::Row) -> Result<Finished, Error> {
+    Ok(Finished {
+        task: TaskId(row.try_get::<_, Uuid>("task_id")?),
+        kind: parsed(row, "kind")?,
+        job: row.try_get("job")?,
+        target: row.try_get("target")?,
+        outcome: parsed(row, "outcome")?,
+        attempt: row.try_get("attempt")?,
+        started_at: row.try_get("started_at")?,
+        finished_at: row.try_get("finished_at")?,
+        seconds: row.try_get("seconds")?,
+        bytes: row.try_get("bytes")?,
+        error: row.try_get("error")?,
+        detail: row.try_get("detail")?,
+    })
+}
+
+/// Attempts of one kind and outcome in a period.
+#[derive(Debug, Clone, PartialEq, serde::Serialize)]
+pub struct Tally {
+    /// The kind.
+    pub kind: TaskKind,
+    /// The outcome.
+    pub outcome: Outcome,
+    /// How many attempts.
+    pub count: i64,
+    /// Their seconds together.
+    pub seconds: f64,
+    /// Their bytes together.
+    pub bytes: i64,
+}
+
+/// Counts the attempts that finished in a period, by kind and outcome.
+pub async fn tally<C: GenericClient>(
+    client: &C,
+    from: DateTime<Utc>,
+    to: DateTime<Utc>,
+) -> Result<Vec<Tally>, Error> {
+    let statement = "select kind, outcome, count(*) as count, sum(seconds)::float8 as seconds, sum(bytes)::bigint as bytes
+         from execution where finished_at >= $1 and finished_at < $2 group by kind, outcome order by kind, outcome";
+    let statement = prepared(client, statement).await?;
+    let rows = client.query(&statement, &[&from, &to]).await?;
+    rows.iter()
+        .map(|row| {
+            Ok(Tally {
+                kind: parsed(row, "kind")?,
+                outcome: parsed(row, "outcome")?,
+                count: row.try_get("count")?,
+                seconds: row.try_get("seconds")?,
+                bytes: row.try_get("bytes")?,
+            })
+        })
+        .collect()
+}

@@ -1,0 +1,140 @@
+//! Table `job`, with `job_target`.
+
+use std::collections::HashMap;
+
+use deadpool_postgres::{GenericClient, Transaction};
+
+use super::{Error, from_json, parsed, prepared, to_json};
+use crate::job::{Job, JobId, JobName};
+use crate::target::{Target, TargetId, TargetName, TargetState};
+
+/// What a message needs to know of the job that it names.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Reference {
+    /// Its number.
+    pub id: JobId,
+    /// Whether it takes tasks.
+    pub active: bool,
+}
+
+/// A job as stored.
+#[derive(Debug, Clone)]
+pub struct StoredJob {
+    /// Its number.
+    pub id: JobId,
+    /// Its definition.
+    pub job: Job,
+    /// How often it was changed, from 1.
+    pub version: i32,
+}
+
+/// A target of a job as stored, in the job's order.
+#[derive(Debug, Clone)]
+pub struct JobTarget {
+    /// Whose target.
+    pub job: JobId,
+    /// Its number.
+    pub id: TargetId,
+    /// Its definition.
+    pub target: Target,
+    /// Whether it may be used now.
+    pub state: TargetState,
+}
+
+/// Writes a definition: a new row, or the next version of a row that differs. Also makes the row that recorders
+/// of the job's evidence lock.
+pub async fn upsert(transaction: &Transaction<'_>, job: &Job, targets: &[TargetId]) -> Result<JobId, Error> {
+    let statement = "insert into job (name, definition, active) values ($1, $2, $3)
+         on conflict (name) do update set definition = excluded.definition, active = excluded.active,
+             version = job.version + 1, updated_at = now()
+         returning id";
+    let statement = prepared(transaction, statement).await?;
+    let definition = to_json("definition", job)?;
+    let row = transaction.query_one(&statement, &[&job.name.as_str(), &definition, &job.active]).await?;
+    let id = JobId(row.try_get(0)?);
+    link(transaction, id, targets).await?;
+    transaction
+        .execute("insert into compliance (job_id) values ($1) on conflict do nothing", &[&id.0])
+        .await?;
+    Ok(id)
+}
+
+async fn link(transaction: &Transaction<'_>, job: JobId, targets: &[TargetId]) -> Result<(), Error> {
+    let targets: Vec<i32> = targets.iter().map(|target| target.0).collect();
+    transaction.execute("delete from job_target where job_id = $1", &[&job.0]).await?;
+    let statement = "insert into job_target (job_id, target_id, position)
+         select $1, target, position - 1 from unnest($2::integer[]) with ordinality as t(target, position)";
+    transaction.execute(statement, &[&job.0, &targets]).await?;
+    Ok(())
+}
+
+/// Finds jobs by their names; names without a job are absent from the answer.
+pub async fn resolve<C: GenericClient>(
+    client: &C,
+    names: &[&JobName],
+) -> Result<HashMap<JobName, Reference>, Error> {
+    let statement = prepared(client, "select id, name, active from job where name = any($1)").await?;
+    let names: Vec<&str> = names.iter().map(|name| name.as_str()).collect();
+    let rows = client.query(&statement, &[&names]).await?;
+    rows.iter()
+        .map(|row| {
+            let reference = Reference { id: JobId(row.try_get("id")?), active: row.try_get("active")? };
+            Ok((parsed(row, "name")?, reference))
+        })
+        .collect()
+}
+
+/// Reads definitions by number; unknown numbers are absent from the answer.
+pub async fn load<C: GenericClient>(client: &C, ids: &[JobId]) -> Result<Vec<StoredJob>, Error> {
+    let statement = prepared(client, "select id, definition, version from job where id = any($1)").await?;
+    let ids: Vec<i32> = ids.iter().map(|id| id.0).collect();
+    client.query(&statement, &[&ids]).await?.iter().map(stored).collect()
+}
+
+/// Reads all definitions, by name.
+pub async fn all<C: GenericClient>(client: &C) -> Result<Vec<StoredJob>, Error> {
+    let statement = prepared(client, "select id, definition, version from job order by name").await?;
+    client.query(&statement, &[]).await?.iter().map(stored).collect()
+}
+
+fn stored(row: &tokio_postgres::Row) -> Result<StoredJob, Error> {
+    Ok(StoredJob {
+        id: JobId(row.try_get("id")?),
+        job: from_json(row, "definition")?,
+        version: row.try_get("version")?,
+    })
+}
+
+/// Reads the targets of jobs, each job's in its own order.
+pub async fn targets<C: GenericClient>(client: &C, ids: &[JobId]) -> Result<Vec<JobTarget>, Error> {
+    let statement = "select jt.job_id, t.id, t.definition, t.state
+         from job_target jt join target t on t.id = jt.target_id
+         where jt.job_id = any($1) order by jt.job_id, jt.position";
+    let statement = prepared(client, statement).await?;
+    let ids: Vec<i32> = ids.iter().map(|id| id.0).collect();
+    let rows = client.query(&statement, &[&ids]).await?;
+    rows.iter()
+        .map(|row| {
+            Ok(JobTarget {
+                job: JobId(row.try_get("job_id")?),
+                id: TargetId(row.try_get("id")?),
+                target: from_json(row, "definition")?,
+                state: parsed(row, "state")?,
+            })
+        })
+        .collect()
+}
+
+/// The jobs that keep restore points on a target, by name.
+pub async fn with_points_on<C: GenericClient>(
+    client: &C,
+    target: &TargetName,
+) -> Result<Vec<JobName>, Error> {
+    let statement = "select j.name from job j where exists (
+             select from restore_point r join target t on t.id = r.target_id
+             where r.job_id = j.id and t.name = $1)
+         order by j.name";
+    let statement = prepared(client, statement).await?;
+    let rows = client.query(&statement, &[&target.as_str()]).await?;
+    rows.iter().map(|row| parsed(row, "name")).collect()
+}

@@ -1,0 +1,274 @@
+//! Table `lease`: what runs. From its claim on a lease with an epoch protects a task, on the database's clock.
+
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use deadpool_postgres::{GenericClient, Transaction};
+use serde_json::Value;
+use tokio_postgres::Row;
+use uuid::Uuid;
+
+use super::{Error, parsed, prepared};
+use crate::job::JobId;
+use crate::task::{Epoch, Task, TaskId, WorkerId};
+
+/// A task that its worker owns until the lease ends.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Leased {
+    /// The task.
+    pub task: Task,
+    /// The number of this attempt, from 1.
+    pub attempt: i32,
+    /// Rescues from lost workers.
+    pub rescues: i32,
+    /// The owner's epoch.
+    pub epoch: Epoch,
+    /// When the attempt began, on the database's clock.
+    pub started_at: DateTime<Utc>,
+}
+
+/// Takes tasks that were never seen before; `ids` must have been fresh in this transaction.
+pub async fn insert_fresh(
+    transaction: &Transaction<'_>,
+    worker: WorkerId,
+    lease: Duration,
+    tasks: &[Task],
+) -> Result<Vec<Leased>, Error> {
+    let statement = "insert into lease (task_id, kind, priority, job_id, params, requested_by, enqueued_at, attempt, \
+             rescues, epoch, worker_id, lease_until)
+         select id, kind, priority, job_id, params, requested_by, enqueued_at, 1, 0, 1, $8, \
+             now() + make_interval(secs => $9)
+         from unnest($1::uuid[], $2::text[], $3::text[], $4::integer[], $5::jsonb[], $6::text[], $7::timestamptz[])
+             as t(id, kind, priority, job_id, params, requested_by, enqueued_at)
+         returning *";
+    let statement = prepared(transaction, statement).await?;
+    let columns = Columns::of(tasks.iter());
+    let rows = transaction
+        .query(
+            &statement,
+            &[
+                &columns.id,
+                &columns.kind,
+                &columns.priority,
+                &columns.job_id,
+                &columns.params,
+                &columns.requested_by,
+                &columns.enqueued_at,
+                &worker.0,
+                &lease.as_secs_f64(),
+            ],
+        )
+        .await?;
+    rows.iter().map(leased).collect()
+}
+
+/// Takes waiting tasks whose time has come; others among `ids` are left where they are.
+pub async fn take_waiting(
+    transaction: &Transaction<'_>,
+    worker: WorkerId,
+    lease: Duration,
+    ids: &[TaskId],
+) -> Result<Vec<Leased>, Error> {
+    let statement = "with due as (
+             select id from task where id = any($1) and run_at <= now() order by id for update),
+         moved as (delete from task using due where task.id = due.id returning task.*)
+         insert into lease (task_id, kind, priority, job_id, params, requested_by, enqueued_at, attempt, rescues, \
+             epoch, worker_id, lease_until)
+         select id, kind, priority, job_id, params, requested_by, enqueued_at, attempt + 1, rescues, epoch + 1, $2, \
+             now() + make_interval(secs => $3)
+         from moved returning *";
+    let statement = prepared(transaction, statement).await?;
+    let ids: Vec<Uuid> = ids.iter().map(|id| id.0).collect();
+    let rows = transaction.query(&statement, &[&ids, &worker.0, &lease.as_secs_f64()]).await?;
+    rows.iter().map(leased).collect()
+}
+
+/// What a worker says about a task that it runs.
+#[derive(Debug, Clone)]
+pub struct Beat {
+    /// Which task.
+    pub task: TaskId,
+    /// As which owner.
+    pub epoch: Epoch,
+    /// What the executor reported last.
+    pub progress: Option<Value>,
+}
+
+/// Extends the leases of a worker, and the repository locks of their tasks; returns the tasks that are still its
+/// own. A lease that has expired is not extended: its owner has ended the work already.
+pub async fn heartbeat<C: GenericClient>(
+    client: &C,
+    worker: WorkerId,
+    lease: Duration,
+    beats: &[Beat],
+) -> Result<Vec<(TaskId, Epoch)>, Error> {
+    let statement = "with beat as (
+             select * from unnest($1::uuid[], $2::bigint[], $3::jsonb[]) as t(task_id, epoch, progress)),
+         mine as (
+             select l.task_id, b.progress from lease l join beat b on b.task_id = l.task_id and b.epoch = l.epoch
+             where l.worker_id = $4 and l.lease_until > now() order by l.task_id for update of l),
+         extended as (
+             update lease l set lease_until = now() + make_interval(secs => $5),
+                 progress = coalesce(mine.progress, l.progress)
+             from mine where l.task_id = mine.task_id returning l.task_id, l.epoch),
+         locks as (
+             update repository_lock r set expires_at = now() + make_interval(secs => $5)
+             from extended e where r.task_id = e.task_id and r.epoch = e.epoch)
+         select task_id, epoch from extended";
+    let statement = prepared(client, statement).await?;
+    let ids: Vec<Uuid> = beats.iter().map(|beat| beat.task.0).collect();
+    let epochs: Vec<i64> = beats.iter().map(|beat| beat.epoch.0).collect();
+    let progress: Vec<&Option<Value>> = beats.iter().map(|beat| &beat.progress).collect();
+    let parameters: [&(dyn tokio_postgres::types::ToSql + Sync); 5] =
+        [&ids, &epochs, &progress, &worker.0, &lease.as_secs_f64()];
+    let rows = client.query(&statement, &parameters).await?;
+    rows.iter().map(|row| Ok((TaskId(row.try_get(0)?), Epoch(row.try_get(1)?)))).collect()
+}
+
+/// Ends leases: each row that comes back was still its owner's, and its results may be written in this transaction.
+/// Whoever is missing was fenced.
+pub async fn complete(
+    transaction: &Transaction<'_>,
+    worker: WorkerId,
+    ended: &[(TaskId, Epoch)],
+) -> Result<Vec<Leased>, Error> {
+    let statement = "with ended as (select * from unnest($1::uuid[], $2::bigint[]) as t(task_id, epoch)),
+         mine as (
+             select l.task_id from lease l join ended e on e.task_id = l.task_id and e.epoch = l.epoch
+             where l.worker_id = $3 order by l.task_id for update of l),
+         unlocked as (delete from repository_lock r using mine where r.task_id = mine.task_id)
+         delete from lease l using mine where l.task_id = mine.task_id returning l.*";
+    let statement = prepared(transaction, statement).await?;
+    let ids: Vec<Uuid> = ended.iter().map(|(id, _)| id.0).collect();
+    let epochs: Vec<i64> = ended.iter().map(|(_, epoch)| epoch.0).collect();
+    let rows = transaction.query(&statement, &[&ids, &epochs, &worker.0]).await?;
+    rows.iter().map(leased).collect()
+}
+
+/// A lease that ended without a word from its owner.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Expired {
+    /// The task as its owner had it.
+    pub leased: Leased,
+    /// Who had it.
+    pub worker: WorkerId,
+    /// How long the owner had it, in seconds.
+    pub seconds: f64,
+}
+
+/// Takes up to `limit` expired leases out. What comes back is the reaper's to queue again or to bury, in this
+/// transaction; a row that another reaper holds is left to it.
+pub async fn take_expired(transaction: &Transaction<'_>, limit: i64) -> Result<Vec<Expired>, Error> {
+    let statement = "with expired as (
+             select task_id from lease where lease_until < now() order by task_id limit $1 for update skip locked)
+         delete from lease l using expired where l.task_id = expired.task_id
+         returning l.*, extract(epoch from now() - l.started_at)::float8 as seconds";
+    let statement = prepared(transaction, statement).await?;
+    let rows = transaction.query(&statement, &[&limit]).await?;
+    rows.iter()
+        .map(|row| {
+            let worker = WorkerId(row.try_get("worker_id")?);
+            Ok(Expired { leased: leased(row)?, worker, seconds: row.try_get("seconds")? })
+        })
+        .collect()
+}
+
+/// A running task as people see it.
+#[derive(Debug, Clone, serde::Serialize)]
+pub struct Running {
+    /// Which task.
+    pub task: TaskId,
+    /// Its kind.
+    pub kind: String,
+    /// Its job's name.
+    pub job: Option<String>,
+    /// The target it names, if any.
+    pub target: Option<String>,
+    /// The number of the attempt.
+    pub attempt: i32,
+    /// The worker's name.
+    pub worker: Option<String>,
+    /// When the attempt began.
+    pub started_at: DateTime<Utc>,
+    /// What the executor reported last.
+    pub progress: Option<Value>,
+}
+
+/// What runs now, the oldest first, at most `limit`.
+pub async fn running<C: GenericClient>(client: &C, limit: i64) -> Result<Vec<Running>, Error> {
+    let statement = "select l.task_id, l.kind, j.name as job, l.params ->> 'target' as target, l.attempt, \
+             w.name as worker, l.started_at, l.progress
+         from lease l left join job j on j.id = l.job_id left join worker w on w.id = l.worker_id
+         order by l.started_at, l.task_id limit $1";
+    let statement = prepared(client, statement).await?;
+    let rows = client.query(&statement, &[&limit]).await?;
+    rows.iter()
+        .map(|row| {
+            Ok(Running {
+                task: TaskId(row.try_get("task_id")?),
+                kind: row.try_get("kind")?,
+                job: row.try_get("job")?,
+                target: row.try_get("target")?,
+                attempt: row.try_get("attempt")?,
+                worker: row.try_get("worker")?,
+                started_at: row.try_get("started_at")?,
+                progress: row.try_get("progress")?,
+            })
+        })
+        .collect()
+}
+
+/// How many tasks of each kind run.
+pub async fn count_running<C: GenericClient>(client: &C) -> Result<Vec<(String, i64)>, Error> {
+    let statement = prepared(client, "select kind, count(*) from lease group by kind order by kind").await?;
+    let rows = client.query(&statement, &[]).await?;
+    rows.iter().map(|row| Ok((row.try_get(0)?, row.try_get(1)?))).collect()
+}
+
+fn leased(row: &Row) -> Result<Leased, Error> {
+    Ok(Leased {
+        task: task_of(row, "task_id")?,
+        attempt: row.try_get("attempt")?,
+        rescues: row.try_get("rescues")?,
+        epoch: Epoch(row.try_get("epoch")?),
+        started_at: row.try_get("started_at")?,
+    })
+}
+
+/// Reads the columns that `task` and `lease` share.
+pub(super) fn task_of(row: &Row, id: &str) -> Result<Task, Error> {
+    Ok(Task {
+        id: TaskId(row.try_get(id)?),
+        kind: parsed(row, "kind")?,
+        priority: parsed(row, "priority")?,
+        job: row.try_get::<_, Option<i32>>("job_id")?.map(JobId),
+        params: row.try_get("params")?,
+        requested_by: row.try_get("requested_by")?,
+        enqueued_at: row.try_get("enqueued_at")?,
+    })
+}
+
+/// Tasks turned into columns, as `unnest` takes them.
+pub(super) struct Columns<'a> {
+    pub(super) id: Vec<Uuid>,
+    pub(super) kind: Vec<&'static str>,
+    pub(super) priority: Vec<&'static str>,
+    pub(super) job_id: Vec<Option<i32>>,
+    pub(super) params: Vec<&'a Value>,
+    pub(super) requested_by: Vec<&'a str>,
+    pub(super) enqueued_at: Vec<DateTime<Utc>>,
+}
+
+impl<'a> Columns<'a> {
+    pub(super) fn of(tasks: impl Iterator<Item = &'a Task> + Clone) -> Self {
+        Self {
+            id: tasks.clone().map(|task| task.id.0).collect(),
+            kind: tasks.clone().map(|task| task.kind.as_str()).collect(),
+            priority: tasks.clone().map(|task| task.priority.as_str()).collect(),
+            job_id: tasks.clone().map(|task| task.job.map(|job| job.0)).collect(),
+            params: tasks.clone().map(|task| &task.params).collect(),
+            requested_by: tasks.clone().map(|task| task.requested_by.as_str()).collect(),
+            enqueued_at: tasks.map(|task| task.enqueued_at).collect(),
+        }
+    }
+}

@@ -1,0 +1,187 @@
+//! Table `restore_point`: the snapshots of jobs on targets.
+
+use chrono::{DateTime, Utc};
+use deadpool_postgres::{GenericClient, Transaction};
+use uuid::Uuid;
+
+use super::{Error, prepared, signed, unsigned};
+use crate::db::execution::Volume;
+use crate::job::{JobId, JobName};
+use crate::target::{TargetId, TargetName};
+use crate::task::TaskId;
+use crate::work::RestorePointId;
+
+/// One snapshot of a job's data on one target.
+#[derive(Debug, Clone, PartialEq)]
+pub struct RestorePoint {
+    /// Its identity.
+    pub id: RestorePointId,
+    /// Whose data.
+    pub job: JobId,
+    /// Where.
+    pub target: TargetId,
+    /// Its id in the repository.
+    pub snapshot: String,
+    /// The moment whose data it holds; a copy keeps that of its original.
+    pub data_time: DateTime<Utc>,
+    /// How long it took to write.
+    pub seconds: f64,
+    /// What it holds.
+    pub volume: Volume,
+    /// The restore point that it was copied from.
+    pub copied_from: Option<RestorePointId>,
+    /// The manifest of its source.
+    pub manifest: Option<Uuid>,
+    /// The task that wrote it.
+    pub task: TaskId,
+}
+
+/// Writes one restore point.
+pub async fn insert(transaction: &Transaction<'_>, point: &RestorePoint) -> Result<(), Error> {
+    let statement =
+        "insert into restore_point (id, job_id, target_id, snapshot, data_time, seconds, files, bytes, \
+             bytes_added, source_errors, copied_from, manifest_id, task_id)
+         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)";
+    let statement = prepared(transaction, statement).await?;
+    let volume = &point.volume;
+    transaction
+        .execute(
+            &statement,
+            &[
+                &point.id.0,
+                &point.job.0,
+                &point.target.0,
+                &point.snapshot,
+                &point.data_time,
+                &point.seconds,
+                &signed(volume.files),
+                &signed(volume.bytes),
+                &signed(volume.bytes_added),
+                &signed(volume.source_errors),
+                &point.copied_from.map(|id| id.0),
+                &point.manifest,
+                &point.task.0,
+            ],
+        )
+        .await?;
+    Ok(())
+}
+
+const COLUMNS: &str = "select r.id, r.job_id, r.target_id, r.snapshot, r.data_time, r.seconds, r.files, r.bytes, \
+     r.bytes_added, r.source_errors, r.copied_from, r.manifest_id, r.task_id from restore_point r";
+
+/// One restore point by id.
+pub async fn by_id<C: GenericClient>(client: &C, id: RestorePointId) -> Result<Option<RestorePoint>, Error> {
+    let statement = prepared(client, &format!("{COLUMNS} where r.id = $1")).await?;
+    client.query_opt(&statement, &[&id.0]).await?.as_ref().map(point).transpose()
+}
+
+/// A job's newest restore point on a target.
+pub async fn newest<C: GenericClient>(
+    client: &C,
+    job: JobId,
+    target: TargetId,
+) -> Result<Option<RestorePoint>, Error> {
+    let statement = format!(
+        "{COLUMNS} where r.job_id = $1 and r.target_id = $2 order by r.data_time desc, r.id desc limit 1"
+    );
+    let statement = prepared(client, &statement).await?;
+    client.query_opt(&statement, &[&job.0, &target.0]).await?.as_ref().map(point).transpose()
+}
+
+/// A job's restore points that can be reached now, the newest first; of one moment, in the order of the job's
+/// targets.
+pub async fn reachable<C: GenericClient>(client: &C, job: JobId) -> Result<Vec<RestorePoint>, Error> {
+    let statement = format!(
+        "{COLUMNS} join target t on t.id = r.target_id
+             left join job_target jt on jt.job_id = r.job_id and jt.target_id = r.target_id
+         where r.job_id = $1 and t.state = 'attached' order by r.data_time desc, jt.position limit 100"
+    );
+    let statement = prepared(client, &statement).await?;
+    client.query(&statement, &[&job.0]).await?.iter().map(point).collect()
+}
+
+fn point(row: &tokio_postgres::Row) -> Result<RestorePoint, Error> {
+    Ok(RestorePoint {
+        id: RestorePointId(row.try_get("id")?),
+        job: JobId(row.try_get("job_id")?),
+        target: TargetId(row.try_get("target_id")?),
+        snapshot: row.try_get("snapshot")?,
+        data_time: row.try_get("data_time")?,
+        seconds: row.try_get("seconds")?,
+        volume: Volume {
+            files: unsigned(row.try_get("files")?),
+            bytes: unsigned(row.try_get("bytes")?),
+            bytes_added: unsigned(row.try_get("bytes_added")?),
+            source_errors: unsigned(row.try_get("source_errors")?),
+        },
+        copied_from: row.try_get::<_, Option<Uuid>>("copied_from")?.map(RestorePointId),
+        manifest: row.try_get("manifest_id")?,
+        task: TaskId(row.try_get("task_id")?),
+    })
+}
+
+/// A restore point as people see it.
+#[derive(Debug, Clone, serde::Serialize)]
+pub struct Listed {
+    /// Its identity.
+    pub id: RestorePointId,
+    /// Its job's name.
+    pub job: String,
+    /// Its target's name.
+    pub target: String,
+    /// Its id in the repository.
+    pub snapshot: String,
+    /// The moment whose data it holds.
+    pub data_time: DateTime<Utc>,
+    /// Entries of the source.
+    pub files: i64,
+    /// Bytes of the source.
+    pub bytes: i64,
+    /// Bytes that were stored in addition.
+    pub bytes_added: i64,
+    /// How long it took to write.
+    pub seconds: f64,
+}
+
+/// The newest restore point of each job on each of its targets, or of one job's.
+pub async fn newest_of_each<C: GenericClient>(
+    client: &C,
+    job: Option<&JobName>,
+) -> Result<Vec<Listed>, Error> {
+    let statement =
+        "select r.id, j.name as job, t.name as target, r.snapshot, r.data_time, r.files, r.bytes, \
+             r.bytes_added, r.seconds
+         from job j join job_target jt on jt.job_id = j.id join target t on t.id = jt.target_id
+         cross join lateral (
+             select * from restore_point p where p.job_id = j.id and p.target_id = t.id
+             order by p.data_time desc, p.id desc limit 1) r
+         where $1::text is null or j.name = $1 order by j.name, jt.position";
+    let statement = prepared(client, statement).await?;
+    let rows = client.query(&statement, &[&job.map(JobName::as_str)]).await?;
+    rows.iter()
+        .map(|row| {
+            Ok(Listed {
+                id: RestorePointId(row.try_get("id")?),
+                job: row.try_get("job")?,
+                target: row.try_get("target")?,
+                snapshot: row.try_get("snapshot")?,
+                data_time: row.try_get("data_time")?,
+                files: row.try_get("files")?,
+                bytes: row.try_get("bytes")?,
+                bytes_added: row.try_get("bytes_added")?,
+                seconds: row.try_get("seconds")?,
+            })
+        })
+        .collect()
+}
+
+/// The target of a restore point, by name.
+pub async fn target_of<C: GenericClient>(
+    client: &C,
+    id: RestorePointId,
+) -> Result<Option<TargetName>, Error> {
+    let statement = "select t.name from restore_point r join target t on t.id = r.target_id where r.id = $1";
+    let statement = prepared(client, statement).await?;
+    client.query_opt(&statement, &[&id.0]).await?.map(|row| super::parsed(&row, "name")).transpose()
+}

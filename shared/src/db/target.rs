@@ -1,0 +1,90 @@
+//! Table `target`.
+
+use deadpool_postgres::{GenericClient, Transaction};
+
+use super::{Error, from_json, parsed, prepared, to_json};
+use crate::target::{Target, TargetId, TargetName, TargetState};
+
+/// A target as stored.
+#[derive(Debug, Clone)]
+pub struct StoredTarget {
+    /// Its number.
+    pub id: TargetId,
+    /// Its definition.
+    pub target: Target,
+    /// Whether it may be used now.
+    pub state: TargetState,
+    /// The id inside its repository, once that was created.
+    pub repository_id: Option<String>,
+    /// How often it was changed, from 1.
+    pub version: i32,
+}
+
+/// Writes a definition: a new row, or the next version of a row that differs.
+///
+/// A target that moved to another place keeps the id of its repository, so that an empty place is noticed.
+pub async fn upsert(transaction: &Transaction<'_>, target: &Target) -> Result<TargetId, Error> {
+    let statement = "insert into target (name, definition) values ($1, $2)
+         on conflict (name) do update set definition = excluded.definition,
+             version = target.version + 1, updated_at = now()
+         returning id";
+    let statement = prepared(transaction, statement).await?;
+    let definition = to_json("definition", target)?;
+    let row = transaction.query_one(&statement, &[&target.name.as_str(), &definition]).await?;
+    Ok(TargetId(row.try_get(0)?))
+}
+
+/// Reads all targets, by name.
+pub async fn all<C: GenericClient>(client: &C) -> Result<Vec<StoredTarget>, Error> {
+    let statement = "select id, definition, state, repository_id, version from target order by name";
+    let statement = prepared(client, statement).await?;
+    client.query(&statement, &[]).await?.iter().map(stored).collect()
+}
+
+/// Reads one target by name.
+pub async fn by_name<C: GenericClient>(client: &C, name: &TargetName) -> Result<Option<StoredTarget>, Error> {
+    let statement = "select id, definition, state, repository_id, version from target where name = $1";
+    let statement = prepared(client, statement).await?;
+    client.query_opt(&statement, &[&name.as_str()]).await?.as_ref().map(stored).transpose()
+}
+
+/// Reads one target by name, and keeps others from changing it or its locks until the transaction ends.
+pub async fn lock_by_name(
+    transaction: &Transaction<'_>,
+    name: &TargetName,
+) -> Result<Option<StoredTarget>, Error> {
+    let statement =
+        "select id, definition, state, repository_id, version from target where name = $1 for update";
+    let statement = prepared(transaction, statement).await?;
+    transaction.query_opt(&statement, &[&name.as_str()]).await?.as_ref().map(stored).transpose()
+}
+
+fn stored(row: &tokio_postgres::Row) -> Result<StoredTarget, Error> {
+    Ok(StoredTarget {
+        id: TargetId(row.try_get("id")?),
+        target: from_json(row, "definition")?,
+        state: parsed(row, "state")?,
+        repository_id: row.try_get("repository_id")?,
+        version: row.try_get("version")?,
+    })
+}
+
+/// Changes whether a target may be used.
+pub async fn set_state<C: GenericClient>(client: &C, id: TargetId, state: TargetState) -> Result<(), Error> {
+    let statement =
+        prepared(client, "update target set state = $2, updated_at = now() where id = $1").await?;
+    client.execute(&statement, &[&id.0, &state.as_str()]).await?;
+    Ok(())
+}
+
+/// Remembers the id of the repository that was created; the first one stays.
+pub async fn set_repository_id<C: GenericClient>(
+    client: &C,
+    id: TargetId,
+    repository: &str,
+) -> Result<(), Error> {
+    let statement = "update target set repository_id = $2 where id = $1 and repository_id is null";
+    let statement = prepared(client, statement).await?;
+    client.execute(&statement, &[&id.0, &repository]).await?;
+    Ok(())
+}

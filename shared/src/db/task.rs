@@ -1,0 +1,222 @@
+//! Table `task`: what waits. It is the outbox as well: the relay publishes a row when its `publish_at` has come.
+
+use chrono::{DateTime, Utc};
+use deadpool_postgres::{GenericClient, Transaction};
+use uuid::Uuid;
+
+use super::{Error, prepared};
+use crate::message::TaskMessage;
+use crate::task::{Task, TaskId};
+
+/// How long the relay has for a confirm before another one may publish the row again, in seconds.
+const CONFIRM_SECONDS: f64 = 30.0;
+/// A confirmed message that nobody claims is published again after this long, in seconds: the broker may have been
+/// wiped. Each time twice as long, because a long backlog looks the same.
+const REPUBLISH_SECONDS: f64 = 600.0;
+
+/// A waiting row.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Waiting {
+    /// The task.
+    pub task: Task,
+    /// When it may be claimed; `None` until something wakes it.
+    pub run_at: Option<DateTime<Utc>>,
+    /// What wakes it.
+    pub waiting_for: Option<String>,
+    /// Attempts that counted.
+    pub attempt: i32,
+    /// Rescues from lost workers.
+    pub rescues: i32,
+    /// Owners so far.
+    pub epoch: i64,
+    /// What the last attempt said.
+    pub last_error: Option<String>,
+}
+
+impl Waiting {
+    /// A task that was never tried and may run now.
+    #[must_use]
+    pub fn new(task: Task, run_at: DateTime<Utc>) -> Self {
+        Self {
+            task,
+            run_at: Some(run_at),
+            waiting_for: None,
+            attempt: 0,
+            rescues: 0,
+            epoch: 0,
+            last_error: None,
+        }
+    }
+}
+
+/// Writes waiting rows; they are published when their time has come. Their ids must be known already.
+pub async fn insert(transaction: &Transaction<'_>, rows: &[Waiting]) -> Result<(), Error> {
+    let statement = "insert into task (id, kind, priority, job_id, params, requested_by, enqueued_at, run_at, \
+             publish_at, waiting_for, attempt, rescues, epoch, last_error)
+         select id, kind, priority, job_id, params, requested_by, enqueued_at, coalesce(run_at, 'infinity'), \
+             coalesce(run_at, 'infinity'), waiting_for, attempt, rescues, epoch, last_error
+         from unnest($1::uuid[], $2::text[], $3::text[], $4::integer[], $5::jsonb[], $6::text[], $7::timestamptz[], \
+             $8::timestamptz[], $9::text[], $10::integer[], $11::integer[], $12::bigint[], $13::text[])
+             as t(id, kind, priority, job_id, params, requested_by, enqueued_at, run_at, waiting_for, attempt, \
+             rescues, epoch, last_error)";
+    let statement = prepared(transaction, statement).await?;
+    let columns = super::lease::Columns::of(rows.iter().map(|row| &row.task));
+    let run_at: Vec<_> = rows.iter().map(|row| row.run_at).collect();
+    let waiting_for: Vec<_> = rows.iter().map(|row| row.waiting_for.as_deref()).collect();
+    let attempt: Vec<_> = rows.iter().map(|row| row.attempt).collect();
+    let rescues: Vec<_> = rows.iter().map(|row| row.rescues).collect();
+    let epoch: Vec<_> = rows.iter().map(|row| row.epoch).collect();
+    let last_error: Vec<_> = rows.iter().map(|row| row.last_error.as_deref()).collect();
+    transaction
+        .execute(
+            &statement,
+            &[
+                &columns.id,
+                &columns.kind,
+                &columns.priority,
+                &columns.job_id,
+                &columns.params,
+                &columns.requested_by,
+                &columns.enqueued_at,
+                &run_at,
+                &waiting_for,
+                &attempt,
+                &rescues,
+                &epoch,
+                &last_error,
+            ],
+        )
+        .await?;
+    Ok(())
+}
+
+/// A row that the relay has taken to publish.
+#[derive(Debug)]
+pub struct Due {
+    /// What to publish.
+    pub message: TaskMessage,
+    /// Which publication of the row this is: owners so far, and publications since the last one.
+    pub publication: (i64, i32),
+}
+
+/// Takes up to `limit` rows whose time has come. Other relays leave them alone for a while; what is not marked as
+/// published by then is taken again.
+pub async fn take_due<C: GenericClient>(client: &C, limit: i64) -> Result<Vec<Due>, Error> {
+    let statement = "with due as (
+             select id from task where publish_at <= now() order by publish_at limit $1 for update skip locked)
+         update task t set publish_at = now() + make_interval(secs => $2), publication = publication + 1
+         from due where t.id = due.id
+         returning t.id, t.kind, t.priority, t.job_id, t.params, t.requested_by, t.enqueued_at, t.epoch, t.publication, \
+             (select name from job where job.id = t.job_id) as job";
+    let statement = prepared(client, statement).await?;
+    let rows = client.query(&statement, &[&limit, &CONFIRM_SECONDS]).await?;
+    rows.iter()
+        .map(|row| {
+            let job: Option<String> = row.try_get("job")?;
+            let job =
+                job.map(|name| name.parse()).transpose().map_err(|error: crate::name::InvalidName| {
+                    Error::Value { column: "job", why: error.to_string() }
+                })?;
+            let task = super::lease::task_of(row, "id")?;
+            let publication = (row.try_get("epoch")?, row.try_get("publication")?);
+            Ok(Due { message: TaskMessage::new(&task, job), publication })
+        })
+        .collect()
+}
+
+/// Marks publications as confirmed. A row that is gone, or was published again since, is left alone: the attempt
+/// was faster than the mark.
+pub async fn mark_published<C: GenericClient>(
+    client: &C,
+    confirmed: &[(TaskId, (i64, i32))],
+) -> Result<u64, Error> {
+    let statement = "update task t
+         set publish_at = now() + make_interval(secs => $4 * power(2, least(t.publication, 8)))
+         from unnest($1::uuid[], $2::bigint[], $3::integer[]) as c(id, epoch, publication)
+         where t.id = c.id and t.epoch = c.epoch and t.publication = c.publication
+             and t.publish_at < 'infinity'";
+    let statement = prepared(client, statement).await?;
+    let ids: Vec<Uuid> = confirmed.iter().map(|(id, _)| id.0).collect();
+    let epochs: Vec<i64> = confirmed.iter().map(|(_, (epoch, _))| *epoch).collect();
+    let publications: Vec<i32> = confirmed.iter().map(|(_, (_, publication))| *publication).collect();
+    Ok(client.execute(&statement, &[&ids, &epochs, &publications, &REPUBLISH_SECONDS]).await?)
+}
+
+/// Puts off rows that were delivered but cannot start now, by `seconds` each. A row that waits for later anyway is
+/// left alone: its delivery was a stale copy.
+pub async fn put_off(transaction: &Transaction<'_>, rows: &[(TaskId, f64)]) -> Result<u64, Error> {
+    let statement = "update task t set run_at = now() + make_interval(secs => p.seconds),
+             publish_at = now() + make_interval(secs => p.seconds)
+         from unnest($1::uuid[], $2::float8[]) as p(id, seconds)
+         where t.id = p.id and t.run_at <= now()";
+    let statement = prepared(transaction, statement).await?;
+    let ids: Vec<Uuid> = rows.iter().map(|(id, _)| id.0).collect();
+    let seconds: Vec<f64> = rows.iter().map(|(_, seconds)| *seconds).collect();
+    Ok(transaction.execute(&statement, &[&ids, &seconds]).await?)
+}
+
+/// Wakes what waits for `waiting_for`; returns how many.
+pub async fn wake<C: GenericClient>(client: &C, waiting_for: &str) -> Result<u64, Error> {
+    let statement =
+        "update task set run_at = now(), publish_at = now(), waiting_for = null where waiting_for = $1";
+    let statement = prepared(client, statement).await?;
+    Ok(client.execute(&statement, &[&waiting_for]).await?)
+}
+
+/// Where a task is in its life.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum State {
+    /// No id of the window is this one.
+    Unknown,
+    /// It waits; perhaps for something.
+    Queued {
+        /// What wakes it.
+        waiting_for: Option<String>,
+        /// What the last attempt said.
+        last_error: Option<String>,
+    },
+    /// It runs.
+    Running {
+        /// What the executor reported last.
+        progress: Option<serde_json::Value>,
+    },
+    /// It is finished.
+    Succeeded,
+    /// It will not run again by itself.
+    Dead {
+        /// What the last attempt said.
+        last_error: String,
+    },
+}
+
+/// Looks where a task is.
+pub async fn state<C: GenericClient>(client: &C, id: TaskId) -> Result<State, Error> {
+    // One statement, so that a task on its way from one table to the next is seen in one of them.
+    let statement =
+        "select exists (select from known_id where id = $1) as known, t.id as queued, t.waiting_for, \
+             t.last_error, l.task_id as running, l.progress, d.id as dead, d.last_error as cause
+         from (select $1::uuid as id) i left join task t on t.id = i.id left join lease l on l.task_id = i.id
+             left join dead_task d on d.id = i.id";
+    let statement = prepared(client, statement).await?;
+    let row = client.query_one(&statement, &[&id.0]).await?;
+    let is = |column: &str| row.try_get::<_, Option<Uuid>>(column).map(|id| id.is_some());
+    Ok(if is("dead")? {
+        State::Dead { last_error: row.try_get("cause")? }
+    } else if is("running")? {
+        State::Running { progress: row.try_get("progress")? }
+    } else if is("queued")? {
+        State::Queued { waiting_for: row.try_get("waiting_for")?, last_error: row.try_get("last_error")? }
+    } else if row.try_get("known")? {
+        State::Succeeded
+    } else {
+        State::Unknown
+    })
+}
+
+/// How many tasks of each kind wait, and how many of these for something that wakes them.
+pub async fn count_waiting<C: GenericClient>(client: &C) -> Result<Vec<(String, i64, i64)>, Error> {
+    let statement = "select kind, count(*), count(waiting_for) from task group by kind order by kind";
+    let statement = prepared(client, statement).await?;
+    let rows = client.query(&statement, &[]).await?;
+    rows.iter().map(|row| Ok((row.try_get(0)?, row.try_get(1)?, row.try_get(2)?))).collect()
+}

@@ -1,0 +1,88 @@
+//! Table `worker`: the processes that are running, as they say themselves.
+
+use std::collections::BTreeMap;
+
+use deadpool_postgres::GenericClient;
+use serde::{Deserialize, Serialize};
+
+use super::{Error, from_json, prepared, to_json};
+use crate::task::{TaskKind, WorkerId};
+
+/// A worker that was not heard of for this long is not counted any more, in seconds.
+const SILENT_SECONDS: f64 = 60.0;
+
+/// The use of one pool.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PoolUse {
+    /// How many tasks it can run at once.
+    pub slots: usize,
+    /// How many run.
+    pub busy: usize,
+}
+
+/// Batches since the process began.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BatchCount {
+    /// Transactions.
+    pub batches: u64,
+    /// Tasks in them.
+    pub tasks: u64,
+}
+
+/// What a worker says about itself.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Worker {
+    /// Its process.
+    pub id: WorkerId,
+    /// What people call it.
+    pub name: String,
+    /// Its program's version.
+    pub version: String,
+    /// Its pools by kind.
+    pub pools: BTreeMap<TaskKind, PoolUse>,
+    /// Its batches by stage: `claim`, `record`.
+    pub batches: BTreeMap<String, BatchCount>,
+}
+
+/// Says that a worker is there, and how busy.
+pub async fn report<C: GenericClient>(client: &C, worker: &Worker) -> Result<(), Error> {
+    let statement = "insert into worker (id, name, version, pools, batches) values ($1, $2, $3, $4, $5)
+         on conflict (id) do update
+             set pools = excluded.pools, batches = excluded.batches, seen_at = now()";
+    let statement = prepared(client, statement).await?;
+    let (pools, batches) = (to_json("pools", &worker.pools)?, to_json("batches", &worker.batches)?);
+    client.execute(&statement, &[&worker.id.0, &worker.name, &worker.version, &pools, &batches]).await?;
+    Ok(())
+}
+
+/// Takes a worker out that ends as it should.
+pub async fn leave<C: GenericClient>(client: &C, worker: WorkerId) -> Result<(), Error> {
+    let statement = prepared(client, "delete from worker where id = $1").await?;
+    client.execute(&statement, &[&worker.0]).await?;
+    Ok(())
+}
+
+/// The workers that were heard of lately, by name.
+pub async fn present<C: GenericClient>(client: &C) -> Result<Vec<Worker>, Error> {
+    let statement = "select id, name, version, pools, batches from worker
+         where seen_at > now() - make_interval(secs => $1) order by name, id";
+    let statement = prepared(client, statement).await?;
+    let rows = client.query(&statement, &[&SILENT_SECONDS]).await?;
+    rows.iter()
+        .map(|row| {
+            Ok(Worker {
+                id: WorkerId(row.try_get("id")?),
+                name: row.try_get("name")?,
+                version: row.try_get("version")?,
+                pools: from_json(row, "pools")?,
+                batches: from_json(row, "batches")?,
+            })
+        })
+        .collect()
+}
+
+/// Removes workers that were silent for a day; returns how many.
+pub async fn sweep<C: GenericClient>(client: &C) -> Result<u64, Error> {
+    let statement = prepared(client, "delete from worker where seen_at < now() - interval '1 day'").await?;
+    Ok(client.execute(&statement, &[]).await?)
+}

@@ -1,0 +1,259 @@
+//! The wire contract, version 1: what travels through the exchange `holdfast.tasks`.
+//!
+//! A message is one task or up to [`MAX_TASKS`] of one kind and priority. Every task in it is judged by itself:
+//! a bad one is refused alone. Fields that this version does not know are ignored.
+
+use chrono::{DateTime, Utc};
+use serde::Serialize;
+use serde_json::{Map, Value};
+use uuid::Uuid;
+
+use crate::job::JobName;
+use crate::task::{Priority, TaskId, TaskKind};
+use crate::work::{InvalidWork, Work};
+
+/// The version that this crate writes and reads.
+pub const VERSION: u64 = 1;
+/// The largest body that is taken, in bytes.
+pub const MAX_BYTES: usize = 256 * 1024;
+/// The most tasks that one message carries.
+pub const MAX_TASKS: usize = 500;
+/// The longest text of a free field (`requested_by`), in bytes.
+const MAX_TEXT: usize = 200;
+/// The largest `params` of one task, in bytes of JSON: every row that waits holds them.
+const MAX_PARAMS: usize = 16 * 1024;
+
+/// One task as it travels.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct TaskMessage {
+    version: u64,
+    /// The publisher's id: within the window it runs once.
+    pub id: TaskId,
+    /// What to do.
+    pub kind: TaskKind,
+    /// The job to do it for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub job: Option<JobName>,
+    /// When the publisher asked.
+    pub enqueued_at: DateTime<Utc>,
+    /// Who asked.
+    pub requested_by: String,
+    /// Which queue.
+    pub priority: Priority,
+    /// Not to be started earlier.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub not_before: Option<DateTime<Utc>>,
+    /// What the kind needs beside the job.
+    pub params: Value,
+}
+
+/// Why a message, or a task in one, was refused. [`Refusal::code`] is the reason's stable name.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    /// The body is larger than [`MAX_BYTES`].
+    #[error("the body has {0} bytes, at most {MAX_BYTES} are taken")]
+    TooLarge(usize),
+    /// The body is not JSON.
+    #[error("the body is not JSON: {0}")]
+    NotJson(String),
+    /// The body is JSON, but neither a task nor `tasks`.
+    #[error("{0}")]
+    NotATask(String),
+    /// `version` is another than 1.
+    #[error("version: {0} is unknown, this is version {VERSION}")]
+    UnknownVersion(String),
+    /// A field that a task needs is absent.
+    #[error("{0}: is missing")]
+    MissingField(&'static str),
+    /// A field's value is wrong.
+    #[error("{field}: {why}")]
+    InvalidField {
+        /// The field's name.
+        field: &'static str,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// `kind` is none of the contract's, or not implemented yet.
+    #[error("kind: {0}")]
+    UnknownKind(String),
+    /// No job has that name.
+    #[error("job: no job is named {0:?}")]
+    UnknownJob(String),
+    /// The job takes no tasks.
+    #[error("job: {0:?} is not active")]
+    InactiveJob(String),
+    /// The queue and the body contradict each other.
+    #[error("{0}")]
+    Misrouted(String),
+}
+
+impl Refusal {
+    /// The reason's stable name: it goes into the dead letter's header and into metrics.
+    #[must_use]
+    pub const fn code(&self) -> &'static str {
+        match self {
+            Self::TooLarge(_) => "too_large",
+            Self::NotJson(_) => "not_json",
+            Self::NotATask(_) => "not_a_task",
+            Self::UnknownVersion(_) => "unknown_version",
+            Self::MissingField(_) => "missing_field",
+            Self::InvalidField { .. } => "invalid_field",
+            Self::UnknownKind(_) => "unknown_kind",
+            Self::UnknownJob(_) => "unknown_job",
+            Self::InactiveJob(_) => "inactive_job",
+            Self::Misrouted(_) => "misrouted",
+        }
+    }
+}
+
+/// A task that was refused, with the bytes that a dead letter keeps of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Refused {
+    /// Why.
+    pub refusal: Refusal,
+    /// The task's own JSON, or the whole body when no task could be told apart.
+    pub body: Vec<u8>,
+}
+
+impl TaskMessage {
+    /// A task as one of our own processes publishes it.
+    #[must_use]
+    pub fn new(task: &crate::task::Task, job: Option<JobName>) -> Self {
+        Self {
+            version: VERSION,
+            id: task.id,
+            kind: task.kind,
+            job,
+            enqueued_at: task.enqueued_at,
+            requested_by: task.requested_by.clone(),
+            priority: task.priority,
+            not_before: None,
+            params: task.params.clone(),
+        }
+    }
+
+    /// The body of a message that carries this task alone.
+    #[must_use]
+    pub fn to_body(&self) -> Vec<u8> {
+        // Maps with text keys, numbers and strings: nothing in the type can fail to become JSON.
+        serde_json::to_vec(self).unwrap_or_default()
+    }
+}
+
+/// Reads a body: each task in it is either taken or refused, in the order of the message.
+#[must_use]
+pub fn read(body: &[u8], received_at: DateTime<Utc>) -> Vec<Result<TaskMessage, Refused>> {
+    let whole = |refusal| vec![Err(Refused { refusal, body: body.to_vec() })];
+    if body.len() > MAX_BYTES {
+        return whole(Refusal::TooLarge(body.len()));
+    }
+    let message: Map<String, Value> = match serde_json::from_slice(body) {
+        Ok(Value::Object(message)) => message,
+        Ok(_) => return whole(Refusal::NotATask("the body is not a JSON object".to_owned())),
+        Err(error) => return whole(Refusal::NotJson(error.to_string())),
+    };
+    if let Err(refusal) = version(&message) {
+        return whole(refusal);
+    }
+    match message.get("tasks") {
+        None => vec![task(&message, received_at).map_err(|refusal| Refused { refusal, body: body.to_vec() })],
+        Some(Value::Array(tasks)) if (1..=MAX_TASKS).contains(&tasks.len()) => {
+            tasks.iter().map(|value| member(value, received_at)).collect()
+        }
+        Some(Value::Array(tasks)) => {
+            whole(Refusal::NotATask(format!("tasks: has {} tasks, 1 to {MAX_TASKS} are taken", tasks.len())))
+        }
+        Some(_) => whole(Refusal::NotATask("tasks: is not an array".to_owned())),
+    }
+}
+
+fn member(value: &Value, received_at: DateTime<Utc>) -> Result<TaskMessage, Refused> {
+    let refused = |refusal| Refused { refusal, body: value.to_string().into_bytes() };
+    let Value::Object(fields) = value else {
+        return Err(refused(Refusal::NotATask("a member of tasks is not a JSON object".to_owned())));
+    };
+    // A member may repeat the version that stands around it.
+    if fields.contains_key("version") {
+        version(fields).map_err(refused)?;
+    }
+    task(fields, received_at).map_err(refused)
+}
+
+fn version(fields: &Map<String, Value>) -> Result<(), Refusal> {
+    match fields.get("version") {
+        None => Err(Refusal::MissingField("version")),
+        Some(version) if version.as_u64() == Some(VERSION) => Ok(()),
+        Some(other) => Err(Refusal::UnknownVersion(other.to_string().chars().take(MAX_TEXT).collect())),
+    }
+}
+
+fn task(fields: &Map<String, Value>, received_at: DateTime<Utc>) -> Result<TaskMessage, Refusal> {
+    let id = text(fields, "id")?.ok_or(Refusal::MissingField("id"))?;
+    let id: Uuid = id.parse().map_err(|error| invalid("id", &error))?;
+    let kind: TaskKind = text(fields, "kind")?
+        .ok_or(Refusal::MissingField("kind"))?
+        .parse()
+        .map_err(|error: crate::name::UnknownWord| Refusal::UnknownKind(error.to_string()))?;
+    let job = text(fields, "job")?
+        .map(|name| name.parse::<JobName>().map_err(|error| invalid("job", &error)))
+        .transpose()?;
+    match (kind.needs_job(), &job) {
+        (true, None) => return Err(Refusal::MissingField("job")),
+        (false, Some(_)) => return Err(invalid("job", &format!("tasks of kind {kind} have no job"))),
+        _ => {}
+    }
+    Ok(TaskMessage {
+        version: VERSION,
+        id: TaskId(id),
+        kind,
+        job,
+        enqueued_at: time(fields, "enqueued_at")?.unwrap_or(received_at),
+        requested_by: text(fields, "requested_by")?.unwrap_or_default().to_owned(),
+        priority: text(fields, "priority")?
+            .map_or(Ok(Priority::Normal), |word| word.parse().map_err(|error| invalid("priority", &error)))?,
+        not_before: time(fields, "not_before")?,
+        params: params(fields, kind)?,
+    })
+}
+
+fn params(fields: &Map<String, Value>, kind: TaskKind) -> Result<Value, Refusal> {
+    let params = match fields.get("params") {
+        None | Some(Value::Null) => Value::Object(Map::new()),
+        Some(params @ Value::Object(_)) => params.clone(),
+        Some(_) => return Err(invalid("params", &"is not a JSON object")),
+    };
+    if params.to_string().len() > MAX_PARAMS {
+        return Err(invalid("params", &format!("is longer than {MAX_PARAMS} bytes")));
+    }
+    match Work::parse(kind, &params) {
+        Ok(_) => Ok(params),
+        Err(InvalidWork::Params(why)) => Err(Refusal::InvalidField { field: "params", why }),
+        Err(error @ InvalidWork::NotImplemented(_)) => Err(Refusal::UnknownKind(error.to_string())),
+    }
+}
+
+fn text<'a>(fields: &'a Map<String, Value>, field: &'static str) -> Result<Option<&'a str>, Refusal> {
+    match fields.get(field) {
+        None | Some(Value::Null) => Ok(None),
+        // PostgreSQL's text cannot hold a zero byte.
+        Some(Value::String(text)) if text.len() <= MAX_TEXT && !text.contains('\0') => Ok(Some(text)),
+        Some(Value::String(_)) => {
+            Err(invalid(field, &format!("is longer than {MAX_TEXT} bytes or holds a zero")))
+        }
+        Some(_) => Err(invalid(field, &"is not a string")),
+    }
+}
+
+fn time(fields: &Map<String, Value>, field: &'static str) -> Result<Option<DateTime<Utc>>, Refusal> {
+    let Some(text) = text(fields, field)? else { return Ok(None) };
+    let time = DateTime::parse_from_rfc3339(text)
+        .map_err(|error| invalid(field, &format!("{error}, use RFC 3339 such as 2026-11-23T02:00:00Z")))?;
+    Ok(Some(time.with_timezone(&Utc)))
+}
+
+fn invalid(field: &'static str, why: &dyn std::fmt::Display) -> Refusal {
+    Refusal::InvalidField { field, why: why.to_string() }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,87 @@
+use super::*;
+use serde_json::json;
+
+const GOLDEN_ONE: &str = r#"{"version":1,"id":"01930a5e-3d2c-7cc3-98c4-dc0c0c07398f","kind":"backup","job":"docs","enqueued_at":"2026-11-23T02:00:00Z","requested_by":"erp","priority":"normal","params":{}}"#;
+const GOLDEN_MANY: &str = r#"{"version":1,"tasks":[
+    {"id":"01930a5e-3d2c-7cc3-98c4-dc0c0c07398f","kind":"backup","job":"docs"},
+    {"kind":"backup","job":"docs"},
+    {"version":1,"id":"01930a5e-3d2c-7cc3-98c4-dc0c0c073990","kind":"backup","job":"mail","not_before":"2026-11-23T03:00:00+01:00"}]}"#;
+
+fn noon() -> DateTime<Utc> {
+    "2026-11-23T12:00:00Z".parse().unwrap()
+}
+
+fn refusal_of(body: &Value) -> Refusal {
+    let mut read = read(body.to_string().as_bytes(), noon());
+    assert_eq!(read.len(), 1);
+    read.remove(0).unwrap_err().refusal
+}
+
+#[test]
+fn one_task_is_read_and_written_as_the_contract_says() {
+    let read = read(GOLDEN_ONE.as_bytes(), noon());
+    let [Ok(task)] = &read[..] else { panic!("{read:?}") };
+    assert_eq!(task.job.as_ref().unwrap().as_str(), "docs");
+    assert_eq!(String::from_utf8(task.to_body()).unwrap(), GOLDEN_ONE);
+}
+
+#[test]
+fn a_bad_task_among_many_is_refused_alone_and_keeps_its_own_bytes() {
+    let read = read(GOLDEN_MANY.as_bytes(), noon());
+    let [Ok(first), Err(second), Ok(third)] = &read[..] else { panic!("{read:?}") };
+    assert_eq!(first.enqueued_at, noon());
+    assert_eq!(second.refusal, Refusal::MissingField("id"));
+    assert_eq!(String::from_utf8_lossy(&second.body), r#"{"job":"docs","kind":"backup"}"#);
+    assert_eq!(third.not_before, Some("2026-11-23T02:00:00Z".parse().unwrap()));
+}
+
+#[test]
+fn each_fault_has_a_reason_of_its_own() {
+    let id = "01930a5e-3d2c-7cc3-98c4-dc0c0c07398f";
+    let cases = [
+        (json!([]), "not_a_task"),
+        (json!({"id": id, "kind": "backup", "job": "docs"}), "missing_field"),
+        (json!({"version": 2, "id": id, "kind": "backup", "job": "docs"}), "unknown_version"),
+        (json!({"version": "1", "id": id, "kind": "backup", "job": "docs"}), "unknown_version"),
+        (json!({"version": 1, "id": "7", "kind": "backup", "job": "docs"}), "invalid_field"),
+        (json!({"version": 1, "id": id, "kind": "explode", "job": "docs"}), "unknown_kind"),
+        (json!({"version": 1, "id": id, "kind": "forget", "job": "docs"}), "unknown_kind"),
+        (json!({"version": 1, "id": id, "kind": "backup"}), "missing_field"),
+        (json!({"version": 1, "id": id, "kind": "report", "job": "docs"}), "invalid_field"),
+        (json!({"version": 1, "id": id, "kind": "backup", "job": "../x"}), "invalid_field"),
+        (
+            json!({"version": 1, "id": id, "kind": "backup", "job": "docs", "priority": "urgent"}),
+            "invalid_field",
+        ),
+        (
+            json!({"version": 1, "id": id, "kind": "backup", "job": "docs", "not_before": "soon"}),
+            "invalid_field",
+        ),
+        (json!({"version": 1, "id": id, "kind": "backup", "job": "docs", "params": 7}), "invalid_field"),
+        (
+            json!({"version": 1, "id": id, "kind": "backup", "job": "docs", "requested_by": "a\u{0}b"}),
+            "invalid_field",
+        ),
+        (json!({"version": 1, "id": id, "kind": "verify", "job": "docs", "params": {}}), "invalid_field"),
+        (json!({"version": 1, "tasks": []}), "not_a_task"),
+        (json!({"version": 1, "tasks": {}}), "not_a_task"),
+        (json!({"version": 1, "tasks": vec![json!({}); MAX_TASKS + 1]}), "not_a_task"),
+    ];
+    for (body, code) in cases {
+        assert_eq!(refusal_of(&body).code(), code, "{body}");
+    }
+}
+
+#[test]
+fn what_is_not_json_or_too_large_is_refused_whole() {
+    let reason = |body: &[u8]| read(body, noon()).remove(0).unwrap_err().refusal.code();
+    assert_eq!(reason(b"{\"version\":1,"), "not_json");
+    assert_eq!(reason(b"\xff\xfe"), "not_json");
+    assert_eq!(reason(&vec![b' '; MAX_BYTES + 1]), "too_large");
+}
+
+#[test]
+fn fields_of_later_versions_are_ignored() {
+    let body = GOLDEN_ONE.replace("\"params\"", "\"colour\":\"blue\",\"params\"");
+    assert!(read(body.as_bytes(), noon()).remove(0).is_ok());
+}

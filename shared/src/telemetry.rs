@@ -1,0 +1,48 @@
+//! Logs: to standard error, for people on a terminal and as JSON for machines.
+
+use std::io::IsTerminal as _;
+
+use tracing_subscriber::EnvFilter;
+
+use crate::name::text_enum;
+use crate::settings::Settings;
+
+text_enum! {
+    /// How log lines look.
+    LogFormat {
+        /// For people.
+        Text = "text",
+        /// One JSON object a line.
+        Json = "json",
+    }
+}
+
+/// What is logged, and how.
+#[derive(Debug, Clone)]
+pub struct Telemetry {
+    filter: String,
+    format: LogFormat,
+}
+
+impl Telemetry {
+    /// Reads `log` (a filter such as `info` or `worker=debug`) and `log_format`.
+    pub fn read(settings: &mut Settings) -> Self {
+        let filter: String = settings.get("log", "info".to_owned());
+        if let Err(error) = EnvFilter::try_new(&filter) {
+            settings.reject(format!("log: {error}"));
+        }
+        Self { filter, format: settings.get("log_format", LogFormat::Text) }
+    }
+
+    /// Starts logging; to be called once a process.
+    pub fn start(&self) {
+        let builder = tracing_subscriber::fmt()
+            .with_env_filter(EnvFilter::new(&self.filter))
+            .with_writer(std::io::stderr)
+            .with_ansi(std::io::stderr().is_terminal());
+        match self.format {
+            LogFormat::Text => builder.init(),
+            LogFormat::Json => builder.json().init(),
+        }
+    }
+}

@@ -1,0 +1,180 @@
+//! What a task asks for: its kind together with its checked parameters.
+
+use chrono::NaiveDate;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use uuid::Uuid;
+
+use crate::name::{id_type, name_type, text_enum};
+use crate::target::TargetName;
+use crate::task::TaskKind;
+
+id_type! {
+    /// One snapshot of a job's data on one target.
+    RestorePointId(Uuid)
+}
+
+name_type! {
+    /// A directory directly below one of the worker's restore roots: a message can never name a free path.
+    RestoreName
+}
+
+text_enum! {
+    /// How thoroughly a restore point is checked.
+    Level {
+        /// The repository's structure and that every piece is there.
+        Structure = "structure",
+        /// Every byte read and its hash checked.
+        Read = "read",
+        /// Restored, and compared with the source manifest.
+        Restore = "restore",
+    }
+}
+
+/// A task's work.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Work {
+    /// Back up the job's source to its first target.
+    Backup,
+    /// Copy a restore point to another target.
+    Copy(CopyParams),
+    /// Check a restore point.
+    Verify(VerifyParams),
+    /// Write a restore point into a directory.
+    Restore(RestoreParams),
+    /// Look at a target.
+    Probe(ProbeParams),
+    /// Make a report.
+    Report(ReportParams),
+}
+
+/// Parameters of `copy`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CopyParams {
+    /// What to copy; its target is where it is read from.
+    pub restore_point: RestorePointId,
+    /// Where it goes.
+    pub target: TargetName,
+}
+
+/// Parameters of `verify`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct VerifyParams {
+    /// Whose copy.
+    pub target: TargetName,
+    /// How thoroughly.
+    pub level: Level,
+}
+
+/// Parameters of `restore`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RestoreParams {
+    /// From where; the first attached target with a restore point when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub target: Option<TargetName>,
+    /// Which one; the newest complete one when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub restore_point: Option<RestorePointId>,
+    /// The new directory below the worker's restore root.
+    pub into: RestoreName,
+}
+
+/// Parameters of `probe`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ProbeParams {
+    /// Which target.
+    pub target: TargetName,
+}
+
+/// Parameters of `report`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReportParams {
+    /// Which report.
+    #[serde(default)]
+    pub report: ReportKind,
+    /// The day in UTC that it covers; the day of its execution when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub day: Option<NaiveDate>,
+}
+
+text_enum! {
+    /// The reports that can be asked for.
+    #[derive(Default)]
+    ReportKind {
+        /// One day: executions, verdicts, what needs attention.
+        #[default]
+        Daily = "daily",
+    }
+}
+
+/// Why parameters were refused.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum InvalidWork {
+    /// The kind is part of the contract, but this version does not execute it.
+    #[error("tasks of kind {0} are not implemented yet")]
+    NotImplemented(TaskKind),
+    /// The parameters are not those of the kind.
+    #[error("params: {0}")]
+    Params(String),
+}
+
+impl Work {
+    /// Checks the parameters of a task.
+    ///
+    /// # Errors
+    /// Names the parameter that is missing or wrong, or says that the kind is not implemented yet.
+    pub fn parse(kind: TaskKind, params: &Value) -> Result<Self, InvalidWork> {
+        fn typed<T: serde::de::DeserializeOwned>(params: &Value) -> Result<T, InvalidWork> {
+            T::deserialize(params).map_err(|error| InvalidWork::Params(error.to_string()))
+        }
+        match kind {
+            TaskKind::Backup => Ok(Self::Backup),
+            TaskKind::Copy => typed(params).map(Self::Copy),
+            TaskKind::Verify => typed(params).map(Self::Verify),
+            TaskKind::Restore => typed(params).map(Self::Restore),
+            TaskKind::Probe => typed(params).map(Self::Probe),
+            TaskKind::Report => typed(params).map(Self::Report),
+            TaskKind::Forget | TaskKind::Maintain | TaskKind::Record => {
+                Err(InvalidWork::NotImplemented(kind))
+            }
+        }
+    }
+
+    /// The target that the work names; a backup's is its job's first one.
+    #[must_use]
+    pub fn target(&self) -> Option<&TargetName> {
+        match self {
+            Self::Copy(copy) => Some(&copy.target),
+            Self::Verify(verify) => Some(&verify.target),
+            Self::Probe(probe) => Some(&probe.target),
+            Self::Restore(restore) => restore.target.as_ref(),
+            Self::Backup | Self::Report(_) => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn a_restore_cannot_name_a_path() {
+        for into in ["/etc", "../up", "a/b", ""] {
+            let refused = Work::parse(TaskKind::Restore, &json!({ "into": into }));
+            assert!(matches!(refused, Err(InvalidWork::Params(_))), "{into:?} was taken");
+        }
+    }
+
+    #[test]
+    fn a_missing_parameter_is_named() {
+        let refused = Work::parse(TaskKind::Verify, &json!({ "target": "disk-a" })).unwrap_err();
+        assert!(refused.to_string().contains("level"), "{refused}");
+    }
+
+    #[test]
+    fn a_kind_without_an_executor_says_so() {
+        let refused = Work::parse(TaskKind::Forget, &json!({})).unwrap_err();
+        assert!(refused.to_string().contains("not implemented yet"), "{refused}");
+    }
+}
