@@ -31,6 +31,28 @@ create table job_target (
 );
 create index on job_target (target_id);
 
+-- Counts the transactions that changed definitions: caches in the processes are valid for one value.
+create table definitions_version (
+    value  bigint not null,
+    xact   xid8 not null
+);
+create unique index on definitions_version ((true));
+insert into definitions_version values (1, pg_current_xact_id());
+
+create function count_definitions_change() returns trigger language plpgsql as $$
+begin
+    update definitions_version set value = value + 1, xact = pg_current_xact_id()
+        where xact <> pg_current_xact_id();
+    return null;
+end $$;
+
+create trigger count_change after insert or delete or update of definition, active on job
+    for each statement execute function count_definitions_change();
+create trigger count_change after insert or delete or update of definition on target
+    for each statement execute function count_definitions_change();
+create trigger count_change after insert or delete or update on job_target
+    for each statement execute function count_definitions_change();
+
 -- Tasks: a row is in `task` while it waits and in `lease` while it runs, never in both -------------------------
 
 create table known_id (

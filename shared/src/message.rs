@@ -222,8 +222,10 @@ fn params(fields: &Map<String, Value>, kind: TaskKind) -> Result<Value, Refusal>
         Some(params @ Value::Object(_)) => params.clone(),
         Some(_) => return Err(invalid("params", &"is not a JSON object")),
     };
-    if params.to_string().len() > MAX_PARAMS {
-        return Err(invalid("params", &format!("is longer than {MAX_PARAMS} bytes")));
+    let text = params.to_string();
+    // PostgreSQL's JSON cannot hold a zero character.
+    if text.len() > MAX_PARAMS || text.contains("\\u0000") {
+        return Err(invalid("params", &format!("is longer than {MAX_PARAMS} bytes or holds a zero")));
     }
     match Work::parse(kind, &params) {
         Ok(_) => Ok(params),

@@ -125,6 +125,12 @@ pub async fn targets<C: GenericClient>(client: &C, ids: &[JobId]) -> Result<Vec<
         .collect()
 }
 
+/// Counts the changes of definitions: what was read after this value was read is at least that new.
+pub async fn definitions_version<C: GenericClient>(client: &C) -> Result<i64, Error> {
+    let statement = prepared(client, "select value from definitions_version").await?;
+    Ok(client.query_one(&statement, &[]).await?.try_get(0)?)
+}
+
 /// The jobs that keep restore points on a target, by name.
 pub async fn with_points_on<C: GenericClient>(
     client: &C,

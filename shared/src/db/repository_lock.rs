@@ -71,6 +71,13 @@ pub async fn acquire(
     Ok(Ok(stored))
 }
 
+/// Gives the locks of a holder back that has no lease to end.
+pub async fn release<C: GenericClient>(client: &C, task: TaskId) -> Result<(), Error> {
+    let statement = prepared(client, "delete from repository_lock where task_id = $1").await?;
+    client.execute(&statement, &[&task.0]).await?;
+    Ok(())
+}
+
 /// How many use a target's repository now, expired holders included until they must have noticed.
 pub async fn holders<C: GenericClient>(client: &C, target: TargetId) -> Result<i64, Error> {
     let statement = "select count(*) from repository_lock

@@ -1,5 +1,7 @@
 //! Table `target`.
 
+use std::collections::HashSet;
+
 use deadpool_postgres::{GenericClient, Transaction};
 
 use super::{Error, from_json, parsed, prepared, to_json};
@@ -67,6 +69,12 @@ fn stored(row: &tokio_postgres::Row) -> Result<StoredTarget, Error> {
         repository_id: row.try_get("repository_id")?,
         version: row.try_get("version")?,
     })
+}
+
+/// The targets that may not be used now, by name.
+pub async fn away<C: GenericClient>(client: &C) -> Result<HashSet<TargetName>, Error> {
+    let statement = prepared(client, "select name from target where state <> 'attached'").await?;
+    client.query(&statement, &[]).await?.iter().map(|row| parsed(row, "name")).collect()
 }
 
 /// Changes whether a target may be used.
