@@ -1,0 +1,241 @@
+//! A private PostgreSQL server.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context as _, bail};
+use rustix::process::Signal;
+
+use crate::{
+    group::{Exit, Group, Launch, Parting},
+    home::Home,
+    ports,
+    probe::postgres_answers,
+    progress::Progress,
+    servers::{Found, Installed, Server, find},
+};
+
+/// Recovery after a crash under load replays up to `max_wal_size`.
+const READY_WITHIN: Duration = Duration::from_mins(2);
+const CREATED_WITHIN: Duration = Duration::from_mins(2);
+/// Fast shutdown ends with a checkpoint, which writes up to `shared_buffers`.
+const STOPPED_WITHIN: Duration = Duration::from_secs(30);
+/// How many picks of a port may be taken by somebody else before use.
+const PORT_PICKS: u32 = 5;
+
+const USER: &str = "holdfast";
+const DATABASE: &str = "holdfast";
+
+/// Room for the tests' many pools; durability as in production, or fault tests would prove nothing.
+const SETTINGS: &str = "\
+listen_addresses = '127.0.0.1'
+# A socket's path may have 107 bytes; a checkout's often has more.
+unix_socket_directories = ''
+max_connections = 300
+shared_buffers = '256MB'
+max_wal_size = '2GB'
+fsync = on
+full_page_writes = on
+synchronous_commit = on
+password_encryption = 'scram-sha-256'
+timezone = 'UTC'
+log_timezone = 'UTC'
+log_line_prefix = '%m [%p] %a '
+";
+
+/// A private PostgreSQL server with one superuser and one empty database, both named `holdfast`.
+#[derive(Debug)]
+pub struct Postgres {
+    installed: Installed,
+    home: Home,
+    cluster: PathBuf,
+    port: u16,
+    password: String,
+    server: Option<Group>,
+    progress: Progress,
+}
+
+impl Postgres {
+    /// Starts a server below `home`, with the data of an earlier one if there is any.
+    pub(crate) async fn begin(home: &Home, progress: Progress) -> anyhow::Result<Self> {
+        let Found::Ready(installed) = find(Server::Postgres) else {
+            bail!(
+                "PostgreSQL {} or newer is not installed: run `cargo xtask setup`",
+                Server::Postgres.oldest()
+            );
+        };
+        // The files of one major release mean nothing to another.
+        let cluster = home.directory(format!("postgres-{}", installed.version.major).as_ref())?;
+        let password = create_cluster(&installed, home, &cluster, progress).await?;
+        let mut postgres =
+            Self { installed, home: home.clone(), cluster, port: 0, password, server: None, progress };
+        for _ in 0..PORT_PICKS {
+            [postgres.port] = ports::pick()?;
+            let server = postgres.launch()?;
+            match postgres.wait_for(&server).await {
+                Ok(()) => {
+                    postgres.server = Some(server);
+                    return Ok(postgres);
+                }
+                Err(_) if ports::is_about_a_taken_port(&server.output()) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        bail!("{PORT_PICKS} ports picked for PostgreSQL were taken by others before it could use them");
+    }
+
+    /// `postgres://holdfast:PASSWORD@127.0.0.1:PORT/holdfast`, the same for the life of this value.
+    #[must_use]
+    pub fn url(&self) -> String {
+        format!("postgres://{USER}:{}@127.0.0.1:{}/{DATABASE}", self.password, self.port)
+    }
+
+    /// The TCP port.
+    #[must_use]
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// Starts the stopped server again and waits until it answers. Errors: it runs already.
+    pub async fn start(&mut self) -> anyhow::Result<()> {
+        if self.server.is_some() {
+            bail!("PostgreSQL is already started");
+        }
+        let server = self.launch()?;
+        self.wait_for(&server).await?;
+        self.server = Some(server);
+        Ok(())
+    }
+
+    /// Stops the server: open transactions are rolled back, a checkpoint is written ("fast" shutdown).
+    pub async fn stop(&mut self) -> anyhow::Result<()> {
+        self.running()?.end(Signal::INT, STOPPED_WITHIN).await?;
+        Ok(())
+    }
+
+    /// Kills every process of the server with SIGKILL, as a power failure would.
+    pub async fn kill(&mut self) -> anyhow::Result<()> {
+        self.running()?.kill().await?;
+        Ok(())
+    }
+
+    /// Cuts all connections without a goodbye ("immediate" shutdown) and starts again, which recovers from
+    /// the log.
+    pub async fn restart(&mut self) -> anyhow::Result<()> {
+        self.running()?.end(Signal::QUIT, STOPPED_WITHIN).await?;
+        self.start().await
+    }
+
+    /// How the server ended, if it did without being asked to.
+    pub fn exit(&self) -> anyhow::Result<Option<Exit>> {
+        self.server.as_ref().map_or(Ok(None), Group::exit)
+    }
+
+    /// What a stack does at its end.
+    pub(crate) async fn end(&mut self) -> anyhow::Result<()> {
+        if self.server.is_some() { self.stop().await } else { Ok(()) }
+    }
+
+    fn running(&mut self) -> anyhow::Result<Group> {
+        self.server.take().context("PostgreSQL is not started")
+    }
+
+    fn data(&self) -> PathBuf {
+        self.cluster.join("data")
+    }
+
+    fn launch(&self) -> anyhow::Result<Group> {
+        let data = self.data();
+        self.home.write(&data.join("postgresql.conf"), SETTINGS)?;
+        // Nothing of ours runs here any more. After a reboot the process the file names may be anything,
+        // and PostgreSQL would take it for a running server.
+        fs::remove_file(data.join("postmaster.pid")).ok();
+        self.progress
+            .tell("Starting", &format!("PostgreSQL {} on 127.0.0.1:{}", self.installed.version, self.port));
+        let mut command = self.home.command(&self.installed.programs.join("postgres"));
+        command.arg("-D").arg(&data).arg("-p").arg(self.port.to_string());
+        Group::start(Launch {
+            name: "PostgreSQL".to_owned(),
+            command,
+            bare: true,
+            account: Some(self.home.account()),
+            input: None,
+            log: self.home.log("postgres"),
+            record: Some(self.home.record("postgres")),
+            parting: Parting::Quit,
+        })
+    }
+
+    async fn wait_for(&self, server: &Group) -> anyhow::Result<()> {
+        let started = Instant::now();
+        let file = self.data().join("postmaster.pid");
+        let ready = async || says_ready(&file, server.pid()) && postgres_answers(self.port).await;
+        server.wait_until(READY_WITHIN, ready).await?;
+        self.progress.tell("Ready", &format!("PostgreSQL in {:.1} s", started.elapsed().as_secs_f64()));
+        Ok(())
+    }
+}
+
+/// Whether the server's own file names this process and its last line says that it takes connections. So an
+/// answer on the port is known to come from this server.
+fn says_ready(postmaster_pid: &Path, pid: u32) -> bool {
+    let text = fs::read_to_string(postmaster_pid).unwrap_or_default();
+    let mut lines = text.lines();
+    lines.next() == Some(&pid.to_string()) && lines.nth(6).is_some_and(|status| status.trim() == "ready")
+}
+
+/// Creates the data directory unless it is there; answers with the superuser's password.
+async fn create_cluster(
+    installed: &Installed,
+    home: &Home,
+    cluster: &Path,
+    progress: Progress,
+) -> anyhow::Result<String> {
+    let password_file = cluster.join("password");
+    let (data, unfinished) = (cluster.join("data"), cluster.join("data.unfinished"));
+    if data.is_dir() {
+        return fs::read_to_string(&password_file)
+            .context("the database's password is lost; remove its directory");
+    }
+    progress.tell("Creating", "a database cluster");
+    if unfinished.exists() {
+        fs::remove_dir_all(&unfinished)?;
+    }
+    let password = ports::random_password()?;
+    home.write(&password_file, &password)?;
+    let mut initdb = home.command(&installed.programs.join("initdb"));
+    initdb.arg("-D").arg(&unfinished).arg("--pwfile").arg(&password_file);
+    initdb.args(["--username", USER, "--auth", "scram-sha-256", "--encoding", "UTF8", "--locale", "C.UTF-8"]);
+    // A crash of the machine during creation loses nothing anybody wants.
+    initdb.arg("--no-sync");
+    run(home, "initdb", initdb, None).await?;
+    let statement = cluster.join("create.sql");
+    home.write(&statement, &format!("CREATE DATABASE {DATABASE}\n"))?;
+    let mut single = home.command(&installed.programs.join("postgres"));
+    single.arg("--single").arg("-D").arg(&unfinished).args(["-c", "log_checkpoints=off", "postgres"]);
+    run(home, "postgres --single", single, Some(statement)).await?;
+    fs::rename(&unfinished, &data)?;
+    Ok(password)
+}
+
+async fn run(
+    home: &Home,
+    name: &str,
+    command: std::process::Command,
+    input: Option<PathBuf>,
+) -> anyhow::Result<()> {
+    let program = Group::start(Launch {
+        name: name.to_owned(),
+        command,
+        bare: true,
+        account: Some(home.account()),
+        input,
+        log: home.log("postgres"),
+        record: None,
+        parting: Parting::Kill,
+    })?;
+    program.wait_for_success(CREATED_WITHIN).await
+}

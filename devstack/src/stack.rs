@@ -1,0 +1,91 @@
+//! Both servers together, in one directory.
+
+use std::path::Path;
+
+use anyhow::Context as _;
+
+use crate::{
+    account::Account,
+    claim::Claim,
+    home::{self, Home},
+    leftovers,
+    postgres::Postgres,
+    progress::Progress,
+    rabbitmq::RabbitMq,
+};
+
+/// A private PostgreSQL server and a private RabbitMQ node.
+///
+/// Dropping it, or the end of the process that owns it, ends both servers as well, only less politely than
+/// [`Stack::stop`]: they are killed, and their data is recovered at the next start in the same directory.
+#[derive(Debug)]
+pub struct Stack {
+    /// The database server.
+    pub postgres: Postgres,
+    /// The message broker.
+    pub rabbitmq: RabbitMq,
+    account: Account,
+    // The last field, hence dropped last: the directory is free again only when the servers are gone.
+    claim: Claim,
+}
+
+/// How to start a stack.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Options {
+    /// Throw away what earlier servers in the directory stored, instead of going on with it.
+    pub fresh: bool,
+    /// Where to tell how far the servers are.
+    pub progress: Progress,
+}
+
+impl Stack {
+    /// Starts both servers and waits until they answer, keeping what earlier ones in `directory` stored.
+    ///
+    /// Whatever a killed owner left running there is ended first. Errors: another stack runs in
+    /// `directory`, a server is not installed, or one does not come up; then the error shows the end of its
+    /// log.
+    pub async fn start(directory: &Path) -> anyhow::Result<Self> {
+        let claim = Claim::try_new(directory)?
+            .with_context(|| format!("another stack runs in {}", directory.display()))?;
+        Self::start_in(claim, Options::default()).await
+    }
+
+    /// As [`Stack::start`], in a directory claimed before.
+    pub async fn start_in(claim: Claim, options: Options) -> anyhow::Result<Self> {
+        let ended = leftovers::end(&claim).await?;
+        if ended > 0 {
+            options.progress.tell("Ended", &format!("{ended} processes of an earlier run that was killed"));
+        }
+        let account = Account::choose()?;
+        if options.fresh {
+            home::remove(&claim, account)?;
+        }
+        let home = Home::open(&claim, account)?;
+        // Together, since each leaves the processors idle for part of its start.
+        let (postgres, rabbitmq) =
+            tokio::join!(Postgres::begin(&home, options.progress), RabbitMq::begin(&home, options.progress));
+        Ok(Self { postgres: postgres?, rabbitmq: rabbitmq?, account, claim })
+    }
+
+    /// The directory of the stack, with the servers' logs.
+    #[must_use]
+    pub fn directory(&self) -> &Path {
+        self.claim.directory()
+    }
+
+    /// Stops both servers, those that still run; their data stays. Takes about two seconds.
+    pub async fn stop(mut self) -> anyhow::Result<()> {
+        self.end().await
+    }
+
+    /// Stops both servers and deletes what they stored; the logs stay.
+    pub async fn discard(mut self) -> anyhow::Result<()> {
+        self.end().await?;
+        home::remove(&self.claim, self.account)
+    }
+
+    async fn end(&mut self) -> anyhow::Result<()> {
+        let (postgres, rabbitmq) = tokio::join!(self.postgres.end(), self.rabbitmq.end());
+        postgres.and(rabbitmq)
+    }
+}
