@@ -1,0 +1,46 @@
+//! `cargo xtask`: what a developer does with this repository, each in one command.
+
+mod checkout;
+mod report;
+mod stopped;
+
+mod setup;
+mod test;
+mod up;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+#[derive(Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask")]
+#[command(about = "Private servers, tests and set-up for developers of Holdfast")]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Find PostgreSQL and RabbitMQ, or install them; exit code 2 when only you can
+    Setup,
+    /// Run private servers until Ctrl-C, and write their addresses to a file
+    Up(up::Arguments),
+    /// Run all that CI runs: format, lints, licences, every test against private servers
+    Test(test::Arguments),
+}
+
+fn main() -> ExitCode {
+    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return report::failure(&error.into()),
+    };
+    let finished = runtime.block_on(async {
+        match Arguments::parse().command {
+            Command::Setup => setup::run(),
+            Command::Up(arguments) => up::run(arguments).await,
+            Command::Test(arguments) => test::run(arguments).await,
+        }
+    });
+    finished.unwrap_or_else(|error| report::failure(&error))
+}
