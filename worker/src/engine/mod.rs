@@ -4,15 +4,47 @@
 //! process of its own (`worker exec`): it can be killed at any moment without leaving a snapshot behind, its
 //! panics stay its own, its warnings can be counted, and its memory is given back at the end.
 //!
-//! * [`protocol`] what the two processes say to each other
+//! * [`protocol`] what the two processes say to each other, in [`lines`] and by one [`clock`]
 //! * [`parent`] the worker's side: starts the child, forwards lease extensions, kills it when needed
-//! * [`child`] the child's `main`
-//! * [`watchdog`] ends the child at its deadline or when its parent is gone
-//! * the operations themselves: [`repository`], [`backup`], [`copy`], [`list`], [`restore`], [`verify`], and the
-//!   [`manifest`] that a backup writes and a restore test compares with
+//! * [`child`] the child's `main`; [`watchdog`] ends it at its deadline or when its parent is gone, [`fence`] keeps
+//!   it from writing after the deadline; [`output`], [`warnings`] and [`failure`] are how it tells what happened
+//! * [`repository`] opens and creates repositories
+//! * [`backup`] lets the engine read a [`source`], whose [`recorder`] notes what it saw, and [`reconcile`]s that with
+//!   the snapshot into a [`manifest`]
+//! * [`verify`] [`check`]s a snapshot, or [`restore`]s and [`compare`]s it with its manifest
+//! * [`copy`] and [`list`]
 
-pub mod child;
 pub mod clock;
 pub mod lines;
-pub mod parent;
 pub mod protocol;
+
+pub mod parent;
+
+pub mod child;
+pub mod fence;
+pub mod watchdog;
+
+pub mod failure;
+pub mod output;
+pub mod warnings;
+
+pub mod repository;
+
+pub mod backup;
+pub mod manifest;
+pub mod paths;
+pub mod reading;
+pub mod reconcile;
+pub mod recorder;
+pub mod sample;
+pub mod source;
+
+pub mod check;
+pub mod compare;
+pub mod verify;
+
+pub mod restore;
+
+pub mod copy;
+
+pub mod list;

@@ -38,9 +38,9 @@ pub struct BackupResult {
     pub repository_id: String,
     /// The moment before the first file was looked at, in RFC 3339: the snapshot holds data of this time or later.
     pub data_time: String,
-    /// The files in the snapshot, without directories.
+    /// The regular files of the source in the snapshot.
     pub files: u64,
-    /// The size of these files in the source, in bytes.
+    /// The size of these files, in bytes.
     pub bytes: u64,
     /// What the repository grew by, in bytes, after deduplication and compression.
     pub bytes_added: u64,
@@ -86,7 +86,7 @@ pub struct CopyResult {
     pub data_time: String,
     /// Whether the destination held this snapshot before.
     pub already_there: bool,
-    /// The files in the snapshot, without directories.
+    /// The regular files in the snapshot.
     pub files: u64,
     /// The size of these files, in bytes.
     pub bytes: u64,
@@ -118,7 +118,7 @@ pub struct VerifyResult {
 /// The result of [`Operation::Restore`].
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct RestoreResult {
-    /// The restored files, without directories.
+    /// The regular files that were restored.
     pub files: u64,
     /// Their size, in bytes.
     pub bytes: u64,
@@ -153,7 +153,7 @@ pub struct Snapshot {
     pub epoch: Option<i64>,
     /// The machine that made it.
     pub host: String,
-    /// Its files, without directories.
+    /// Its files and other entries that are no directories, as its maker counted them.
     pub files: Option<u64>,
     /// The size of these files, in bytes.
     pub bytes: Option<u64>,
