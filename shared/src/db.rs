@@ -21,6 +21,7 @@ pub mod compliance;
 
 use std::time::Duration;
 
+use chrono::{DateTime, Utc};
 use deadpool_postgres::{
     Client, GenericClient, Manager, ManagerConfig, Pool, PoolError, RecyclingMethod, Runtime, Timeouts,
     Transaction,
@@ -158,6 +159,12 @@ impl Database {
         self.client().await?.simple_query("select 1").await?;
         Ok(())
     }
+}
+
+/// The time on the database's clock, also within a transaction that began earlier.
+pub async fn now<C: GenericClient>(client: &C) -> Result<DateTime<Utc>, Error> {
+    let statement = prepared(client, "select clock_timestamp()").await?;
+    Ok(client.query_one(&statement, &[]).await?.try_get(0)?)
 }
 
 /// Proof that a transaction was committed: only what holds one may be acknowledged.

@@ -125,6 +125,12 @@ pub async fn targets<C: GenericClient>(client: &C, ids: &[JobId]) -> Result<Vec<
         .collect()
 }
 
+/// Makes those who change definitions take turns until their transactions end, so that each sees what it changes.
+pub async fn lock_definitions(transaction: &Transaction<'_>) -> Result<(), Error> {
+    transaction.execute("select value from definitions_version for update", &[]).await?;
+    Ok(())
+}
+
 /// Counts the changes of definitions: what was read after this value was read is at least that new.
 pub async fn definitions_version<C: GenericClient>(client: &C) -> Result<i64, Error> {
     let statement = prepared(client, "select value from definitions_version").await?;

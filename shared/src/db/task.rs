@@ -6,6 +6,7 @@ use uuid::Uuid;
 
 use super::{Error, prepared};
 use crate::message::TaskMessage;
+use crate::target::TargetName;
 use crate::task::{Task, TaskId};
 
 /// How long the relay has for a confirm before another one may publish the row again, in seconds.
@@ -153,6 +154,22 @@ pub async fn put_off(transaction: &Transaction<'_>, rows: &[(TaskId, f64)]) -> R
     let ids: Vec<Uuid> = rows.iter().map(|(id, _)| id.0).collect();
     let seconds: Vec<f64> = rows.iter().map(|(_, seconds)| *seconds).collect();
     Ok(transaction.execute(&statement, &[&ids, &seconds]).await?)
+}
+
+/// What a task waits for whose target is away.
+#[must_use]
+pub fn waiting_for(target: &TargetName) -> String {
+    format!("target:{target}")
+}
+
+/// Wakes what waits for a target that is attached; returns how many. A task that begins to wait while its target
+/// comes back is missed by the wake of that return.
+pub async fn wake_missed<C: GenericClient>(client: &C) -> Result<u64, Error> {
+    let statement = "update task set run_at = now(), publish_at = now(), waiting_for = null
+         where waiting_for is not null
+             and waiting_for in (select 'target:' || name from target where state = 'attached')";
+    let statement = prepared(client, statement).await?;
+    Ok(client.execute(&statement, &[]).await?)
 }
 
 /// Wakes what waits for `waiting_for`; returns how many.
