@@ -142,8 +142,10 @@ pub enum Whereabouts {
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Facts {
-    /// The newest complete restore point.
+    /// The complete restore point with the newest data; a late copy of older data does not replace it.
     pub restore_point: Option<Fact<PointFact>>,
+    /// When a restore point was last written.
+    pub written_at: Option<DateTime<Utc>>,
     /// Whether the newest listing in reach showed it.
     pub listing: Option<Fact<bool>>,
     /// Whether the newest inventory showed it.
@@ -166,14 +168,13 @@ impl Facts {
     /// Takes one more observation in; an older one than what is known changes nothing.
     pub fn observe(&mut self, evidence: &Evidence) {
         fn newest<T>(slot: &mut Option<Fact<T>>, evidence: &Evidence, says: T) {
-            let key = |at, id| (at, id);
-            let known = slot.as_ref().map(|fact| key(fact.at, fact.evidence));
-            if known.is_none_or(|known| known <= key(evidence.observed_at, evidence.id)) {
+            let known = slot.as_ref().map(|fact| (fact.at, fact.evidence));
+            if known.is_none_or(|known| known <= (evidence.observed_at, evidence.id)) {
                 *slot = Some(Fact { evidence: evidence.id, at: evidence.observed_at, says });
             }
         }
         match &evidence.finding {
-            Finding::RestorePoint(point) => newest(&mut self.restore_point, evidence, point.clone()),
+            Finding::RestorePoint(point) => self.observe_point(evidence, point),
             Finding::Listing { present } => {
                 newest(&mut self.listing, evidence, *present);
                 newest(&mut self.whereabouts, evidence, Whereabouts::InReach);
@@ -187,6 +188,15 @@ impl Facts {
             Finding::Lock { until } => newest(&mut self.lock, evidence, *until),
             Finding::DeleteProbe { refused } => newest(&mut self.delete_probe, evidence, *refused),
         }
+    }
+
+    fn observe_point(&mut self, evidence: &Evidence, point: &PointFact) {
+        let key = |fact: &Fact<PointFact>| (fact.says.data_time, fact.at, fact.evidence);
+        let fact = Fact { evidence: evidence.id, at: evidence.observed_at, says: point.clone() };
+        if self.restore_point.as_ref().is_none_or(|known| key(known) <= key(&fact)) {
+            self.restore_point = Some(fact);
+        }
+        self.written_at = self.written_at.max(Some(evidence.observed_at));
     }
 
     /// Whether a check of this kind is missing, failed, or in the last fifth of its window, so that the next
@@ -212,3 +222,6 @@ pub fn chain(previous: &[u8], evidence: &Evidence) -> Vec<u8> {
     hash.update(finding);
     hash.finalize().to_vec()
 }
+
+#[cfg(test)]
+mod tests;

@@ -6,7 +6,9 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 
 use super::counted::{Count, Counted, Holds, Proof};
-use super::{Answer, Copy, DELETE_PROBE_WINDOW, LOCK_MARGIN, Policy, Rule, Verdict};
+use super::{
+    Answer, Copy, DELETE_PROBE_WINDOW, LOCK_MARGIN, Policy, READ_WINDOW, RESTORE_WINDOW, Rule, Verdict,
+};
 use crate::evidence::{Check, Fact, Whereabouts};
 use crate::job::Place;
 use crate::target::Isolation;
@@ -63,7 +65,7 @@ pub(super) fn one_offsite(policy: &Policy, count: &Count) -> Judged {
 /// One valid backup that is detached, or immutable on the storage's own word.
 pub(super) fn one_isolated(count: &Count, now: DateTime<Utc>) -> Judged {
     let mut best: Option<(String, Vec<Proof>)> = None;
-    let mut unknown = false;
+    let mut unknown = None;
     let mut reasons = Vec::new();
     for copy in count.possible() {
         let (isolated, reason, proofs) = isolation(copy, now);
@@ -76,7 +78,7 @@ pub(super) fn one_isolated(count: &Count, now: DateTime<Utc>) -> Judged {
                 }
             }
             Holds::Unknown => {
-                unknown = true;
+                unknown.get_or_insert_with(Vec::new).extend(proofs);
                 let why = if isolated == Holds::Yes { &copy.reason } else { &reason };
                 reasons.push(format!("{}: {why}", copy.copy.target));
             }
@@ -86,9 +88,12 @@ pub(super) fn one_isolated(count: &Count, now: DateTime<Utc>) -> Judged {
     if let Some((reason, proofs)) = best {
         return passed(Rule::OneIsolated, reason, &proofs, now);
     }
-    let holds = if unknown { Holds::Unknown } else { Holds::No };
+    let holds = if unknown.is_some() { Holds::Unknown } else { Holds::No };
     let reasons = if reasons.is_empty() { count.shortfall() } else { reasons.join("; ") };
-    refused(Rule::OneIsolated, holds, format!("no backup that counts is isolated; {reasons}"), count)
+    let reason = format!("no backup that counts is isolated; {reasons}");
+    let (verdict, due_at) = refused(Rule::OneIsolated, holds, reason, count);
+    // Half of an isolation's evidence may be there: when it expires, the other half could not help any more.
+    (verdict, due_at.into_iter().chain(earliest(&unknown.unwrap_or_default())).min())
 }
 
 /// Every backup that counts was verified at all three levels, and nothing that was found wrong is open.
@@ -114,8 +119,10 @@ pub(super) fn zero_errors(policy: &Policy, count: &Count, now: DateTime<Utc>) ->
 
 /// A cloud's copy is off-site if its region or its account differs; anything else if its site does.
 fn is_offsite(source: &Place, place: &Place) -> bool {
+    // What a definition leaves out is not known to differ.
+    let differs = |here: &Option<String>, there: &Option<String>| here.is_some() && here != there;
     if place.region.is_some() || place.account.is_some() {
-        (&place.region, &place.account) != (&source.region, &source.account)
+        differs(&place.region, &source.region) || differs(&place.account, &source.account)
     } else {
         place.site != source.site
     }
@@ -132,9 +139,8 @@ fn isolation(counted: &Counted, now: DateTime<Utc>) -> (Holds, String, Vec<Proof
 fn detachment(counted: &Counted) -> (Holds, String, Vec<Proof>) {
     let no = |reason: &str| (Holds::No, reason.to_owned(), Vec::new());
     let facts = &counted.copy.facts;
-    let written_at = facts.restore_point.as_ref().map(|fact| fact.at);
     match &facts.whereabouts {
-        Some(fact) if fact.says == Whereabouts::Away && Some(fact.at) > written_at => {
+        Some(fact) if fact.says == Whereabouts::Away && Some(fact.at) > facts.written_at => {
             let proofs = lasting(fact, counted);
             (Holds::Yes, "is detached, and a probe could not reach it".to_owned(), proofs)
         }
@@ -150,25 +156,30 @@ fn lasting<T>(fact: &Fact<T>, counted: &Counted) -> Vec<Proof> {
 
 fn immutability(copy: &Copy, now: DateTime<Utc>) -> (Holds, String, Vec<Proof>) {
     let no = |reason: &str| (Holds::No, reason.to_owned(), Vec::new());
-    let unknown = |reason: &str| (Holds::Unknown, reason.to_owned(), Vec::new());
+    let lock = copy.facts.lock.as_ref().map(lock_proof);
+    if lock.is_some_and(|proof| proof.is_expired(now)) {
+        return no("its lock ends in less than 7 days");
+    }
     if copy.facts.delete_probe.as_ref().is_some_and(|probe| !probe.says) {
         return no("the newest try to delete was not refused");
     }
-    if copy.facts.lock.as_ref().is_some_and(|lock| lock.says - LOCK_MARGIN < now) {
-        return no("its lock ends in less than 7 days");
-    }
-    let (lock, probe) = match (&copy.facts.lock, &copy.facts.delete_probe) {
-        (None, _) => return unknown("its lock was never read"),
-        (Some(_), None) => return unknown("a delete was never tried"),
-        (Some(lock), Some(probe)) => (lock, probe),
-    };
-    let probe = Proof::from_fact(probe, DELETE_PROBE_WINDOW);
-    if probe.is_expired(now) {
+    let probe = copy.facts.delete_probe.as_ref().map(|fact| Proof::from_fact(fact, DELETE_PROBE_WINDOW));
+    if probe.is_some_and(|proof| proof.is_expired(now)) {
         return no("the newest refused delete is older than 30 days");
     }
-    let lock_window = (lock.says - lock.at).to_std().unwrap_or(Duration::ZERO);
-    let lock = Proof { evidence: lock.evidence, expires_at: lock.says - LOCK_MARGIN, window: lock_window };
-    (Holds::Yes, "is locked, and refused a delete".to_owned(), vec![lock, probe])
+    let (holds, reason) = match (lock, probe) {
+        (None, _) => (Holds::Unknown, "its lock was never read"),
+        (_, None) => (Holds::Unknown, "a delete was never tried"),
+        (Some(_), Some(_)) => (Holds::Yes, "is locked, and refused a delete"),
+    };
+    (holds, reason.to_owned(), lock.into_iter().chain(probe).collect())
+}
+
+/// A lock counts from its reading until only the margin is left of it.
+fn lock_proof(lock: &Fact<DateTime<Utc>>) -> Proof {
+    let expires_at = lock.says - LOCK_MARGIN;
+    let window = (expires_at - lock.at).to_std().unwrap_or(Duration::ZERO);
+    Proof { evidence: lock.evidence, expires_at, window }
 }
 
 fn verification(policy: &Policy, counted: &Counted, now: DateTime<Utc>) -> Result<Vec<Proof>, String> {
@@ -183,9 +194,9 @@ fn verification(policy: &Policy, counted: &Counted, now: DateTime<Utc>) -> Resul
         None => proofs.extend(lasting(structure, counted)),
     }
     let read = passing(facts.read.as_ref(), "reading of all data")?;
-    proofs.push(unexpired(read, policy.verify.read, "reading of all data", now)?);
+    proofs.push(unexpired(read, policy.verify.read.min(READ_WINDOW), "reading of all data", now)?);
     let restore = passing(facts.restore_test.as_ref(), "restore test")?;
-    proofs.push(unexpired(restore, policy.verify.restore, "restore test", now)?);
+    proofs.push(unexpired(restore, policy.verify.restore.min(RESTORE_WINDOW), "restore test", now)?);
     Ok(proofs)
 }
 
@@ -230,7 +241,8 @@ fn passed(rule: Rule, reason: String, proofs: &[Proof], now: DateTime<Utc>) -> J
 fn refused(rule: Rule, holds: Holds, reason: String, count: &Count) -> Judged {
     let answer = if holds == Holds::Unknown { Answer::Unknown } else { Answer::Fail };
     let proofs: Vec<_> = proofs_of(count.possible());
-    let due_at = (answer == Answer::Unknown).then(|| earliest(&proofs)).flatten();
+    // A copy that leaves the count can turn an unknown into a failure, and take the fault that it has with it.
+    let expires_at = earliest(&proofs);
     let evidence = proofs.iter().map(|proof| proof.evidence).collect();
-    (Verdict { rule, answer, reason, evidence, expires_at: earliest(&proofs) }, due_at)
+    (Verdict { rule, answer, reason, evidence, expires_at }, expires_at)
 }
