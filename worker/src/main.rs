@@ -2,10 +2,62 @@
 
 use std::process::ExitCode;
 
+use clap::{Parser, Subcommand};
+use shared::db::Database;
+use shared::settings::Sources;
+use worker::commands::restore::{self, RestoreArgs};
+use worker::config::Config;
+
+/// Runs backup tasks
+#[derive(Parser)]
+#[command(name = "worker", version)]
+struct Cli {
+    #[command(flatten)]
+    sources: Sources,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Takes tasks from the queues and runs them
+    Run,
+    /// Restores a job's newest restore point on this machine, at once
+    Restore(RestoreArgs),
+    /// Runs one engine operation for a worker (internal)
+    #[command(hide = true)]
+    Exec,
+}
+
 fn main() -> ExitCode {
-    if std::env::args_os().nth(1).is_some_and(|command| command == "exec") {
+    let cli = Cli::parse();
+    if let Command::Exec = cli.command {
         return worker::engine::child::main();
     }
-    eprintln!("usage: worker exec");
-    ExitCode::from(2)
+    let config = match Config::read(&cli.sources) {
+        Ok(config) => config,
+        Err(error) => {
+            eprintln!("{error}");
+            return ExitCode::from(2);
+        }
+    };
+    config.telemetry.start();
+    match run(cli.command, config) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+#[tokio::main]
+async fn run(command: Command, config: Config) -> anyhow::Result<()> {
+    match command {
+        Command::Restore(args) => {
+            let database = Database::new(&config.database_url, "holdfast restore")?;
+            restore::run(args, &database).await
+        }
+        Command::Run | Command::Exec => worker::run(config).await,
+    }
 }

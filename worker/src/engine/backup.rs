@@ -36,6 +36,7 @@ pub fn run(request: &Backup) -> Result<BackupResult, Failure> {
             return Err(Failure::permanent(format!("the {what} {tag:?} cannot be a tag")));
         }
     }
+    let exclude = source::excludes(&request.exclude)?;
     let roots = source::resolve(&request.paths)?;
     let files = Arc::new(Files::default());
     let bars = Bars { files: Arc::clone(&files) };
@@ -56,7 +57,7 @@ pub fn run(request: &Backup) -> Result<BackupResult, Failure> {
     let Opened { rustic, id, shown, traffic } = opened;
     let doing = format!("cannot back up to {shown}");
     let rustic = rustic.to_indexed_ids().map_err(|error| failure::reading(&doing, &*error))?;
-    let walk = Source::new(roots.clone(), &request.exclude, Arc::clone(&recorder))?;
+    let walk = Source::new(roots.clone(), exclude, Arc::clone(&recorder));
     let snapshot =
         save(&rustic, request, &walk, &roots).map_err(|error| failure::transient(&doing, &*error))?;
     drop(walk);

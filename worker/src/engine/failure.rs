@@ -65,6 +65,7 @@ pub fn chain(error: &(dyn Error + 'static)) -> String {
             Some(rustic) => guidance(rustic),
             None => current.to_string(),
         };
+        let text = text.trim_end_matches('.').to_owned();
         // Many errors repeat their cause in their own text.
         if !parts.iter().any(|part| part.contains(&text)) {
             parts.push(text);
@@ -138,6 +139,6 @@ mod tests {
     #[test]
     fn a_message_holds_the_whole_chain_in_one_line() {
         let error = wrapped(io::Error::other("odd"));
-        assert_eq!(transient("reading", &*error).message, "reading: Failed to open `/r/data/ab`.: odd");
+        assert_eq!(transient("reading", &*error).message, "reading: Failed to open `/r/data/ab`: odd");
     }
 }

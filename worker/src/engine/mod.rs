@@ -11,7 +11,7 @@
 //! * [`repository`] opens and creates repositories
 //! * [`backup`] lets the engine read a [`source`], whose [`recorder`] notes what it saw, and [`reconcile`]s that with
 //!   the snapshot into a [`manifest`]
-//! * [`verify`] [`check`]s a snapshot, or [`restore`]s and [`compare`]s it with its manifest
+//! * [`verify`] [`check`]s a snapshot, or [`restore`]s it into [`scratch`] space and [`compare`]s it with its manifest
 //! * [`copy`] and [`list`]
 
 pub mod clock;
@@ -41,6 +41,7 @@ pub mod source;
 
 pub mod check;
 pub mod compare;
+pub mod scratch;
 pub mod verify;
 
 pub mod restore;

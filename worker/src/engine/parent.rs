@@ -22,8 +22,10 @@ use super::{
     clock::BootInstant,
     lines::next_line,
     protocol::{
-        Class, Event, Extend, Failure, Operation, OperationResult, Progress, Request, VERSION, Warning,
+        Class, Event, Extend, Failure, Level, Operation, OperationResult, Progress, Request, VERSION, Verify,
+        Warning,
     },
+    scratch::Scratch,
 };
 
 /// What the child may see of this process's environment: how to find programs, its cache and scratch space, the
@@ -98,6 +100,9 @@ pub enum EngineError {
     /// Trying again cannot help before somebody changed something.
     #[error("{0}")]
     Permanent(String),
+    /// There is nothing where the repository should be.
+    #[error("{0}")]
+    Gone(String),
     /// It may work the next time.
     #[error("{0}")]
     Transient(String),
@@ -145,6 +150,22 @@ impl Engine {
     ///
     /// See [`EngineError`].
     pub async fn run(
+        &self,
+        mut operation: Operation,
+        lease: watch::Receiver<BootInstant>,
+        cancel: CancellationToken,
+        on_event: impl FnMut(Progress),
+    ) -> Result<Completed, EngineError> {
+        let scratch = take_scratch(&mut operation)?;
+        let outcome = self.talk(operation, lease, cancel, on_event).await;
+        if let Some(scratch) = scratch {
+            // A child that was killed left the restored files behind.
+            let _ = tokio::task::spawn_blocking(|| scratch.remove()).await;
+        }
+        outcome
+    }
+
+    async fn talk(
         &self,
         operation: Operation,
         lease: watch::Receiver<BootInstant>,
@@ -197,9 +218,22 @@ impl From<Failure> for EngineError {
     fn from(failure: Failure) -> Self {
         match failure.class {
             Class::Permanent => Self::Permanent(failure.message),
+            Class::Gone => Self::Gone(failure.message),
             Class::Transient => Self::Transient(failure.message),
         }
     }
+}
+
+/// Puts a directory of our own into the scratch space of a restore test, to be removed after the child's end.
+fn take_scratch(operation: &mut Operation) -> Result<Option<Scratch>, EngineError> {
+    let Operation::Verify(Verify { level: Level::Restore { scratch, .. }, .. }) = operation else {
+        return Ok(None);
+    };
+    let own = Scratch::inside(scratch).map_err(|error| {
+        EngineError::Transient(format!("cannot use the scratch directory {}: {error}", scratch.display()))
+    })?;
+    own.path().clone_into(scratch);
+    Ok(Some(own))
 }
 
 /// What the child said until the end of its output.

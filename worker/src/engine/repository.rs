@@ -236,7 +236,7 @@ impl Connection {
     }
 
     fn gone(&self) -> Failure {
-        Failure::permanent(format!("the repository is gone from {}: there is no config file", self.shown))
+        Failure::gone(format!("the repository is gone from {}: there is no config file", self.shown))
     }
 
     fn open(self, repository: &Repository) -> Result<Opened, Failure> {
@@ -265,10 +265,7 @@ fn require_folders(path: &Path) -> Result<(), Failure> {
         Ok(_) => {}
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             let what = if path.exists() { "there is no config file" } else { "there is no such directory" };
-            return Err(Failure::permanent(format!(
-                "the repository is gone from {}: {what}",
-                path.display()
-            )));
+            return Err(Failure::gone(format!("the repository is gone from {}: {what}", path.display())));
         }
         Err(error) => return Err(failure::transient(&format!("cannot reach {}", path.display()), &error)),
     }

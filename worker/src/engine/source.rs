@@ -14,7 +14,10 @@ use std::{
     sync::{Arc, atomic::Ordering},
 };
 
-use ignore::{DirEntry, Walk, WalkBuilder, overrides::OverrideBuilder};
+use ignore::{
+    DirEntry, Walk, WalkBuilder,
+    overrides::{Override, OverrideBuilder},
+};
 use rustic_core::{
     ErrorKind, LocalSourceSaveOptions, ReadSource, ReadSourceEntry, ReadSourceOpen, RusticError, RusticResult,
 };
@@ -59,6 +62,26 @@ pub fn resolve(paths: &[PathBuf]) -> Result<Vec<PathBuf>, Failure> {
     Ok(roots)
 }
 
+/// Compiles exclude patterns: those of `.gitignore`, except that one without a leading slash matches at any depth
+/// even if it has a slash inside, and one with a leading slash is an absolute path.
+///
+/// # Errors
+///
+/// Permanent, if one is no pattern, is empty or begins with `!`.
+pub fn excludes(patterns: &[String]) -> Result<Override, Failure> {
+    // The builder calls a pattern that leaves something out `!pattern`, the reverse of `.gitignore`.
+    let mut builder = OverrideBuilder::new("");
+    for pattern in patterns {
+        let bad = |why: &str| Failure::permanent(format!("the exclude pattern {pattern:?} is bad: {why}"));
+        if pattern.trim_matches('/').is_empty() || pattern.starts_with('!') {
+            return Err(bad("it is empty or begins with '!'"));
+        }
+        let anywhere = if pattern.starts_with('/') { "" } else { "**/" };
+        builder.add(&format!("!{anywhere}{pattern}")).map_err(|error| bad(&error.to_string()))?;
+    }
+    builder.build().map_err(|error| failure::permanent("the exclude patterns are bad", &error))
+}
+
 fn unusable(path: &Path, error: &io::Error) -> Failure {
     let path = path.display();
     match error.kind() {
@@ -69,28 +92,14 @@ fn unusable(path: &Path, error: &io::Error) -> Failure {
 
 impl Source {
     /// A walk over resolved paths.
-    ///
-    /// # Errors
-    ///
-    /// Permanent, if an exclude pattern is none.
-    pub fn new(roots: Vec<PathBuf>, exclude: &[String], recorder: Arc<Recorder>) -> Result<Self, Failure> {
-        // The builder calls a pattern that leaves something out `!pattern`, the reverse of `.gitignore`.
-        let mut overrides = OverrideBuilder::new("");
-        for pattern in exclude {
-            let bad = |why: &str| Failure::permanent(format!("the exclude pattern {pattern:?} {why}"));
-            if pattern.is_empty() || pattern.starts_with('!') {
-                return Err(bad("is empty or begins with '!'"));
-            }
-            overrides.add(&format!("!{pattern}")).map_err(|error| bad(&error.to_string()))?;
-        }
-        let overrides = overrides.build().map_err(|error| Failure::permanent(error.to_string()))?;
-
+    #[must_use]
+    pub fn new(roots: Vec<PathBuf>, exclude: Override, recorder: Arc<Recorder>) -> Self {
         let mut builder = WalkBuilder::empty();
         for root in &roots {
             builder.add(root);
         }
-        builder.standard_filters(false).overrides(overrides).sort_by_file_path(Path::cmp);
-        Ok(Self { builder, roots, recorder })
+        builder.standard_filters(false).overrides(exclude).sort_by_file_path(Path::cmp);
+        Self { builder, roots, recorder }
     }
 }
 

@@ -15,6 +15,7 @@ use super::{
     protocol::{Failure, Level, Named, Verify, VerifyResult},
     repository::{self, Cache, Indexed, Opened},
     restore::restore,
+    scratch::Scratch,
 };
 use rustic_core::repofile::SnapshotFile;
 
@@ -101,8 +102,7 @@ fn rehearse(
     let scratch_fails = |error: std::io::Error| {
         failure::transient(&format!("cannot use the scratch directory {}", scratch.display()), &error)
     };
-    let directory =
-        tempfile::Builder::new().prefix("restore-test-").tempdir_in(scratch).map_err(scratch_fails)?;
+    let directory = Scratch::inside(scratch).map_err(scratch_fails)?;
     let findings = match restore(rustic, snapshot, directory.path()) {
         Ok(_) => compare(manifest, directory.path())?,
         Err(trouble) => {
@@ -114,7 +114,7 @@ fn rehearse(
             summed_up(snapshot, differences)
         }
     };
-    directory.close().map_err(scratch_fails)?;
+    directory.remove().map_err(scratch_fails)?;
     Ok(findings)
 }
 

@@ -69,6 +69,11 @@ impl Failure {
         Self { class: Class::Permanent, message: message.into() }
     }
 
+    /// There is nothing where the repository should be.
+    pub fn gone(message: impl Into<String>) -> Self {
+        Self { class: Class::Gone, message: message.into() }
+    }
+
     /// A failure that may go away by itself.
     pub fn transient(message: impl Into<String>) -> Self {
         Self { class: Class::Transient, message: message.into() }
@@ -81,6 +86,9 @@ impl Failure {
 pub enum Class {
     /// Somebody has to change something first: wrong password, missing path, another repository, ...
     Permanent,
+    /// There is nothing where the repository should be. Only a person can bring it back; a probe of a medium that was
+    /// taken away expects it.
+    Gone,
     /// It may work the next time: network, input and output, space, ...
     Transient,
 }

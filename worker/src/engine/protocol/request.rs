@@ -63,7 +63,7 @@ pub struct Backup {
     pub job: String,
     /// Absolute paths of files or directories. Symbolic links in them are resolved.
     pub paths: Vec<PathBuf>,
-    /// What to leave out, in the syntax of `.gitignore` without its `!`.
+    /// What to leave out, nearly in the syntax of `.gitignore`: see [`crate::engine::source::excludes`].
     #[serde(default)]
     pub exclude: Vec<String>,
     /// Which files get a SHA-256 in the manifest.

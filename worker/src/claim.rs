@@ -1,0 +1,246 @@
+//! The third stage: one transaction makes a batch of tasks this worker's own, or parks them; then they are
+//! acknowledged.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use chrono::TimeDelta;
+use shared::clock;
+use shared::db::lease::Leased;
+use shared::db::task::Waiting;
+use shared::db::{self, Committed};
+use shared::job::{JobId, JobName};
+use shared::message::{Refusal, Refused, TaskMessage};
+use shared::target::TargetName;
+use shared::task::{Task, TaskId, TaskKind};
+use shared::topology;
+use tokio::sync::mpsc;
+
+use crate::admit::{Admitted, Slot, Wish};
+use crate::engine::clock::BootInstant;
+use crate::events;
+use crate::lease::Lease;
+use crate::plan::Plan;
+use crate::refuse::Refusing;
+use crate::ticket::Ticket;
+use crate::worker::Worker;
+
+/// The most tasks of one transaction.
+const MAX_BATCH: usize = 500;
+
+/// A task that this worker owns and runs.
+#[derive(Debug)]
+pub struct Claimed {
+    /// The task with its attempt.
+    pub leased: Leased,
+    /// Its job and targets.
+    pub plan: Plan,
+    /// Targets that may not be used now.
+    pub away: Arc<HashSet<TargetName>>,
+    /// Extended as long as it is held.
+    pub lease: Lease,
+    /// Freed at the end of the work.
+    pub slot: Slot,
+}
+
+/// Claims in batches, as large as what came while the transaction before ran, until nothing comes any more.
+pub async fn run(
+    kind: TaskKind,
+    mut admitted: mpsc::Receiver<Admitted>,
+    claimed: mpsc::Sender<Claimed>,
+    refusals: mpsc::Sender<Refusing>,
+    worker: &Worker,
+) -> anyhow::Result<()> {
+    let mut batch = Vec::new();
+    while admitted.recv_many(&mut batch, MAX_BATCH).await > 0 {
+        worker.leases.healthy().await;
+        // A batch that the database refuses is halved until the task at fault stands alone.
+        let mut batches = vec![std::mem::take(&mut batch)];
+        while let Some(mut batch) = batches.pop() {
+            match persist(&batch, worker).await {
+                Ok(persisted) => hand_over(kind, batch, persisted, &claimed, &refusals, worker).await,
+                Err(error) if batch.len() > 1 => {
+                    events::batch_split("claim", batch.len(), &error.to_string());
+                    let rest = batch.split_off(batch.len() / 2);
+                    batches.extend([rest, batch]);
+                }
+                Err(error) => refuse_all(kind, batch, &error, &refusals).await,
+            }
+        }
+    }
+    Ok(())
+}
+
+/// What the transaction decided.
+struct Persisted {
+    committed: Committed,
+    /// Taken before the transaction, so that it cannot be later than the database's.
+    deadline: BootInstant,
+    leased: HashMap<TaskId, Leased>,
+    refused: HashMap<TaskId, Refusal>,
+    plans: HashMap<JobId, Plan>,
+    away: HashSet<TargetName>,
+}
+
+/// Runs the transaction until it succeeds or fails for a reason of its own.
+async fn persist(batch: &[Admitted], worker: &Worker) -> Result<Persisted, db::Error> {
+    let mut delays = worker.backoff();
+    loop {
+        match transact(batch, worker).await {
+            Ok(persisted) => return Ok(persisted),
+            Err(error) if error.is_conflict() => {}
+            Err(error) if error.is_transient() => {
+                events::batch_delayed("claim", &error.to_string());
+                tokio::time::sleep(delays.next().unwrap_or(Duration::from_secs(5))).await;
+            }
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+async fn transact(batch: &[Admitted], worker: &Worker) -> Result<Persisted, db::Error> {
+    let deadline = BootInstant::from_now(worker.lease);
+    let mut client = worker.database.client().await?;
+    let transaction = client.transaction().await?;
+    let names: Vec<&JobName> = batch.iter().filter_map(|admitted| admitted.task.job.as_ref()).collect();
+    let jobs = db::job::resolve(&transaction, &names).await?;
+    let away = db::target::away(&transaction).await?;
+
+    let mut refused = HashMap::new();
+    let mut accepted: HashMap<TaskId, (&TaskMessage, &Wish, Option<JobId>)> = HashMap::new();
+    for Admitted { task, wish, .. } in batch {
+        match resolve(task, &jobs) {
+            // Of one id in a batch the first counts; the second is acknowledged as known.
+            Ok(job) => _ = accepted.entry(task.id).or_insert((task, wish, job)),
+            Err(refusal) => _ = refused.insert(task.id, refusal),
+        }
+    }
+    let ids: Vec<TaskId> = accepted.keys().copied().collect();
+    let fresh = db::known_id::insert(&transaction, &ids).await?;
+
+    let mut leased = Vec::new();
+    let (starting, parking): (Vec<_>, Vec<_>) =
+        accepted.into_values().partition(|(_, wish, _)| matches!(wish, Wish::Start(_)));
+    let (new, waiting): (Vec<_>, Vec<_>) =
+        starting.into_iter().partition(|(task, ..)| fresh.contains(&task.id));
+    if !new.is_empty() {
+        let tasks: Vec<Task> = new.iter().map(|(task, _, job)| task_of(task, *job)).collect();
+        leased = db::lease::insert_fresh(&transaction, worker.identity.id, worker.lease, &tasks).await?;
+    }
+    if !waiting.is_empty() {
+        let ids: Vec<TaskId> = waiting.iter().map(|(task, ..)| task.id).collect();
+        leased.extend(db::lease::take_waiting(&transaction, worker.identity.id, worker.lease, &ids).await?);
+    }
+    park(&transaction, &parking, &fresh).await?;
+    let plans = worker.plans.load(&transaction, leased.iter().filter_map(|leased| leased.task.job)).await?;
+    let committed = db::commit(transaction).await?;
+    worker.identity.batches.count("claim", batch.len());
+    let leased = leased.into_iter().map(|leased| (leased.task.id, leased)).collect();
+    Ok(Persisted { committed, deadline, leased, refused, plans, away })
+}
+
+async fn park(
+    transaction: &deadpool_postgres::Transaction<'_>,
+    parking: &[(&TaskMessage, &Wish, Option<JobId>)],
+    fresh: &HashSet<TaskId>,
+) -> Result<(), db::Error> {
+    let (mut new, mut known) = (Vec::new(), Vec::new());
+    for (task, wish, job) in parking {
+        let Wish::Park(seconds) = wish else { continue };
+        if fresh.contains(&task.id) {
+            let wait = TimeDelta::from_std(Duration::from_secs_f64(*seconds)).unwrap_or(TimeDelta::MAX);
+            let run_at = task.not_before.unwrap_or_else(|| clock::now() + wait);
+            new.push(Waiting::new(task_of(task, *job), run_at));
+        } else {
+            known.push((task.id, *seconds));
+        }
+    }
+    if !new.is_empty() {
+        db::task::insert(transaction, &new).await?;
+    }
+    if !known.is_empty() {
+        db::task::put_off(transaction, &known).await?;
+    }
+    Ok(())
+}
+
+fn resolve(
+    task: &TaskMessage,
+    jobs: &HashMap<JobName, db::job::Reference>,
+) -> Result<Option<JobId>, Refusal> {
+    let Some(name) = &task.job else { return Ok(None) };
+    match jobs.get(name) {
+        None => Err(Refusal::UnknownJob(name.to_string())),
+        Some(job) if !job.active => Err(Refusal::InactiveJob(name.to_string())),
+        Some(job) => Ok(Some(job.id)),
+    }
+}
+
+fn task_of(message: &TaskMessage, job: Option<JobId>) -> Task {
+    Task {
+        id: message.id,
+        kind: message.kind,
+        priority: message.priority,
+        job,
+        params: message.params.clone(),
+        requested_by: message.requested_by.clone(),
+        enqueued_at: message.enqueued_at,
+    }
+}
+
+/// After the commit: acknowledges, and hands each task to the stage that is next for it.
+async fn hand_over(
+    kind: TaskKind,
+    batch: Vec<Admitted>,
+    persisted: Persisted,
+    claimed: &mpsc::Sender<Claimed>,
+    refusals: &mpsc::Sender<Refusing>,
+    worker: &Worker,
+) {
+    let Persisted { committed, deadline, mut leased, mut refused, plans, away } = persisted;
+    let away = Arc::new(away);
+    let (mut started, mut parked, mut known) = (0, 0, 0);
+    for Admitted { task, ticket, wish } in batch {
+        if let Some(refusal) = refused.remove(&task.id) {
+            refuse(&task, refusal, ticket, refusals).await;
+            continue;
+        }
+        ticket.committed(committed);
+        match wish {
+            Wish::Park(_) => parked += 1,
+            Wish::Start(slot) => {
+                let Some(leased) = leased.remove(&task.id) else {
+                    known += 1;
+                    continue;
+                };
+                started += 1;
+                let lease = worker.leases.hold(task.id, leased.epoch, deadline);
+                let plan = leased.task.job.and_then(|job| plans.get(&job).cloned()).unwrap_or_default();
+                let next = Claimed { leased, plan, away: away.clone(), lease, slot };
+                // The pool's executor outlives this stage.
+                _ = claimed.send(next).await;
+            }
+        }
+    }
+    events::claimed(kind, started, parked, known);
+}
+
+async fn refuse_all(
+    kind: TaskKind,
+    batch: Vec<Admitted>,
+    error: &db::Error,
+    refusals: &mpsc::Sender<Refusing>,
+) {
+    events::batch_split("claim", batch.len(), &format!("{kind}: {error}"));
+    for Admitted { task, ticket, .. } in batch {
+        let refusal = Refusal::NotATask(format!("the database refuses it: {error}"));
+        refuse(&task, refusal, ticket, refusals).await;
+    }
+}
+
+async fn refuse(task: &TaskMessage, refusal: Refusal, ticket: Ticket, refusals: &mpsc::Sender<Refusing>) {
+    let queue = topology::queue(task.kind, task.priority);
+    let refused = Refused { refusal, body: task.to_body() };
+    _ = refusals.send(Refusing { refused, queue, ticket }).await;
+}

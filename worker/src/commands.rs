@@ -1,0 +1,3 @@
+//! What the worker's program does beside running pools.
+
+pub mod restore;

@@ -1,0 +1,142 @@
+//! A worker's configuration.
+
+use std::collections::BTreeMap;
+use std::num::NonZeroU32;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use secrecy::SecretString;
+use shared::settings::{Invalid, Settings, Sources};
+use shared::task::TaskKind;
+use shared::telemetry::Telemetry;
+
+/// Everything that a worker can be told.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// The database.
+    pub database_url: SecretString,
+    /// The broker.
+    pub amqp_url: SecretString,
+    /// What people call this worker.
+    pub name: String,
+    /// How long a task stays this worker's own without a heartbeat.
+    pub lease: Duration,
+    /// How often leases are extended: at most a third of the lease.
+    pub heartbeat: Duration,
+    /// How long running work may go on after a soft stop.
+    pub grace: Duration,
+    /// Where restore tests and manifests are put while they are needed.
+    pub scratch: PathBuf,
+    /// The directory below which `restore` tasks make theirs; without it they are refused.
+    pub restore_root: Option<PathBuf>,
+    /// The pools, by kind; a kind without slots is left to other workers.
+    pub pools: BTreeMap<TaskKind, PoolConfig>,
+    /// What is logged.
+    pub telemetry: Telemetry,
+}
+
+/// One pool's limits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PoolConfig {
+    /// Tasks that run at once.
+    pub slots: usize,
+    /// Tasks that start in a second, if limited.
+    pub rate: Option<Rate>,
+}
+
+/// A rate of starts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Rate {
+    /// The mean time between two starts.
+    pub period: Duration,
+    /// Starts that may come at once after a pause.
+    pub burst: NonZeroU32,
+}
+
+impl Config {
+    /// Reads the configuration.
+    ///
+    /// # Errors
+    /// All that is wrong, at once.
+    pub fn read(sources: &Sources) -> Result<Self, Invalid> {
+        let mut settings = Settings::open(sources);
+        let config = Self {
+            database_url: settings.url("database_url"),
+            amqp_url: settings.url("amqp_url"),
+            name: settings.get("name", host_name()),
+            lease: settings.duration("lease", Duration::from_mins(5)),
+            heartbeat: settings.duration("heartbeat", Duration::from_secs(30)),
+            grace: settings.duration("grace", Duration::from_secs(30)),
+            scratch: settings.get("scratch", std::env::temp_dir()),
+            restore_root: settings.optional("restore_root"),
+            pools: pools(&mut settings),
+            telemetry: Telemetry::read(&mut settings),
+        };
+        config.check(&mut settings);
+        settings.finish()?;
+        Ok(config)
+    }
+
+    fn check(&self, settings: &mut Settings) {
+        // Two heartbeats may fail before the lease is in danger.
+        if self.heartbeat.is_zero() || self.heartbeat * 3 > self.lease {
+            settings.reject("heartbeat: must be more than zero and at most a third of lease".to_owned());
+        }
+        for (key, path) in [("scratch", Some(&self.scratch)), ("restore_root", self.restore_root.as_ref())] {
+            if let Some(path) = path
+                && !path.is_dir()
+            {
+                settings.reject(format!("{key}: {} is not a directory", path.display()));
+            }
+        }
+        if self.pools.is_empty() {
+            settings.reject("pools: every pool has 0 slots".to_owned());
+        }
+    }
+}
+
+fn pools(settings: &mut Settings) -> BTreeMap<TaskKind, PoolConfig> {
+    let mut pools = BTreeMap::new();
+    for &kind in TaskKind::ALL.iter().filter(|kind| kind.is_implemented()) {
+        let slots: usize = settings.get(&format!("pools.{kind}.slots"), default_slots(kind));
+        let rate: Option<f64> = settings.optional(&format!("pools.{kind}.rate_per_second"));
+        let burst: Option<NonZeroU32> = settings.optional(&format!("pools.{kind}.burst"));
+        if slots > MAX_SLOTS {
+            settings.reject(format!("pools.{kind}.slots: at most {MAX_SLOTS}"));
+        } else if slots > 0 {
+            let rate = rate.and_then(|rate| checked_rate(settings, kind, rate, burst));
+            pools.insert(kind, PoolConfig { slots, rate });
+        }
+    }
+    pools
+}
+
+/// Twice the slots are prefetched, and the broker counts those in 16 bits.
+const MAX_SLOTS: usize = 30_000;
+
+fn checked_rate(
+    settings: &mut Settings,
+    kind: TaskKind,
+    rate: f64,
+    burst: Option<NonZeroU32>,
+) -> Option<Rate> {
+    if (0.001..=1_000_000.0).contains(&rate) {
+        Some(Rate { period: Duration::from_secs_f64(1.0 / rate), burst: burst.unwrap_or(NonZeroU32::MIN) })
+    } else {
+        settings.reject(format!("pools.{kind}.rate_per_second: use 0.001 to 1000000"));
+        None
+    }
+}
+
+/// Engine operations are bound by one disk or one network each; probes mostly wait.
+const fn default_slots(kind: TaskKind) -> usize {
+    match kind {
+        TaskKind::Probe => 4,
+        TaskKind::Restore | TaskKind::Report => 1,
+        _ => 2,
+    }
+}
+
+fn host_name() -> String {
+    rustix::system::uname().nodename().to_string_lossy().into_owned()
+}

@@ -1,0 +1,69 @@
+//! What a worker says while it works: one function an event.
+
+use shared::message::Refusal;
+use shared::task::{Epoch, Outcome, TaskId, TaskKind};
+
+/// A task was taken from the queue and is this worker's own now.
+pub fn claimed(kind: TaskKind, started: usize, parked: usize, known: usize) {
+    tracing::debug!(%kind, started, parked, known, "claimed");
+}
+
+/// An attempt ended and was recorded.
+pub fn recorded(task: TaskId, kind: TaskKind, outcome: Option<Outcome>, seconds: f64, error: Option<&str>) {
+    match (outcome, error) {
+        (Some(outcome @ (Outcome::Success | Outcome::Warning)), _) => {
+            tracing::info!(%task, %kind, %outcome, seconds, "done");
+        }
+        (Some(outcome), error) => {
+            tracing::warn!(%task, %kind, %outcome, seconds, error = error.unwrap_or_default(), "not done");
+        }
+        (None, error) => {
+            tracing::info!(%task, %kind, seconds, reason = error.unwrap_or_default(), "queued again");
+        }
+    }
+}
+
+/// An attempt's results came after the task had got another owner: they were discarded.
+pub fn discarded(task: TaskId, epoch: Epoch) {
+    tracing::warn!(%task, %epoch, "fenced: the results were discarded");
+}
+
+/// A heartbeat said that a task has another owner: its work ends.
+pub fn fenced(task: TaskId, epoch: Epoch) {
+    tracing::warn!(%task, %epoch, "fenced: the task has another owner, its work ends here");
+}
+
+/// A heartbeat did not reach the database: nothing is claimed until one does.
+pub fn heartbeat_failed(error: &str) {
+    tracing::warn!(error, "heartbeat failed: claiming nothing until one succeeds");
+}
+
+/// A message or a task in one was refused; it goes to the dead letters.
+pub fn refused(queue: &str, refusal: &Refusal) {
+    tracing::warn!(queue, reason = refusal.code(), detail = %refusal, "refused: to the dead letters");
+}
+
+/// A dead letter could not be published yet.
+pub fn dead_letter_delayed(error: &str) {
+    tracing::warn!(error, "the dead letter was not taken: trying again");
+}
+
+/// The database did not take a batch; it is tried again.
+pub fn batch_delayed(stage: &str, error: &str) {
+    tracing::warn!(stage, error, "the database did not take a batch: trying again");
+}
+
+/// The database refuses a batch whatever happens; the tasks are tried one by one.
+pub fn batch_split(stage: &str, tasks: usize, error: &str) {
+    tracing::error!(stage, tasks, error, "the database refuses a batch: looking for the task at fault");
+}
+
+/// A pool takes nothing from its queues for now.
+pub fn paused(kind: TaskKind) {
+    tracing::debug!(%kind, "no slot is free: not consuming");
+}
+
+/// An executor panicked; its task failed, its neighbours go on.
+pub fn panicked(task: TaskId, message: &str) {
+    tracing::error!(%task, message, "the executor panicked");
+}

@@ -1,0 +1,127 @@
+//! The fourth stage: runs claimed tasks, each in its slot, until their end, their lease's end, or a hard stop.
+
+mod attempt;
+mod copy;
+mod files;
+mod probe;
+mod report;
+mod repository;
+mod restore;
+mod simulated;
+mod verify;
+
+use std::collections::HashSet;
+use std::panic::AssertUnwindSafe;
+use std::time::Instant;
+
+use futures_util::FutureExt as _;
+use futures_util::stream::{FuturesUnordered, StreamExt as _};
+use shared::job::SourceData;
+use shared::target::TargetName;
+use shared::task::{Ended, Postponed};
+use shared::work::Work;
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+
+pub use attempt::Attempt;
+pub use repository::describe;
+use simulated::Simulated;
+
+use crate::claim::Claimed;
+use crate::events;
+use crate::outcome::{Finished, Outcome};
+use crate::plan::JobWithTargets;
+use crate::worker::Worker;
+
+/// Runs tasks until no more come and all have ended.
+pub async fn run(
+    mut claimed: mpsc::Receiver<Claimed>,
+    finished: mpsc::Sender<Finished>,
+    worker: &Worker,
+    stop: &CancellationToken,
+) {
+    let mut running = FuturesUnordered::new();
+    loop {
+        tokio::select! {
+            Some(()) = running.next() => {}
+            next = claimed.recv() => match next {
+                Some(claimed) => running.push(finish(claimed, finished.clone(), worker, stop)),
+                None => break,
+            },
+        }
+    }
+    while running.next().await.is_some() {}
+}
+
+async fn finish(
+    claimed: Claimed,
+    finished: mpsc::Sender<Finished>,
+    worker: &Worker,
+    stop: &CancellationToken,
+) {
+    let Claimed { leased, plan, away, lease, slot } = claimed;
+    let started = Instant::now();
+    let attempt = Attempt { worker, leased: &leased, plan: &plan, lease: &lease };
+    let outcome = tokio::select! {
+        outcome = AssertUnwindSafe(execute(&attempt, &away)).catch_unwind() => outcome.unwrap_or_else(|panic| {
+            let error = panic_message(panic.as_ref());
+            events::panicked(leased.task.id, &error);
+            Outcome::new(Ended::Failed { retryable: true, error: format!("the executor panicked: {error}") })
+        }),
+        // The future is dropped: its child process is killed with it. What it would have written is not recorded.
+        () = lease.lost() => Outcome::new(Ended::Interrupted),
+        () = stop.cancelled() => Outcome::new(Ended::Interrupted),
+    };
+    let took = started.elapsed();
+    // The recorder outlives the executors.
+    _ = finished.send(Finished { leased, plan, lease, outcome, took }).await;
+    drop(slot);
+}
+
+fn panic_message(panic: &(dyn std::any::Any + Send)) -> String {
+    let text = panic.downcast_ref::<&str>().map(ToString::to_string);
+    text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_else(|| "without a message".to_owned())
+}
+
+/// Finds the executor of a task, by its kind and its job's source.
+async fn execute(attempt: &Attempt<'_>, away: &HashSet<TargetName>) -> Outcome {
+    let work = match Work::parse(attempt.leased.task.kind, &attempt.leased.task.params) {
+        Ok(work) => work,
+        Err(error) => return Outcome::refused(error.to_string()),
+    };
+    let ended = match (&work, attempt.plan.job()) {
+        (Work::Report(params), _) => report::run(attempt, params).await,
+        (_, None) => {
+            Err(Ended::Failed { retryable: false, error: "its job does not exist any more".to_owned() })
+        }
+        (_, Some(plan)) => on_job(attempt, plan, &work, away).await,
+    };
+    ended.unwrap_or_else(Outcome::new)
+}
+
+async fn on_job(
+    attempt: &Attempt<'_>,
+    plan: &JobWithTargets,
+    work: &Work,
+    away: &HashSet<TargetName>,
+) -> Result<Outcome, Ended> {
+    let target = if matches!(work, Work::Backup) { plan.job.job.primary() } else { work.target() };
+    if let Some(target) = target.filter(|target| away.contains(target))
+        && !matches!(work, Work::Probe(_))
+    {
+        return Err(Ended::Postponed(Postponed::Detached(target.clone())));
+    }
+    match (&plan.job.job.source.data, work) {
+        (SourceData::Simulated { duration, failure_rate, bytes }, _) => {
+            Simulated { duration: *duration, failure_rate: *failure_rate, bytes: *bytes }
+                .run(attempt, plan, work)
+                .await
+        }
+        (SourceData::Files { .. }, Work::Backup) => files::run(attempt, plan).await,
+        (_, Work::Copy(params)) => copy::run(attempt, plan, params).await,
+        (_, Work::Verify(params)) => verify::run(attempt, plan, params).await,
+        (_, Work::Restore(params)) => restore::run(attempt, plan, params).await,
+        (_, Work::Probe(params)) => probe::run(attempt, plan, params).await,
+        (_, Work::Report(params)) => report::run(attempt, params).await,
+    }
+}

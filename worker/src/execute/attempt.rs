@@ -1,0 +1,82 @@
+//! One attempt, as executors see it.
+
+use serde_json::json;
+use shared::db;
+use shared::db::lease::Leased;
+use shared::db::repository_lock::Holder;
+use shared::db::restore_point::RestorePoint;
+use shared::job::JobId;
+use shared::target::{TargetId, TargetName};
+use shared::task::{Ended, Postponed};
+use tokio_util::sync::CancellationToken;
+
+use crate::engine::parent::{Completed, EngineError};
+use crate::engine::protocol::Operation;
+use crate::lease::Lease;
+use crate::plan::Plan;
+use crate::worker::Worker;
+
+/// One try of a task.
+#[derive(Clone, Copy)]
+pub struct Attempt<'a> {
+    /// Who runs it.
+    pub worker: &'a Worker,
+    /// The task with its attempt.
+    pub leased: &'a Leased,
+    /// Its job and targets.
+    pub plan: &'a Plan,
+    /// Its lease.
+    pub lease: &'a Lease,
+}
+
+impl Attempt<'_> {
+    /// Runs an engine operation in a child process that lives no longer than the lease.
+    pub async fn engine(&self, operation: Operation) -> Result<Completed, EngineError> {
+        let lease = self.lease.deadline.clone();
+        // The child is killed when this future is dropped; nobody else cancels it.
+        let never = CancellationToken::new();
+        self.worker.engine.run(operation, lease, never, |progress| self.lease.report(json!(progress))).await
+    }
+
+    /// Who holds repository locks for this attempt.
+    pub fn holder(&self) -> Holder {
+        Holder { task: self.leased.task.id, epoch: self.leased.epoch, lease: self.worker.lease }
+    }
+
+    /// The newest restore point of a job on a target.
+    pub async fn newest_point(
+        &self,
+        job: JobId,
+        target: TargetId,
+        name: &TargetName,
+    ) -> Result<RestorePoint, Ended> {
+        let client = self.worker.database.client().await.map_err(retry)?;
+        let newest = db::restore_point::newest(&client, job, target).await.map_err(retry)?;
+        newest.ok_or_else(|| refuse(format!("the job has no restore point on {name} yet")))
+    }
+}
+
+/// An end after which another attempt may come out differently.
+pub(super) fn retry(error: impl std::fmt::Display) -> Ended {
+    Ended::Failed { retryable: true, error: error.to_string() }
+}
+
+/// An end that stays the same however often it is tried.
+pub(super) fn refuse(error: impl Into<String>) -> Ended {
+    Ended::Failed { retryable: false, error: error.into() }
+}
+
+/// An end without a free way to a target's repository.
+pub(super) fn away(target: &TargetName) -> Ended {
+    Ended::Postponed(Postponed::Detached(target.clone()))
+}
+
+impl From<EngineError> for Ended {
+    fn from(error: EngineError) -> Self {
+        match error {
+            EngineError::Permanent(_) | EngineError::Gone(_) => refuse(error.to_string()),
+            EngineError::Transient(_) | EngineError::Crashed { .. } => retry(error),
+            EngineError::Cancelled | EngineError::LeaseLost => Self::Interrupted,
+        }
+    }
+}

@@ -1,0 +1,230 @@
+//! The last stage: one transaction writes all that came out of a batch of attempts, and ends their leases.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use chrono::{DateTime, TimeDelta, Utc};
+use deadpool_postgres::Transaction;
+use shared::clock;
+use shared::db::compliance::{Judged, Observation};
+use shared::db::dead_task::{Dead, Reason};
+use shared::db::execution::Execution;
+use shared::db::lease::Leased;
+use shared::db::task::Waiting;
+use shared::db::{self, Committed};
+use shared::task::{self, Ended, Next, Postponed, TaskId};
+use tokio::sync::mpsc;
+
+use crate::events;
+use crate::follow_up;
+use crate::outcome::{Finished, Outcome};
+use crate::worker::Worker;
+
+/// The most attempts of one transaction.
+const MAX_BATCH: usize = 500;
+
+/// Records in batches, as large as what came while the transaction before ran, until nothing comes any more.
+pub async fn run(mut finished: mpsc::Receiver<Finished>, worker: &Worker) -> anyhow::Result<()> {
+    let mut batch = Vec::new();
+    while finished.recv_many(&mut batch, MAX_BATCH).await > 0 {
+        let mut batches = vec![std::mem::take(&mut batch)];
+        while let Some(mut batch) = batches.pop() {
+            match persist(&batch, worker).await {
+                Ok(recorded) => announce(&batch, &recorded),
+                Err(error) if batch.len() > 1 => {
+                    events::batch_split("record", batch.len(), &error.to_string());
+                    let rest = batch.split_off(batch.len() / 2);
+                    batches.extend([rest, batch]);
+                }
+                Err(error) => batches.extend(unrecordable(batch, &error)),
+            }
+        }
+    }
+    Ok(())
+}
+
+/// The attempts that were still this worker's own.
+struct Recorded {
+    owned: HashMap<TaskId, Leased>,
+    _committed: Committed,
+}
+
+/// Runs the transaction until it succeeds or fails for a reason of its own. It is safe to repeat: a batch whose
+/// commit was not heard of finds its leases gone and writes nothing.
+async fn persist(batch: &[Finished], worker: &Worker) -> Result<Recorded, db::Error> {
+    let mut delays = worker.backoff();
+    loop {
+        match transact(batch, worker).await {
+            Ok(recorded) => return Ok(recorded),
+            Err(error) if error.is_conflict() => {}
+            Err(error) if error.is_transient() => {
+                events::batch_delayed("record", &error.to_string());
+                tokio::time::sleep(delays.next().unwrap_or(Duration::from_secs(5))).await;
+            }
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+async fn transact(batch: &[Finished], worker: &Worker) -> Result<Recorded, db::Error> {
+    let mut client = worker.database.client().await?;
+    let transaction = client.transaction().await?;
+    let ended: Vec<_> =
+        batch.iter().map(|finished| (finished.leased.task.id, finished.leased.epoch)).collect();
+    let owned = db::lease::complete(&transaction, worker.identity.id, &ended).await?;
+    let owned: HashMap<TaskId, Leased> = owned.into_iter().map(|leased| (leased.task.id, leased)).collect();
+    // Whoever is not there was fenced: nothing of it is written.
+    let batch: Vec<&Finished> =
+        batch.iter().filter(|finished| owned.contains_key(&finished.leased.task.id)).collect();
+
+    write_products(&transaction, &batch).await?;
+    write_executions(&transaction, &batch, worker).await?;
+    move_tasks(&transaction, &batch).await?;
+    let observations: Vec<Observation> = batch.iter().flat_map(|finished| observations(finished)).collect();
+    if !observations.is_empty() {
+        let judged = db::compliance::record(&transaction, observations, &[]).await?;
+        enqueue_follow_ups(&transaction, &batch, &judged).await?;
+    }
+    let committed = db::commit(transaction).await?;
+    worker.identity.batches.count("record", batch.len());
+    Ok(Recorded { owned, _committed: committed })
+}
+
+async fn write_products(transaction: &Transaction<'_>, batch: &[&Finished]) -> Result<(), db::Error> {
+    for Finished { leased, outcome, .. } in batch {
+        if let (Some(job), Some(manifest)) = (leased.task.job, &outcome.manifest) {
+            db::manifest::insert(transaction, job, manifest).await?;
+        }
+        if let Some(point) = &outcome.restore_point {
+            db::restore_point::insert(transaction, point).await?;
+        }
+        if let Some(report) = &outcome.report {
+            db::report::insert(transaction, report).await?;
+        }
+    }
+    Ok(())
+}
+
+async fn write_executions(
+    transaction: &Transaction<'_>,
+    batch: &[&Finished],
+    worker: &Worker,
+) -> Result<(), db::Error> {
+    let executions: Vec<Execution<'_>> = batch
+        .iter()
+        .filter_map(|finished| {
+            let Outcome { ended, target, volume, detail, .. } = &finished.outcome;
+            Some(Execution {
+                leased: &finished.leased,
+                target: *target,
+                outcome: ended.outcome()?,
+                seconds: finished.took.as_secs_f64(),
+                volume: *volume,
+                error: error_of(ended).map(str::to_owned),
+                detail: detail.clone(),
+                worker: worker.identity.id,
+            })
+        })
+        .collect();
+    if executions.is_empty() { Ok(()) } else { db::execution::insert(transaction, &executions).await }
+}
+
+async fn move_tasks(transaction: &Transaction<'_>, batch: &[&Finished]) -> Result<(), db::Error> {
+    let (mut waiting, mut dead) = (Vec::new(), Vec::new());
+    for Finished { leased, outcome, .. } in batch {
+        match task::after(&outcome.ended, leased.attempt, leased.rescues, rand::random()) {
+            Next::Succeeded => {}
+            Next::Queued { after, attempt_counts, rescued } => waiting.push(Waiting {
+                task: leased.task.clone(),
+                run_at: after.map(from_now),
+                waiting_for: waiting_for(&outcome.ended),
+                attempt: leased.attempt - i32::from(!attempt_counts),
+                rescues: leased.rescues + i32::from(rescued),
+                epoch: leased.epoch.0,
+                last_error: error_of(&outcome.ended).map(str::to_owned),
+            }),
+            Next::Dead => dead.push(Dead {
+                leased,
+                reason: Reason::Failed,
+                last_error: error_of(&outcome.ended).unwrap_or_default().to_owned(),
+            }),
+        }
+    }
+    if !waiting.is_empty() {
+        db::task::insert(transaction, &waiting).await?;
+    }
+    if !dead.is_empty() {
+        db::dead_task::insert(transaction, &dead).await?;
+    }
+    Ok(())
+}
+
+fn from_now(wait: Duration) -> DateTime<Utc> {
+    clock::now() + TimeDelta::from_std(wait).unwrap_or(TimeDelta::MAX)
+}
+
+fn waiting_for(ended: &Ended) -> Option<String> {
+    match ended {
+        Ended::Postponed(Postponed::Detached(target)) => Some(db::task::waiting_for(target)),
+        _ => None,
+    }
+}
+
+fn error_of(ended: &Ended) -> Option<&str> {
+    match ended {
+        Ended::Failed { error, .. } => Some(error),
+        _ => None,
+    }
+}
+
+fn observations(finished: &Finished) -> impl Iterator<Item = Observation> + '_ {
+    let place = finished.leased.task.job.zip(finished.outcome.target);
+    finished.outcome.findings.iter().filter_map(move |finding| {
+        let (job, target) = place?;
+        Some(Observation { job, target, task: finished.leased.task.id, finding: finding.clone() })
+    })
+}
+
+/// What a recorded attempt causes is enqueued with it or not at all.
+async fn enqueue_follow_ups(
+    transaction: &Transaction<'_>,
+    batch: &[&Finished],
+    judged: &Judged,
+) -> Result<(), db::Error> {
+    let tasks: Vec<Waiting> = batch
+        .iter()
+        .flat_map(|finished| follow_up::tasks(finished, judged))
+        .map(|task| Waiting::new(task, judged.now))
+        .collect();
+    if tasks.is_empty() {
+        return Ok(());
+    }
+    let ids: Vec<TaskId> = tasks.iter().map(|waiting| waiting.task.id).collect();
+    db::known_id::insert(transaction, &ids).await?;
+    db::task::insert(transaction, &tasks).await
+}
+
+fn announce(batch: &[Finished], recorded: &Recorded) {
+    for Finished { leased, outcome, took, .. } in batch {
+        if recorded.owned.contains_key(&leased.task.id) {
+            let (ended, seconds) = (&outcome.ended, took.as_secs_f64());
+            events::recorded(leased.task.id, leased.task.kind, ended.outcome(), seconds, error_of(ended));
+        } else {
+            events::discarded(leased.task.id, leased.epoch);
+        }
+    }
+}
+
+/// The results that the database refuses are given up; that they were is recorded. A second refusal leaves the task
+/// to its lease: the reaper queues it again.
+fn unrecordable(batch: Vec<Finished>, error: &db::Error) -> Option<Vec<Finished>> {
+    let reason = format!("the results could not be recorded: {error}");
+    events::batch_split("record", batch.len(), &reason);
+    let repeated =
+        |finished: &Finished| error_of(&finished.outcome.ended).is_some_and(|e| e.contains("be recorded"));
+    if batch.iter().any(repeated) {
+        return None;
+    }
+    let given_up = |finished: Finished| Finished { outcome: Outcome::refused(reason.clone()), ..finished };
+    Some(batch.into_iter().map(given_up).collect())
+}

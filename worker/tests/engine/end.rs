@@ -1,0 +1,316 @@
+//! How an operation ends when it must.
+
+use std::{
+    fs,
+    io::{BufRead, BufReader, Write},
+    os::unix::process::ExitStatusExt,
+    process::{Child, ChildStdin, ChildStdout, Command, ExitStatus, Stdio},
+    time::Duration,
+};
+
+use rustix::process::{Pid, Signal, kill_process};
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+use worker::engine::{
+    clock::BootInstant,
+    parent::{Engine, EngineError},
+    protocol::{Event, Extend, Operation, Repository, Request, VERSION},
+};
+
+use crate::fixture::{PATIENCE, PROGRAM, Place, ignore, soon, until};
+
+/// Much more than the engine reads in the time of a test.
+const BUSY: u64 = 1 << 40;
+
+/// A child process without the parent side.
+struct Exec {
+    child: Child,
+    stdin: Option<ChildStdin>,
+    stdout: BufReader<ChildStdout>,
+}
+
+impl Exec {
+    fn start(operation: Operation, deadline: BootInstant) -> Self {
+        let mut child = Command::new(PROGRAM)
+            .arg("exec")
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let (stdin, stdout) = (child.stdin.take(), BufReader::new(child.stdout.take().unwrap()));
+        let mut exec = Self { child, stdin, stdout };
+        exec.say(&Request { version: VERSION, deadline, operation });
+        exec
+    }
+
+    fn say(&mut self, line: &impl serde::Serialize) {
+        let mut line = serde_json::to_vec(line).unwrap();
+        line.push(b'\n');
+        self.stdin.as_mut().unwrap().write_all(&line).unwrap();
+    }
+
+    fn next(&mut self) -> Option<Event> {
+        let mut line = String::new();
+        self.stdout.read_line(&mut line).unwrap();
+        (!line.is_empty()).then(|| serde_json::from_str(&line).unwrap())
+    }
+
+    /// Returns once the engine reads the source.
+    fn wait_until_busy(&mut self) {
+        while let Some(event) = self.next() {
+            match event {
+                Event::Progress(progress) if progress.phase.contains("backing up") => return,
+                Event::Progress(_) | Event::Warning(_) => {}
+                other => panic!("it is no longer busy: {other:?}"),
+            }
+        }
+        panic!("it ended");
+    }
+
+    fn signal(&self, signal: Signal) {
+        kill_process(Pid::from_child(&self.child), signal).unwrap();
+    }
+
+    async fn ended(&mut self) -> ExitStatus {
+        let mut status = None;
+        until("the child has ended", || {
+            status = self.child.try_wait().unwrap();
+            status.is_some()
+        })
+        .await;
+        status.unwrap()
+    }
+}
+
+impl Drop for Exec {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// A backup that does not end by itself.
+async fn endless() -> (Place, Repository, Operation) {
+    let (place, repository) = Place::ready().await;
+    place.write_sparse("source/endless", BUSY);
+    let operation = Operation::Backup(place.backup_request(&repository));
+    (place, repository, operation)
+}
+
+fn in_a_while() -> BootInstant {
+    BootInstant::from_now(PATIENCE)
+}
+
+#[tokio::test]
+async fn a_busy_child_ends_at_its_deadline() {
+    let (place, repository, operation) = endless().await;
+    let mut exec = Exec::start(operation, in_a_while());
+    exec.wait_until_busy();
+    let deadline = BootInstant::from_now(Duration::from_millis(300));
+    exec.say(&Extend { deadline });
+    assert_eq!(exec.ended().await.signal(), Some(9));
+    assert!(deadline.is_past(), "it ended before its deadline");
+    assert_eq!(place.list(&repository).await.unwrap().snapshots.len(), 0);
+}
+
+#[tokio::test]
+async fn a_busy_child_ends_when_its_parent_is_gone() {
+    let (place, repository, operation) = endless().await;
+    let mut exec = Exec::start(operation, in_a_while());
+    exec.wait_until_busy();
+    exec.stdin = None;
+    assert_eq!(exec.ended().await.signal(), Some(9));
+    assert_eq!(place.list(&repository).await.unwrap().snapshots.len(), 0);
+}
+
+#[tokio::test]
+async fn a_child_that_was_stopped_past_its_deadline_writes_nothing_when_it_continues() {
+    let (place, repository) = Place::ready().await;
+    let mut stopped_in_time = 0;
+    for _ in 0..20 {
+        let before = place.snapshots("repository");
+        // The source is small: it is stopped a few milliseconds before it would save the snapshot.
+        let deadline = BootInstant::from_now(Duration::from_millis(1500));
+        let mut exec = Exec::start(Operation::Backup(place.backup_request(&repository)), deadline);
+        exec.wait_until_busy();
+        exec.signal(Signal::STOP);
+        let saved_already = place.snapshots("repository") > before;
+        until("the deadline has come", || deadline.is_past()).await;
+        exec.signal(Signal::CONT);
+        assert_eq!(exec.ended().await.signal(), Some(9));
+        if !saved_already {
+            assert_eq!(place.snapshots("repository"), before, "it wrote after its deadline");
+            stopped_in_time += 1;
+            if stopped_in_time == 3 {
+                return;
+            }
+        }
+    }
+    panic!("it was never stopped in time");
+}
+
+#[tokio::test]
+async fn a_killed_backup_leaves_no_snapshot_and_the_next_one_works() {
+    let (place, repository, operation) = endless().await;
+    let mut exec = Exec::start(operation, in_a_while());
+    exec.wait_until_busy();
+    exec.signal(Signal::KILL);
+    exec.ended().await;
+    assert_eq!(place.list(&repository).await.unwrap().snapshots.len(), 0);
+
+    fs::remove_file(place.path("source/endless")).unwrap();
+    let saved = place.backup(place.backup_request(&repository)).await.unwrap();
+    let verified = place.verify(&repository, &saved.snapshot, place.rehearsal()).await.unwrap();
+    assert!(verified.passed, "{verified:?}");
+}
+
+#[tokio::test]
+async fn a_request_of_another_version_or_none_at_all_is_refused() {
+    let place = Place::new();
+    let operation = || Operation::Init { repository: place.repository("repository") };
+    let mut exec = Exec::start(operation(), in_a_while());
+    assert!(matches!(exec.next(), Some(Event::Finished { .. })));
+    assert_eq!(exec.ended().await.code(), Some(0));
+
+    for line in [
+        r#"{"version":2,"deadline":1,"operation":{"kind":"init"}}"#,
+        r#"{"version":1,"deadline":1,"operation":{"kind":"dance","password":"hunter2"}}"#,
+        "hunter2",
+    ] {
+        let mut child =
+            Command::new(PROGRAM).arg("exec").stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+        writeln!(child.stdin.take().unwrap(), "{line}").unwrap();
+        let output = child.wait_with_output().unwrap();
+        assert_eq!(output.status.code(), Some(1));
+        let said = String::from_utf8(output.stdout).unwrap();
+        assert!(said.contains(r#""class":"permanent""#) && !said.contains("hunter2"), "{said}");
+    }
+}
+
+/// The engine with a wrapper that notes the child's process id and environment.
+fn spied(place: &Place) -> Engine {
+    let script = format!(
+        "env > {0}/environment && cat /proc/$$/cmdline > {0}/arguments && echo $$ > {0}/pid.new \
+         && mv {0}/pid.new {0}/pid && exec {PROGRAM} exec",
+        place.path("").display()
+    );
+    Engine::with_args("/bin/sh", ["-c", &script])
+}
+
+#[tokio::test]
+async fn a_cancelled_operation_has_ended_when_run_returns() {
+    let (place, repository, operation) = endless().await;
+    let engine = spied(&place);
+    let (_lease, lease) = watch::channel(in_a_while());
+    let cancel = CancellationToken::new();
+    let outcome = soon(
+        "the cancelled operation",
+        engine.run(operation, lease, cancel.clone(), |progress| {
+            if progress.bytes_done > 0 {
+                cancel.cancel();
+            }
+        }),
+    )
+    .await;
+    assert!(matches!(outcome, Err(EngineError::Cancelled)), "{outcome:?}");
+    let pid = fs::read_to_string(place.path("pid")).unwrap();
+    assert!(!fs::exists(format!("/proc/{}", pid.trim())).unwrap(), "the child still runs");
+    assert_eq!(place.list(&repository).await.unwrap().snapshots.len(), 0);
+}
+
+#[tokio::test]
+async fn a_cancelled_restore_test_leaves_nothing_behind() {
+    let (place, repository) = Place::ready().await;
+    place.write_sparse("source/large", 4 << 30);
+    let saved = place.backup(place.backup_request(&repository)).await.unwrap();
+    let operation = Operation::Verify(worker::engine::protocol::Verify {
+        repository,
+        snapshot: saved.snapshot,
+        level: place.rehearsal(),
+    });
+    let (_lease, lease) = watch::channel(in_a_while());
+    let cancel = CancellationToken::new();
+    let outcome = place
+        .engine
+        .run(operation, lease, cancel.clone(), |progress| {
+            if progress.phase.contains("restoring") && progress.bytes_done > 0 {
+                cancel.cancel();
+            }
+        })
+        .await;
+    assert!(matches!(outcome, Err(EngineError::Cancelled)), "{outcome:?}");
+    assert_eq!(fs::read_dir(place.path("scratch")).unwrap().count(), 0);
+}
+
+#[tokio::test]
+async fn an_operation_lives_as_long_as_its_lease() {
+    let (place, _, operation) = endless().await;
+    let (extend, lease) = watch::channel(BootInstant::from_now(Duration::from_secs(2)));
+    let begun = BootInstant::now();
+    let run = place.engine.run(operation, lease, CancellationToken::new(), ignore);
+    let keep = async {
+        // Six extensions of a second each, then no more.
+        for _ in 0..6 {
+            tokio::time::sleep(Duration::from_millis(500)).await;
+            extend.send(BootInstant::from_now(Duration::from_secs(1))).unwrap();
+        }
+        std::future::pending::<()>().await;
+    };
+    let outcome = tokio::select! {
+        outcome = soon("the end of the lease", run) => outcome,
+        () = keep => unreachable!(),
+    };
+    assert!(matches!(outcome, Err(EngineError::LeaseLost)), "{outcome:?}");
+    let lived = BootInstant::now().as_nanos() - begun.as_nanos();
+    assert!(lived >= 3_500_000_000, "it ended after {lived} ns");
+}
+
+#[tokio::test]
+async fn a_crash_is_told_with_the_end_of_what_it_said() {
+    let place = Place::new();
+    let run = |script: &str| {
+        let engine = Engine::with_args("/bin/sh", ["-c", script]);
+        let operation = Operation::Init { repository: place.repository("repository") };
+        let (lease_keeper, lease) = watch::channel(in_a_while());
+        async move {
+            let outcome = engine.run(operation, lease, CancellationToken::new(), ignore).await;
+            drop(lease_keeper);
+            outcome
+        }
+    };
+    match run("head -c 100000 /dev/zero >&2; echo thread main panicked >&2; exit 101").await {
+        Err(EngineError::Crashed { status, stderr }) => {
+            assert_eq!(status.code(), Some(101));
+            assert!(stderr.ends_with("thread main panicked") && stderr.len() <= 8192, "{}", stderr.len());
+        }
+        other => panic!("{other:?}"),
+    }
+    let killed = run("printf '{\"event\":\"warn'; kill -9 $$").await;
+    assert!(
+        matches!(&killed, Err(EngineError::Crashed { status, .. }) if status.signal() == Some(9)),
+        "{killed:?}"
+    );
+    let garbage = run("head -c 3000000 /dev/zero; exec sleep 600").await;
+    assert!(garbage.unwrap_err().to_string().contains("longer than 1 MiB"));
+    let nonsense = run("echo hello; exec sleep 600").await;
+    assert!(matches!(nonsense, Err(EngineError::Permanent(_))), "{nonsense:?}");
+    let missing = Engine::new("/no/such/program");
+    let operation = Operation::Init { repository: place.repository("repository") };
+    let (_lease, lease) = watch::channel(in_a_while());
+    let outcome = missing.run(operation, lease, CancellationToken::new(), ignore).await;
+    assert!(matches!(outcome, Err(EngineError::Transient(_))), "{outcome:?}");
+}
+
+#[tokio::test]
+async fn secrets_travel_neither_as_arguments_nor_in_the_environment() {
+    let mut place = Place::new();
+    place.engine = spied(&place);
+    place.init("repository").await;
+    let environment = fs::read_to_string(place.path("environment")).unwrap();
+    // Cargo sets dozens of these for a test.
+    assert!(!environment.contains("CARGO"), "{environment}");
+    for seen in [environment, fs::read_to_string(place.path("arguments")).unwrap()] {
+        assert!(!seen.contains("correct horse"), "{seen}");
+    }
+}

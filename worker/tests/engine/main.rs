@@ -1,0 +1,7 @@
+//! The engine through its parent side, with the real child process and real repositories.
+
+mod backup;
+mod damage;
+mod end;
+mod fixture;
+mod refuse;
