@@ -1,1 +1,61 @@
-//! Placeholder while the workspace is laid out.
+//! The producer: takes in what people define and ask for, and hands tasks to the broker.
+//!
+//! Commands write rows; the long-running process ([`run`]) publishes those that are due ([`relay`]), rescues what
+//! lost workers had ([`reaper`]) and looks after the database ([`upkeep`]). Any number of it may run at once.
+
+pub mod commands;
+pub mod config;
+pub mod definitions;
+
+pub mod reaper;
+pub mod relay;
+pub mod upkeep;
+
+mod events;
+mod outbox;
+
+use shared::broker::{Broker, Publisher};
+use shared::db::Database;
+use shared::lifecycle::Lifecycle;
+
+use config::Config;
+
+/// Runs the long-running process until a signal or a failure ends it.
+///
+/// # Errors
+/// The failure of the task that failed first.
+pub async fn run(config: Config, database: Database) -> anyhow::Result<()> {
+    let (publisher, owner) = Publisher::new(Broker::new(config.amqp_url, "producer"), "relay");
+    let lifecycle = Lifecycle::default();
+    let shutdown = lifecycle.shutdown().clone();
+
+    // The owner ends after the relay's last batch, or with the hard stop.
+    let relay_ended = shutdown.hard.child_token();
+    lifecycle.spawn("publisher", {
+        let stop = relay_ended.clone();
+        async move {
+            owner.run(stop).await;
+            Ok(())
+        }
+    });
+    lifecycle.spawn("relay", {
+        let (database, stop) = (database.clone(), shutdown.soft.clone());
+        async move {
+            let _ends = relay_ended.drop_guard();
+            relay::run(&database, &publisher, &stop).await;
+            Ok(())
+        }
+    });
+    lifecycle.spawn("reaper", {
+        let (database, stop) = (database.clone(), shutdown.soft.clone());
+        async move {
+            reaper::run(&database, config.reaper_interval, &stop).await;
+            Ok(())
+        }
+    });
+    lifecycle.spawn("upkeep", async move {
+        upkeep::run(&database, &shutdown.soft).await;
+        Ok(())
+    });
+    lifecycle.wait(config.grace).await
+}

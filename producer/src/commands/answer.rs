@@ -1,0 +1,74 @@
+//! How a command ends.
+
+use std::process::ExitCode;
+
+use shared::db;
+use shared::settings::Invalid;
+
+/// What the exit code says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Exit {
+    /// It is done.
+    Done = 0,
+    /// It failed.
+    Failed = 1,
+    /// The command line, the configuration or a file is wrong; nothing was changed.
+    BadInput = 2,
+    /// It was not done in time.
+    TimedOut = 3,
+}
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> Self {
+        Self::from(exit as u8)
+    }
+}
+
+/// Why a command was not done.
+#[derive(Debug, thiserror::Error)]
+pub enum Failure {
+    /// What the user gave is wrong.
+    #[error("{0}")]
+    BadInput(String),
+    /// Anything else.
+    #[error("{0:#}")]
+    Failed(anyhow::Error),
+}
+
+impl Failure {
+    /// What the exit code says.
+    #[must_use]
+    pub const fn exit(&self) -> Exit {
+        match self {
+            Self::BadInput(_) => Exit::BadInput,
+            Self::Failed(_) => Exit::Failed,
+        }
+    }
+}
+
+impl From<Invalid> for Failure {
+    fn from(invalid: Invalid) -> Self {
+        Self::BadInput(invalid.to_string())
+    }
+}
+
+impl From<db::Error> for Failure {
+    fn from(error: db::Error) -> Self {
+        match error {
+            db::Error::Url(_) => Self::BadInput(error.to_string()),
+            other => Self::Failed(anyhow::anyhow!("{other}")),
+        }
+    }
+}
+
+impl From<deadpool_postgres::tokio_postgres::Error> for Failure {
+    fn from(error: deadpool_postgres::tokio_postgres::Error) -> Self {
+        db::Error::from(error).into()
+    }
+}
+
+impl From<anyhow::Error> for Failure {
+    fn from(error: anyhow::Error) -> Self {
+        Self::Failed(error)
+    }
+}

@@ -1,0 +1,144 @@
+//! `producer apply FILE..`
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+
+use anyhow::Context as _;
+use deadpool_postgres::Transaction;
+use serde_json::json;
+use shared::db::job::StoredJob;
+use shared::db::target::StoredTarget;
+use shared::db::{self, Database};
+use shared::job::JobId;
+use shared::target::{Target, TargetId, TargetName};
+
+use super::{Exit, Failure};
+use crate::definitions::change::Change;
+use crate::definitions::{Definitions, Problem, Problems};
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// YAML files with `targets:` and `jobs:`
+    #[arg(required = true)]
+    files: Vec<PathBuf>,
+    /// Prints one JSON object
+    #[arg(long)]
+    json: bool,
+}
+
+pub(super) async fn run(database: &Database, args: &Args) -> Result<Exit, Failure> {
+    let mut problems = Problems::default();
+    let definitions = Definitions::read(&args.files, &mut problems);
+
+    let mut client = database.client().await?;
+    let transaction = client.transaction().await?;
+    db::job::lock_definitions(&transaction).await?;
+    let stored = Stored::load(&transaction).await?;
+    let targets: Vec<Target> = stored.targets.iter().map(|stored| stored.target.clone()).collect();
+    definitions.check(&targets, &mut problems);
+    if !problems.is_empty() {
+        print_problems(&problems.into_sorted(), args.json);
+        return Ok(Exit::BadInput);
+    }
+    let plan = Plan::of(&definitions, &stored)?;
+    plan.apply(&transaction, &definitions, &stored).await?;
+    transaction.commit().await?;
+    plan.print(&definitions, args.json);
+    Ok(Exit::Done)
+}
+
+struct Stored {
+    targets: Vec<StoredTarget>,
+    jobs: Vec<StoredJob>,
+}
+
+impl Stored {
+    async fn load(transaction: &Transaction<'_>) -> Result<Self, db::Error> {
+        Ok(Self { targets: db::target::all(transaction).await?, jobs: db::job::all(transaction).await? })
+    }
+}
+
+/// What applying changes: one change a definition, in the definitions' order.
+struct Plan {
+    targets: Vec<Change>,
+    jobs: Vec<Change>,
+}
+
+impl Plan {
+    fn of(definitions: &Definitions, stored: &Stored) -> anyhow::Result<Self> {
+        let targets: BTreeMap<_, _> = stored.targets.iter().map(|s| (&s.target.name, &s.target)).collect();
+        let jobs: BTreeMap<_, _> = stored.jobs.iter().map(|s| (&s.job.name, &s.job)).collect();
+        let compare = || -> serde_json::Result<Self> {
+            let defined = definitions.targets.iter().map(|defined| &defined.target);
+            let targets = defined.map(|target| Change::between(targets.get(&target.name).copied(), target));
+            let defined = definitions.jobs.iter().map(|defined| &defined.job);
+            let jobs = defined.map(|job| Change::between(jobs.get(&job.name).copied(), job));
+            Ok(Self { targets: targets.collect::<Result<_, _>>()?, jobs: jobs.collect::<Result<_, _>>()? })
+        };
+        compare().context("comparing the definitions")
+    }
+
+    async fn apply(
+        &self,
+        transaction: &Transaction<'_>,
+        definitions: &Definitions,
+        stored: &Stored,
+    ) -> Result<(), db::Error> {
+        let mut ids: BTreeMap<TargetName, TargetId> =
+            stored.targets.iter().map(|stored| (stored.target.name.clone(), stored.id)).collect();
+        let mut changed_targets = BTreeSet::new();
+        for (defined, _) in definitions.targets.iter().zip(&self.targets).filter(|(_, c)| c.is_needed()) {
+            let id = db::target::upsert(transaction, &defined.target).await?;
+            ids.insert(defined.target.name.clone(), id);
+            changed_targets.insert(&defined.target.name);
+        }
+        let uses_changed =
+            |stored: &&StoredJob| stored.job.targets.iter().any(|name| changed_targets.contains(name));
+        let mut judged: BTreeSet<JobId> =
+            stored.jobs.iter().filter(uses_changed).map(|stored| stored.id).collect();
+        for (defined, _) in definitions.jobs.iter().zip(&self.jobs).filter(|(_, c)| c.is_needed()) {
+            let targets: Vec<TargetId> =
+                defined.job.targets.iter().filter_map(|name| ids.get(name).copied()).collect();
+            judged.insert(db::job::upsert(transaction, &defined.job, &targets).await?);
+        }
+        let judged: Vec<JobId> = judged.into_iter().collect();
+        db::compliance::record(transaction, Vec::new(), &judged).await?;
+        Ok(())
+    }
+
+    fn print(&self, definitions: &Definitions, json: bool) {
+        let targets = definitions.targets.iter().map(|defined| defined.target.name.as_str());
+        let jobs = definitions.jobs.iter().map(|defined| defined.job.name.as_str());
+        let (targets, jobs) = (targets.zip(&self.targets), jobs.zip(&self.jobs));
+        if json {
+            println!("{}", json!({ "targets": listed(targets), "jobs": listed(jobs) }));
+        } else {
+            targets.for_each(|(name, change)| println!("{}", change.line("target", name)));
+            jobs.for_each(|(name, change)| println!("{}", change.line("job", name)));
+        }
+    }
+}
+
+fn listed<'a>(changes: impl Iterator<Item = (&'a str, &'a Change)>) -> Vec<serde_json::Value> {
+    changes
+        .map(|(name, change)| match change {
+            Change::Changed { fields } => json!({ "name": name, "change": "changed", "fields": fields }),
+            Change::Added => json!({ "name": name, "change": "added" }),
+            Change::Unchanged => json!({ "name": name, "change": "unchanged" }),
+        })
+        .collect()
+}
+
+fn print_problems(problems: &[Problem], json: bool) {
+    if json {
+        println!("{}", json!({ "problems": problems }));
+    }
+    for problem in problems {
+        eprintln!("{problem}");
+    }
+    eprintln!("nothing was applied: {} found", count(problems.len()));
+}
+
+fn count(problems: usize) -> String {
+    if problems == 1 { "1 problem".to_owned() } else { format!("{problems} problems") }
+}

@@ -1,0 +1,148 @@
+//! `producer enqueue KIND`
+
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use deadpool_postgres::Transaction;
+use serde_json::{Map, Value, json};
+use shared::db::{self, Database};
+use shared::job::JobName;
+use shared::message::{self, TaskMessage};
+use shared::task::{Priority, Task, TaskId, TaskKind};
+use shared::work::Work;
+use tokio::time::Instant;
+use uuid::Uuid;
+
+use super::finding::Finding;
+use super::progress::Progress;
+use super::{Exit, Failure, wait};
+use crate::outbox;
+
+/// Who asks, in the tasks that commands enqueue.
+pub(super) const REQUESTED_BY: &str = "cli";
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// What to do: backup, copy, verify, restore, probe, report
+    kind: TaskKind,
+    /// The job to do it for
+    #[arg(long)]
+    job: Option<JobName>,
+    /// A parameter of the kind, such as target=disk-a
+    #[arg(long = "param", value_name = "KEY=VALUE", value_parser = parameter)]
+    params: Vec<(String, String)>,
+    /// high or normal; the job's own when absent
+    #[arg(long)]
+    priority: Option<Priority>,
+    /// The task's id, which runs once; a new one when absent
+    #[arg(long)]
+    id: Option<Uuid>,
+    /// Not to be started earlier, such as 2026-11-23T02:00:00Z
+    #[arg(long, value_name = "TIME")]
+    not_before: Option<DateTime<Utc>>,
+    /// Waits until the task is finished
+    #[arg(long)]
+    wait: bool,
+    /// How long to wait
+    #[arg(long, default_value = "1h", requires = "wait")]
+    timeout: humantime::Duration,
+    /// Prints one JSON object
+    #[arg(long)]
+    json: bool,
+}
+
+fn parameter(pair: &str) -> Result<(String, String), String> {
+    let (key, value) = pair.split_once('=').ok_or("write it as KEY=VALUE")?;
+    Ok((key.to_owned(), value.to_owned()))
+}
+
+pub(super) async fn run(database: &Database, args: Args) -> Result<Exit, Failure> {
+    let message = checked(&args)?;
+    let id = message.id;
+    let is_new = enqueue(database, message, args.priority).await?;
+    if !args.json {
+        println!("{id} {}", if is_new { "enqueued" } else { "is already known: it runs once" });
+    }
+    if !args.wait && !args.json {
+        return Ok(Exit::Done);
+    }
+    let patience = if args.wait { args.timeout.into() } else { Duration::ZERO };
+    let mut progress = Progress::new();
+    let state = wait::until_finished(database, id, Instant::now() + patience, &mut progress).await;
+    progress.clear();
+    let found = Finding::of(database, id, state?).await?;
+    found.print(args.json)?;
+    Ok(if args.wait { found.exit() } else { Exit::Done })
+}
+
+/// The task as it would come over the wire, so that one place knows what a task may be.
+fn checked(args: &Args) -> Result<TaskMessage, Failure> {
+    let now = shared::clock::now();
+    let params: Map<String, Value> =
+        args.params.iter().map(|(key, value)| (key.clone(), json!(value))).collect();
+    let message = json!({
+        "version": message::VERSION,
+        "id": args.id.map_or_else(TaskId::generate, TaskId),
+        "kind": args.kind,
+        "job": args.job,
+        "enqueued_at": now,
+        "requested_by": REQUESTED_BY,
+        "not_before": args.not_before,
+        "params": params,
+    });
+    match message::read(message.to_string().as_bytes(), now).pop() {
+        Some(Ok(message)) => Ok(message),
+        Some(Err(refused)) => Err(Failure::BadInput(refused.refusal.to_string())),
+        None => Err(Failure::BadInput("no task was asked for".to_owned())),
+    }
+}
+
+/// Writes the task; returns whether its id was new.
+async fn enqueue(
+    database: &Database,
+    message: TaskMessage,
+    priority: Option<Priority>,
+) -> Result<bool, Failure> {
+    let mut client = database.client().await?;
+    let transaction = client.transaction().await?;
+    check_target(&transaction, &message).await?;
+    let job = match &message.job {
+        Some(name) => Some(active_job(&transaction, name).await?),
+        None => None,
+    };
+    let job_priority = job.as_ref().map(|stored| stored.job.priority);
+    let now = db::now(&transaction).await?;
+    let task = Task {
+        id: message.id,
+        kind: message.kind,
+        priority: priority.or(job_priority).unwrap_or(Priority::Normal),
+        job: job.map(|stored| stored.id),
+        params: message.params,
+        requested_by: message.requested_by,
+        enqueued_at: now,
+    };
+    let fresh = outbox::put(&transaction, vec![task], message.not_before.unwrap_or(now)).await?;
+    transaction.commit().await?;
+    Ok(!fresh.is_empty())
+}
+
+async fn active_job(transaction: &Transaction<'_>, name: &JobName) -> Result<db::job::StoredJob, Failure> {
+    let refused = |refusal: message::Refusal| Failure::BadInput(refusal.to_string());
+    let references = db::job::resolve(transaction, &[name]).await?;
+    let unknown = || refused(message::Refusal::UnknownJob(name.to_string()));
+    let reference = references.get(name).ok_or_else(unknown)?;
+    if !reference.active {
+        return Err(refused(message::Refusal::InactiveJob(name.to_string())));
+    }
+    db::job::load(transaction, &[reference.id]).await?.pop().ok_or_else(unknown)
+}
+
+async fn check_target(transaction: &Transaction<'_>, message: &TaskMessage) -> Result<(), Failure> {
+    let work = Work::parse(message.kind, &message.params).map_err(|e| Failure::BadInput(e.to_string()))?;
+    if let Some(target) = work.target()
+        && db::target::by_name(transaction, target).await?.is_none()
+    {
+        return Err(Failure::BadInput(format!("params: no target is named \"{target}\"")));
+    }
+    Ok(())
+}

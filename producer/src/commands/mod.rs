@@ -1,0 +1,70 @@
+//! What people run: each command in a file of its own.
+
+mod answer;
+
+mod apply;
+mod enqueue;
+mod migrate;
+mod target;
+
+mod finding;
+mod probes;
+mod progress;
+mod wait;
+
+use clap::{Parser, Subcommand};
+use shared::db::Database;
+use shared::settings::Sources;
+
+pub use answer::{Exit, Failure};
+
+use crate::config::{Base, Config};
+
+/// The command line.
+#[derive(Debug, Parser)]
+#[command(name = "producer", version, about = "Holdfast's producer: takes in definitions and tasks")]
+pub struct Cli {
+    #[command(flatten)]
+    sources: Sources,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Publishes due tasks, rescues those of lost workers, and looks after the database
+    Run,
+    /// Brings the database's schema to this version
+    Migrate,
+    /// Applies definitions of targets and jobs
+    Apply(apply::Args),
+    /// Asks for one task
+    Enqueue(enqueue::Args),
+    /// Shows targets, takes them away and brings them back
+    #[command(subcommand)]
+    Target(target::Command),
+}
+
+/// Runs the command that the command line names.
+///
+/// # Errors
+/// Whatever kept the command from being done; what its answer means is told by [`Exit`].
+pub async fn run(cli: Cli) -> Result<Exit, Failure> {
+    if let Command::Run = cli.command {
+        let config = Config::read(&cli.sources)?;
+        config.base.telemetry.start();
+        let database = Database::new(&config.base.database_url, "producer")?;
+        crate::run(config, database).await?;
+        return Ok(Exit::Done);
+    }
+    let config = Base::read(&cli.sources)?;
+    config.telemetry.start();
+    let database = Database::new(&config.database_url, "producer")?;
+    match cli.command {
+        Command::Run => Ok(Exit::Done),
+        Command::Migrate => migrate::run(&database).await,
+        Command::Apply(args) => apply::run(&database, &args).await,
+        Command::Enqueue(args) => enqueue::run(&database, args).await,
+        Command::Target(command) => target::run(&database, command).await,
+    }
+}

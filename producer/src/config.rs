@@ -1,0 +1,77 @@
+//! The producer's settings.
+
+use std::time::Duration;
+
+use secrecy::SecretString;
+use shared::settings::{Invalid, Settings, Sources};
+use shared::telemetry::Telemetry;
+
+/// How long the last batch may take after the first signal.
+const GRACE: Duration = Duration::from_secs(10);
+/// How often expired leases are looked for: what a rescue waits beside the lease itself.
+const REAPER_INTERVAL: Duration = Duration::from_secs(5);
+/// What only the long-running process uses; the commands let it stand in the same file.
+const SERVICE_KEYS: [&str; 3] = ["amqp_url", "grace", "reaper_interval"];
+
+/// What every command needs.
+#[derive(Debug, Clone)]
+pub struct Base {
+    /// Where the database is.
+    pub database_url: SecretString,
+    /// What is logged.
+    pub telemetry: Telemetry,
+}
+
+impl Base {
+    /// Reads the settings of a command that ends by itself.
+    ///
+    /// # Errors
+    /// Everything that is wrong.
+    pub fn read(sources: &Sources) -> Result<Self, Invalid> {
+        let mut settings = Settings::open(sources);
+        let base = Self::from(&mut settings);
+        for key in SERVICE_KEYS {
+            settings.optional::<String>(key);
+        }
+        settings.finish()?;
+        Ok(base)
+    }
+
+    fn from(settings: &mut Settings) -> Self {
+        Self { database_url: settings.url("database_url"), telemetry: Telemetry::read(settings) }
+    }
+}
+
+/// What the long-running process needs.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// What every command needs.
+    pub base: Base,
+    /// Where the broker is.
+    pub amqp_url: SecretString,
+    /// How long the last batch may take after the first signal.
+    pub grace: Duration,
+    /// How often expired leases are looked for.
+    pub reaper_interval: Duration,
+}
+
+impl Config {
+    /// Reads the settings.
+    ///
+    /// # Errors
+    /// Everything that is wrong.
+    pub fn read(sources: &Sources) -> Result<Self, Invalid> {
+        let mut settings = Settings::open(sources);
+        let config = Self {
+            base: Base::from(&mut settings),
+            amqp_url: settings.url("amqp_url"),
+            grace: settings.duration("grace", GRACE),
+            reaper_interval: settings.duration("reaper_interval", REAPER_INTERVAL),
+        };
+        if config.reaper_interval.is_zero() {
+            settings.reject("reaper_interval: is zero".to_owned());
+        }
+        settings.finish()?;
+        Ok(config)
+    }
+}

@@ -1,0 +1,164 @@
+//! Reads the fields of one mapping: every problem is noted, with its line and its path, and reading goes on.
+
+use super::node::{Node, Value};
+use super::problem::{Origin, Problems};
+
+/// A mapping whose fields are asked for one by one.
+pub(super) struct Fields<'d, 'p> {
+    at: Origin,
+    rest: Vec<(u64, &'d str, &'d Node)>,
+    asked: Vec<&'static str>,
+    problems: &'p mut Problems,
+}
+
+/// The reading of one value; the error says what is wrong with it.
+pub(super) type Read<T> = fn(&Value) -> Result<T, String>;
+
+/// A value with the place where it was written.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Located<T> {
+    /// What.
+    pub value: T,
+    /// Where.
+    pub at: Origin,
+}
+
+impl<'d, 'p> Fields<'d, 'p> {
+    /// The fields of a mapping; anything else is a problem.
+    pub(super) fn of(node: &'d Node, at: Origin, problems: &'p mut Problems) -> Option<Self> {
+        let Value::Map(entries) = &node.value else {
+            problems.add(at, format!("is {}, a mapping is needed", node.value.what()));
+            return None;
+        };
+        let rest = entries.iter().map(|(key, value)| (key.referenced.line(), key.value.as_str(), value));
+        Some(Self { at, rest: rest.collect(), asked: Vec::new(), problems })
+    }
+
+    /// Notes a problem of the mapping itself.
+    pub(super) fn reject(&mut self, message: impl Into<String>) {
+        self.problems.add(self.at.clone(), message);
+    }
+
+    /// Notes a problem of the field `key`, at the mapping itself if the field is absent.
+    pub(super) fn problem(&mut self, line: u64, key: &str, message: impl Into<String>) {
+        let line = if line == 0 { self.at.line } else { line };
+        self.problems.add(below(&self.at, key, line), message);
+    }
+
+    /// A field that must be there.
+    pub(super) fn required<T>(&mut self, key: &'static str, read: Read<T>) -> Option<T> {
+        self.required_at(key, read).map(|located| located.value)
+    }
+
+    /// A field that must be there, and where it stands.
+    pub(super) fn required_at<T>(&mut self, key: &'static str, read: Read<T>) -> Option<Located<T>> {
+        if !self.has(key) {
+            self.problem(0, key, "is missing");
+        }
+        let node = self.take(key)?;
+        self.read(key, node, read)
+    }
+
+    /// A field that may be absent.
+    pub(super) fn optional<T>(&mut self, key: &'static str, read: Read<T>) -> Option<T> {
+        let node = self.take(key)?;
+        self.read(key, node, read).map(|located| located.value)
+    }
+
+    /// The items of a list that must be there, and must not be empty.
+    pub(super) fn required_list<T>(&mut self, key: &'static str, read: Read<T>) -> Vec<Located<T>> {
+        match self.get(key) {
+            Some(Node { value: Value::List(items), referenced, .. }) if items.is_empty() => {
+                self.problem(referenced.line(), key, "is empty");
+            }
+            Some(_) => {}
+            None => self.problem(0, key, "is missing"),
+        }
+        self.optional_list(key, read)
+    }
+
+    /// The items of a list that may be absent.
+    pub(super) fn optional_list<T>(&mut self, key: &'static str, read: Read<T>) -> Vec<Located<T>> {
+        self.nodes(key).iter().filter_map(|item| self.read(key, item, read)).collect()
+    }
+
+    /// The items of a list that may be absent, unread.
+    pub(super) fn nodes(&mut self, key: &'static str) -> &'d [Node] {
+        match self.take(key) {
+            None => &[],
+            Some(Node { value: Value::List(items), .. }) => items,
+            Some(other) => {
+                let what = other.value.what();
+                self.problem(other.referenced.line(), key, format!("is {what}, a list is needed"));
+                &[]
+            }
+        }
+    }
+
+    /// The fields of a mapping that must be there; `otherwise` is said of anything else.
+    pub(super) fn required_below(&mut self, key: &'static str, otherwise: &str) -> Option<Fields<'d, '_>> {
+        match self.get(key) {
+            Some(Node { value: Value::Map(_), .. }) => {}
+            Some(other) => {
+                self.take(key);
+                self.problem(other.referenced.line(), key, otherwise);
+            }
+            None => self.problem(0, key, "is missing"),
+        }
+        self.optional_below(key)
+    }
+
+    /// The fields of a mapping that may be absent.
+    pub(super) fn optional_below(&mut self, key: &'static str) -> Option<Fields<'d, '_>> {
+        let node = self.take(key)?;
+        let at = below(&self.at, key, node.referenced.line());
+        Fields::of(node, at, self.problems)
+    }
+
+    /// Whether a field is there that was not read yet.
+    pub(super) fn has(&self, key: &str) -> bool {
+        self.get(key).is_some()
+    }
+
+    /// Refuses a field that is part of the format, but that this version does not act on.
+    pub(super) fn not_implemented(&mut self, key: &'static str) {
+        let line = self.rest.iter().find(|(_, name, _)| *name == key).map(|(line, _, _)| *line);
+        if self.take(key).is_some() {
+            self.problem(line.unwrap_or(0), key, format!("{key} is not implemented yet"));
+        }
+    }
+
+    /// Ends the reading: fields that nobody asked for are problems.
+    pub(super) fn finish(mut self) {
+        let known = self.asked.join(", ");
+        for (line, key, _) in std::mem::take(&mut self.rest) {
+            self.problem(line, key, format!("is unknown, use one of: {known}"));
+        }
+    }
+
+    fn get(&self, key: &str) -> Option<&'d Node> {
+        self.rest.iter().find(|(_, name, _)| *name == key).map(|(_, _, node)| *node)
+    }
+
+    fn take(&mut self, key: &'static str) -> Option<&'d Node> {
+        self.asked.push(key);
+        let index = self.rest.iter().position(|(_, name, _)| *name == key)?;
+        Some(self.rest.remove(index).2)
+    }
+
+    fn read<T>(&mut self, key: &str, node: &Node, read: Read<T>) -> Option<Located<T>> {
+        let line = node.referenced.line();
+        match read(&node.value) {
+            Ok(value) => Some(Located { value, at: below(&self.at, key, line) }),
+            Err(message) => {
+                self.problem(line, key, message);
+                None
+            }
+        }
+    }
+}
+
+fn below(at: &Origin, key: &str, line: u64) -> Origin {
+    let field = if at.field.is_empty() { key.to_owned() } else { format!("{}.{key}", at.field) };
+    Origin { file: at.file.clone(), line, field }
+}

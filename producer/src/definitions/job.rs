@@ -1,0 +1,92 @@
+//! A job as users write it.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use shared::compliance::{DEFAULT_RPO, READ_WINDOW, RESTORE_WINDOW};
+use shared::job::{Job, VerifyWindows};
+use shared::target::TargetName;
+use shared::task::Priority;
+
+use super::fields::{Fields, Located};
+use super::node::Value;
+use super::source;
+use super::values::{parsed, period, text, truth};
+
+/// A job with the places that errors about it name.
+#[derive(Debug, Clone, PartialEq)]
+pub struct DefinedJob {
+    /// What was defined.
+    pub job: Job,
+    /// Where its targets stand.
+    pub targets: Vec<Located<TargetName>>,
+}
+
+/// Reads a job; `None` when a problem was noted.
+pub(super) fn read(mut fields: Fields<'_, '_>) -> Option<DefinedJob> {
+    let name = fields.required("name", parsed);
+    let owner = fields.required("owner", text);
+    let source = fields.required_below("source", "must be a mapping with a kind").and_then(source::read);
+    let targets = targets(&mut fields);
+    let rpo = fields.optional("rpo", period).unwrap_or(DEFAULT_RPO);
+    let rto = fields.optional("rto", period);
+    let priority = fields.optional("priority", parsed).unwrap_or(Priority::Normal);
+    let verify = verify(&mut fields);
+    let strict = fields.optional("strict", truth).unwrap_or(false);
+    let active = fields.optional("active", truth).unwrap_or(true);
+    fields.not_implemented("schedule");
+    fields.not_implemented("retention");
+    fields.finish();
+    let job = Job {
+        name: name?,
+        owner: owner?,
+        source: source?,
+        targets: targets.iter().map(|target| target.value.clone()).collect(),
+        rpo,
+        rto,
+        priority,
+        verify,
+        strict,
+        active,
+    };
+    Some(DefinedJob { job, targets })
+}
+
+fn targets(fields: &mut Fields<'_, '_>) -> Vec<Located<TargetName>> {
+    let targets = fields.required_list("targets", parsed::<TargetName>);
+    let mut seen = BTreeSet::new();
+    for target in &targets {
+        if !seen.insert(&target.value) {
+            fields.problem(target.at.line, "targets", format!("{} stands there twice", target.value));
+        }
+    }
+    targets
+}
+
+fn verify(fields: &mut Fields<'_, '_>) -> VerifyWindows {
+    let mut windows = VerifyWindows { structure: None, read: READ_WINDOW, restore: RESTORE_WINDOW };
+    if let Some(mut verify) = fields.optional_below("verify") {
+        windows.structure = verify.optional("structure", period);
+        windows.read = verify.optional("read", read_window).unwrap_or(READ_WINDOW);
+        windows.restore = verify.optional("restore", restore_window).unwrap_or(RESTORE_WINDOW);
+        verify.finish();
+    }
+    windows
+}
+
+fn read_window(value: &Value) -> Result<Duration, String> {
+    tightened(value, READ_WINDOW)
+}
+
+fn restore_window(value: &Value) -> Result<Duration, String> {
+    tightened(value, RESTORE_WINDOW)
+}
+
+fn tightened(value: &Value, widest: Duration) -> Result<Duration, String> {
+    let window = period(value)?;
+    if window > widest {
+        let days = widest.as_secs() / (24 * 60 * 60);
+        return Err(format!("a window may only be tightened: at most {days}d"));
+    }
+    Ok(window)
+}

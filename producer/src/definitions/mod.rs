@@ -1,0 +1,139 @@
+//! What users write: YAML files with targets and jobs.
+//!
+//! Reading never stops at the first problem: each is noted with its file, line and field, and nothing is used as
+//! long as there is one.
+
+mod node;
+mod problem;
+
+mod fields;
+mod values;
+
+mod job;
+mod place;
+mod source;
+mod target;
+
+pub mod change;
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use shared::target::{Target, TargetName};
+
+pub use fields::Located;
+pub use job::DefinedJob;
+pub use problem::{Origin, Problem, Problems};
+pub use target::DefinedTarget;
+
+use fields::Fields;
+use node::{Node, Value};
+
+/// Everything that some files define.
+#[derive(Debug, Default)]
+pub struct Definitions {
+    /// Targets, in the order of the files.
+    pub targets: Vec<DefinedTarget>,
+    /// Jobs, in the order of the files.
+    pub jobs: Vec<DefinedJob>,
+    // Also those whose definition is wrong, so that one mistake is not reported as two.
+    target_names: Names,
+    job_names: Names,
+}
+
+type Names = BTreeMap<String, Origin>;
+
+impl Definitions {
+    /// Reads files.
+    #[must_use]
+    pub fn read(files: &[PathBuf], problems: &mut Problems) -> Self {
+        let mut definitions = Self::default();
+        for path in files {
+            let file = path.display().to_string();
+            match std::fs::read_to_string(path) {
+                Ok(text) => definitions.add(&file, &text, problems),
+                Err(error) => problems.add(whole(&file), format!("cannot be read: {error}")),
+            }
+        }
+        definitions
+    }
+
+    /// Reads the text of one file.
+    pub fn add(&mut self, file: &str, text: &str, problems: &mut Problems) {
+        let root = match node::parse(text) {
+            Ok(root) => root,
+            Err((line, message)) => return problems.add(Origin { line, ..whole(file) }, message),
+        };
+        let Some(mut fields) = Fields::of(&root, whole(file), problems) else { return };
+        let (targets, jobs) = (fields.nodes("targets"), fields.nodes("jobs"));
+        fields.finish();
+        for (index, node) in targets.iter().enumerate() {
+            let at = origin(file, "targets", index, node);
+            note_name(&mut self.target_names, node, &at, problems);
+            self.targets.extend(Fields::of(node, at, problems).and_then(target::read));
+        }
+        for (index, node) in jobs.iter().enumerate() {
+            let at = origin(file, "jobs", index, node);
+            note_name(&mut self.job_names, node, &at, problems);
+            self.jobs.extend(Fields::of(node, at, problems).and_then(job::read));
+        }
+    }
+
+    /// Checks what definitions demand of each other, and of the targets that are stored already.
+    pub fn check(&self, stored: &[Target], problems: &mut Problems) {
+        self.check_targets_exist(stored, problems);
+        self.check_repositories_differ(stored, problems);
+    }
+
+    fn check_targets_exist(&self, stored: &[Target], problems: &mut Problems) {
+        let exists = |name: &TargetName| {
+            self.target_names.contains_key(name.as_str()) || stored.iter().any(|target| target.name == *name)
+        };
+        for target in self.jobs.iter().flat_map(|job| &job.targets).filter(|target| !exists(&target.value)) {
+            problems.add(target.at.clone(), format!("no target is named \"{}\"", target.value));
+        }
+    }
+
+    fn check_repositories_differ(&self, stored: &[Target], problems: &mut Problems) {
+        let kept = stored.iter().filter(|target| !self.target_names.contains_key(target.name.as_str()));
+        let mut owners: BTreeMap<&str, String> =
+            kept.map(|target| (target.repository.as_str(), format!("target {}", target.name))).collect();
+        for DefinedTarget { target, repository } in &self.targets {
+            let here = format!("target {} at {}:{}", target.name, repository.at.file, repository.at.line);
+            if let Some(owner) = owners.insert(&repository.value, here) {
+                problems.add(repository.at.clone(), format!("is the repository of {owner} as well"));
+            }
+        }
+    }
+}
+
+fn whole(file: &str) -> Origin {
+    Origin { file: file.to_owned(), line: 0, field: String::new() }
+}
+
+/// The place of a definition, by its name if it has one.
+fn origin(file: &str, list: &str, index: usize, node: &Node) -> Origin {
+    let field = name(node).map_or_else(|| format!("{list}[{index}]"), |(name, _)| format!("{list}.{name}"));
+    Origin { file: file.to_owned(), line: node.referenced.line(), field }
+}
+
+fn note_name(names: &mut Names, node: &Node, at: &Origin, problems: &mut Problems) {
+    let Some((name, line)) = name(node) else { return };
+    let at = Origin { line, ..at.clone() };
+    if let Some(first) = names.get(name) {
+        problems.add(at, format!("is defined already at {}:{}", first.file, first.line));
+    } else {
+        names.insert(name.to_owned(), at);
+    }
+}
+
+fn name(node: &Node) -> Option<(&str, u64)> {
+    let Value::Map(entries) = &node.value else { return None };
+    entries.iter().find(|(key, _)| key.value == "name").and_then(|(_, node)| match &node.value {
+        Value::Text(name) => Some((name.as_str(), node.referenced.line())),
+        _ => None,
+    })
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,86 @@
+//! A target as users write it.
+
+use shared::target::{Isolation, SecretRef, Target};
+
+use super::fields::{Fields, Located};
+use super::node::Value;
+use super::place;
+use super::values::{absolute_path, parsed, text, variable};
+
+/// A target with the places that errors about it name.
+#[derive(Debug, Clone, PartialEq)]
+pub struct DefinedTarget {
+    /// What was defined.
+    pub target: Target,
+    /// Where its repository stands.
+    pub repository: Located<String>,
+}
+
+/// Reads a target; `None` when a problem was noted.
+pub(super) fn read(mut fields: Fields<'_, '_>) -> Option<DefinedTarget> {
+    let name = fields.required("name", parsed);
+    let repository = fields.required_at("repository", repository);
+    let password = password(&mut fields);
+    let place = place::read(&mut fields);
+    let isolation = fields.optional("isolation", isolation).unwrap_or(Isolation::None);
+    fields.not_implemented("limits");
+    fields.finish();
+    let repository = repository?;
+    let target = Target {
+        name: name?,
+        repository: repository.value.clone(),
+        password: password?,
+        place: place?,
+        isolation,
+    };
+    Some(DefinedTarget { target, repository })
+}
+
+/// A path or a REST server's URL, in the one spelling that two targets with one repository share.
+fn repository(value: &Value) -> Result<String, String> {
+    let text = text(value)?;
+    if let Some(url) = text.strip_prefix("rest:") {
+        return rest(url);
+    }
+    let kind = text.split_once(':').map(|(kind, _)| kind);
+    match kind {
+        Some(kind) if !kind.contains('/') => {
+            Err(format!("repositories of kind {kind:?} are not implemented yet"))
+        }
+        _ => absolute_path(value),
+    }
+}
+
+fn rest(url: &str) -> Result<String, String> {
+    let Some((scheme @ ("http" | "https"), rest)) = url.split_once("://") else {
+        return Err("after \"rest:\" a URL that begins with http:// or https:// is needed".to_owned());
+    };
+    let (host, _) = rest.split_once('/').unwrap_or((rest, ""));
+    if host.is_empty() {
+        return Err("the URL names no server".to_owned());
+    }
+    if host.contains('@') {
+        return Err("the URL holds a user or a password, these are never inline".to_owned());
+    }
+    Ok(format!("rest:{scheme}://{}", rest.trim_end_matches('/')))
+}
+
+fn password(fields: &mut Fields<'_, '_>) -> Option<SecretRef> {
+    let mut password = fields.required_below("password", "is never inline: use file or env")?;
+    if password.has("file") == password.has("env") {
+        password.reject("needs either file or env");
+    }
+    let file = password.optional("file", absolute_path);
+    let env = password.optional("env", variable);
+    password.finish();
+    file.map(|file| SecretRef::File(file.into())).or(env.map(SecretRef::Env))
+}
+
+fn isolation(value: &Value) -> Result<Isolation, String> {
+    match parsed::<Isolation>(value)? {
+        Isolation::Immutable => {
+            Err("immutable is not implemented yet: no probe reads the locks of a storage".to_owned())
+        }
+        isolation => Ok(isolation),
+    }
+}

@@ -1,0 +1,54 @@
+//! What the long-running process says: one function an event.
+
+use std::time::Duration;
+
+use shared::broker::PublishError;
+use shared::db::Error;
+use shared::db::lease::Expired;
+
+pub(crate) fn published(tasks: usize) {
+    tracing::debug!(tasks, "published");
+}
+
+pub(crate) fn not_confirmed(confirmed: usize, unconfirmed: usize, first: &PublishError) {
+    tracing::warn!(confirmed, unconfirmed, error = %first, "not all was confirmed: the rest is published again");
+}
+
+pub(crate) fn relay_failed(error: &Error, rest: Duration) {
+    let rest_ms = u64::try_from(rest.as_millis()).unwrap_or(u64::MAX);
+    tracing::warn!(%error, rest_ms, "the relay could not use the database: trying again");
+}
+
+pub(crate) fn rescued(lost: &Expired) {
+    let task = &lost.leased.task;
+    tracing::warn!(
+        task = %task.id, kind = %task.kind, worker = %lost.worker, epoch = lost.leased.epoch.0,
+        rescues = lost.leased.rescues + 1, seconds = lost.seconds,
+        "a lease expired: its task is queued again"
+    );
+}
+
+pub(crate) fn buried(lost: &Expired) {
+    let task = &lost.leased.task;
+    tracing::error!(
+        task = %task.id, kind = %task.kind, worker = %lost.worker, epoch = lost.leased.epoch.0,
+        rescues = lost.leased.rescues, seconds = lost.seconds,
+        "a lease expired once too often: its task is dead"
+    );
+}
+
+pub(crate) fn missed_wake(tasks: u64) {
+    tracing::info!(tasks, "woke tasks that began to wait while their target came back");
+}
+
+pub(crate) fn reaper_failed(error: &Error) {
+    tracing::warn!(%error, "the reaper could not use the database: trying again");
+}
+
+pub(crate) fn upkeep_done(duty: &'static str, rows: u64) {
+    tracing::info!(duty, rows, "upkeep");
+}
+
+pub(crate) fn upkeep_failed(duty: &'static str, error: &Error) {
+    tracing::error!(duty, %error, "upkeep failed");
+}

@@ -1,0 +1,143 @@
+//! The reaper: takes tasks from workers that were not heard of until their leases ran out.
+
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use shared::db::dead_task::{self, Dead, Reason};
+use shared::db::execution::{self, Execution, Volume};
+use shared::db::lease::{self, Expired};
+use shared::db::task::{self, Waiting};
+use shared::db::{self, Database};
+use shared::task::{Ended, Next, Outcome, after};
+use tokio_util::sync::CancellationToken;
+
+use crate::events;
+
+/// Leases that are taken in one transaction.
+const BATCH: usize = 500;
+/// What the record of a lost attempt says.
+const ERROR: &str = "the worker was not heard of until its lease ran out";
+
+/// Looks for expired leases every `interval` until `stop`.
+pub async fn run(database: &Database, interval: Duration, stop: &CancellationToken) {
+    while !stop.is_cancelled() {
+        let rest = match reap(database).await {
+            Ok(BATCH) => Duration::ZERO,
+            Ok(_) => interval,
+            Err(error) => {
+                events::reaper_failed(&error);
+                interval
+            }
+        };
+        _ = tokio::time::timeout(rest, stop.cancelled()).await;
+    }
+}
+
+/// Takes expired leases once; returns how many.
+async fn reap(database: &Database) -> Result<usize, db::Error> {
+    let mut client = database.client().await?;
+    let transaction = client.transaction().await?;
+    let expired = lease::take_expired(&transaction, i64::try_from(BATCH).unwrap_or(i64::MAX)).await?;
+    let missed = task::wake_missed(&transaction).await?;
+    if !expired.is_empty() {
+        let (rescued, dead) = sort(&expired, db::now(&transaction).await?);
+        task::insert(&transaction, &rescued).await?;
+        dead_task::insert(&transaction, &dead).await?;
+        let lost: Vec<_> = expired.iter().map(record).collect();
+        execution::insert(&transaction, &lost).await?;
+    }
+    transaction.commit().await?;
+
+    for lost in &expired {
+        match next(lost) {
+            Next::Dead => events::buried(lost),
+            Next::Queued { .. } | Next::Succeeded => events::rescued(lost),
+        }
+    }
+    if missed > 0 {
+        events::missed_wake(missed);
+    }
+    Ok(expired.len())
+}
+
+/// Tells what runs again from what died with too many workers.
+fn sort(expired: &[Expired], now: DateTime<Utc>) -> (Vec<Waiting>, Vec<Dead<'_>>) {
+    let (mut rescued, mut dead) = (Vec::new(), Vec::new());
+    for lost in expired {
+        let leased = &lost.leased;
+        match next(lost) {
+            Next::Queued { after, attempt_counts, rescued: by_rescue } => rescued.push(Waiting {
+                task: leased.task.clone(),
+                run_at: after.map(|after| now + after),
+                waiting_for: None,
+                attempt: leased.attempt - i32::from(!attempt_counts),
+                rescues: leased.rescues + i32::from(by_rescue),
+                // One more than the next claim would make it: the lost owner's epoch never comes again.
+                epoch: leased.epoch.0 + 1,
+                last_error: Some(ERROR.to_owned()),
+            }),
+            Next::Dead | Next::Succeeded => {
+                dead.push(Dead { leased, reason: Reason::Lost, last_error: ERROR.to_owned() });
+            }
+        }
+    }
+    (rescued, dead)
+}
+
+fn next(lost: &Expired) -> Next {
+    // A rescue does not wait: there is nothing to spread.
+    after(&Ended::Lost, lost.leased.attempt, lost.leased.rescues, 0.0)
+}
+
+fn record(lost: &Expired) -> Execution<'_> {
+    Execution {
+        leased: &lost.leased,
+        target: None,
+        outcome: Outcome::Lost,
+        seconds: lost.seconds,
+        volume: Volume::default(),
+        error: Some(ERROR.to_owned()),
+        detail: None,
+        worker: lost.worker,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use shared::db::lease::Leased;
+    use shared::task::{Epoch, MAX_RESCUES, Priority, Task, TaskId, TaskKind, WorkerId};
+
+    use super::*;
+
+    fn expired(rescues: i32) -> Expired {
+        let now = shared::clock::now();
+        let task = Task {
+            id: TaskId::generate(),
+            kind: TaskKind::Backup,
+            priority: Priority::Normal,
+            job: None,
+            params: serde_json::json!({}),
+            requested_by: "test".to_owned(),
+            enqueued_at: now,
+        };
+        let leased = Leased { task, attempt: 3, rescues, epoch: Epoch(7), started_at: now };
+        Expired { leased, worker: WorkerId::generate(), seconds: 1.0 }
+    }
+
+    #[test]
+    fn a_rescue_gives_the_attempt_back_and_fences_the_lost_owner() {
+        let (lost, now) = ([expired(0)], shared::clock::now());
+        let (rescued, dead) = sort(&lost, now);
+        assert!(dead.is_empty());
+        let row = &rescued[0];
+        assert_eq!((row.attempt, row.rescues, row.epoch, row.run_at), (2, 1, 8, Some(now)));
+    }
+
+    #[test]
+    fn a_task_that_lost_too_many_workers_is_buried() {
+        let lost = [expired(MAX_RESCUES)];
+        let (rescued, dead) = sort(&lost, shared::clock::now());
+        assert!(rescued.is_empty());
+        assert_eq!(dead[0].reason, Reason::Lost);
+    }
+}

@@ -1,0 +1,87 @@
+//! The relay: publishes waiting rows whose time has come.
+//!
+//! A row is taken in one short statement, published, and marked when the broker has confirmed it; no transaction is
+//! open meanwhile. What is not confirmed is taken again later, so a task may be published twice: its id runs once.
+
+use std::time::Duration;
+
+use backon::BackoffBuilder as _;
+use futures_util::future::join_all;
+use shared::broker::{Publication, PublishError, Publisher};
+use shared::db::task::{self, Due};
+use shared::db::{self, Database};
+use shared::topology::{TASKS_EXCHANGE, routing_key};
+use tokio_util::sync::CancellationToken;
+
+use crate::events;
+
+/// Rows that are published together: as many as fit half of the publisher's window.
+const BATCH: usize = 500;
+/// How long the relay rests when nothing is due.
+const POLL: Duration = Duration::from_millis(100);
+/// How long it rests at most when the database fails.
+const LONGEST_REST: Duration = Duration::from_secs(5);
+
+/// Publishes batch after batch until `stop`; the batch at hand is finished.
+pub async fn run(database: &Database, publisher: &Publisher, stop: &CancellationToken) {
+    let mut rests = rests();
+    while !stop.is_cancelled() {
+        let rest = match publish_batch(database, publisher).await {
+            Ok(taken) => {
+                rests = self::rests();
+                if taken == 0 { POLL } else { Duration::ZERO }
+            }
+            Err(error) => {
+                let rest = rests.next().unwrap_or(LONGEST_REST);
+                events::relay_failed(&error, rest);
+                rest
+            }
+        };
+        _ = tokio::time::timeout(rest, stop.cancelled()).await;
+    }
+}
+
+async fn publish_batch(database: &Database, publisher: &Publisher) -> Result<usize, db::Error> {
+    let limit = i64::try_from(BATCH).unwrap_or(i64::MAX);
+    let due = task::take_due(&database.client().await?, limit).await?;
+    if due.is_empty() {
+        return Ok(0);
+    }
+    let answers = join_all(due.iter().map(|row| publisher.publish(publication(row)))).await;
+    let mut confirmed = Vec::with_capacity(due.len());
+    let mut first_error: Option<PublishError> = None;
+    for (row, answer) in due.iter().zip(answers) {
+        match answer {
+            Ok(_) => confirmed.push((row.message.id, row.publication)),
+            Err(error) => _ = first_error.get_or_insert(error),
+        }
+    }
+    if !confirmed.is_empty() {
+        task::mark_published(&database.client().await?, &confirmed).await?;
+    }
+    match first_error {
+        None => events::published(confirmed.len()),
+        Some(error) => events::not_confirmed(confirmed.len(), due.len() - confirmed.len(), &error),
+    }
+    Ok(due.len())
+}
+
+fn publication(row: &Due) -> Publication {
+    let message = &row.message;
+    Publication {
+        exchange: TASKS_EXCHANGE,
+        routing_key: routing_key(message.kind, message.priority),
+        body: message.to_body(),
+        message_id: message.id.to_string(),
+        headers: Vec::new(),
+    }
+}
+
+fn rests() -> impl Iterator<Item = Duration> {
+    backon::ExponentialBuilder::default()
+        .with_min_delay(POLL)
+        .with_max_delay(LONGEST_REST)
+        .with_jitter()
+        .without_max_times()
+        .build()
+}
