@@ -166,7 +166,7 @@ create table execution (
 ) partition by range (finished_at);
 create index on execution (job_id, finished_at desc);
 create index on execution (task_id);
-create index on execution using brin (xact);
+create index on execution (xact);
 create table execution_default partition of execution default;
 
 create table manifest (
