@@ -154,6 +154,13 @@ impl Database {
         Ok(self.pool.get().await?)
     }
 
+    /// How the pool is used at this moment.
+    #[must_use]
+    pub fn status(&self) -> PoolStatus {
+        let status = self.pool.status();
+        PoolStatus { size: status.size, available: status.available, waiting: status.waiting }
+    }
+
     /// Whether the database answers.
     pub async fn ping(&self) -> Result<(), Error> {
         self.client().await?.simple_query("select 1").await?;
@@ -165,6 +172,17 @@ impl Database {
 pub async fn now<C: GenericClient>(client: &C) -> Result<DateTime<Utc>, Error> {
     let statement = prepared(client, "select clock_timestamp()").await?;
     Ok(client.query_one(&statement, &[]).await?.try_get(0)?)
+}
+
+/// The use of a process's connections, in numbers of connections.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PoolStatus {
+    /// Open.
+    pub size: usize,
+    /// Open and free.
+    pub available: usize,
+    /// Callers that wait for one.
+    pub waiting: usize,
 }
 
 /// Proof that a transaction was committed: only what holds one may be acknowledged.

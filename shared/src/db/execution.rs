@@ -6,7 +6,7 @@ use serde_json::Value;
 use uuid::Uuid;
 
 use super::lease::{Columns, Leased};
-use super::{Error, parsed, prepared, signed};
+use super::{Error, parsed, prepared, signed, unsigned};
 use crate::target::TargetId;
 use crate::task::{Outcome, TaskId, TaskKind, WorkerId};
 
@@ -199,6 +199,75 @@ pub async fn tally<C: GenericClient>(
                 count: row.try_get("count")?,
                 seconds: row.try_get("seconds")?,
                 bytes: row.try_get("bytes")?,
+            })
+        })
+        .collect()
+}
+
+/// The number of a transaction. All that was written below [`horizon`] is there to be read, however late it was
+/// committed; times cannot promise that.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Xact(pub u64);
+
+/// The oldest transaction that may still be running.
+pub async fn horizon<C: GenericClient>(client: &C) -> Result<Xact, Error> {
+    let statement = prepared(client, "select pg_snapshot_xmin(pg_current_snapshot())::text as xact").await?;
+    xact(&client.query_one(&statement, &[]).await?)
+}
+
+/// The transaction that wrote the oldest attempt.
+pub async fn first_xact<C: GenericClient>(client: &C) -> Result<Option<Xact>, Error> {
+    let statement = "select xact::text as xact from execution order by execution.xact limit 1";
+    let statement = prepared(client, statement).await?;
+    client.query_opt(&statement, &[]).await?.as_ref().map(xact).transpose()
+}
+
+fn xact(row: &tokio_postgres::Row) -> Result<Xact, Error> {
+    Ok(Xact(parsed(row, "xact")?))
+}
+
+/// Attempts of one kind, outcome, hour and class of duration.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Slice {
+    /// The kind.
+    pub kind: TaskKind,
+    /// The outcome.
+    pub outcome: Outcome,
+    /// The beginning of the hour in UTC in which they were recorded.
+    pub hour: DateTime<Utc>,
+    /// How many attempts.
+    pub count: u64,
+    /// How many seconds one took on average.
+    pub mean_seconds: f64,
+    /// Their bytes together.
+    pub bytes: u64,
+}
+
+/// Counts what the transactions from `from` until before `to` wrote. `to` must not lie beyond a [`horizon`] that
+/// was read earlier; `bounds` are the upper ends of the classes of duration in seconds, in ascending order.
+pub async fn slices<C: GenericClient>(
+    client: &C,
+    from: Xact,
+    to: Xact,
+    bounds: &[f64],
+) -> Result<Vec<Slice>, Error> {
+    // A bucket of PostgreSQL holds its lower end, a class its upper end: negated, they agree.
+    let statement = "select kind, outcome, date_trunc('hour', finished_at, 'UTC') as hour, count(*) as count,
+             least(avg(seconds), max(seconds)) as mean_seconds, sum(bytes)::bigint as bytes
+         from execution where xact >= $1::text::xid8 and xact < $2::text::xid8
+         group by kind, outcome, hour, width_bucket(-seconds, $3)";
+    let statement = prepared(client, statement).await?;
+    let bounds: Vec<f64> = bounds.iter().rev().map(|bound| -bound).collect();
+    let rows = client.query(&statement, &[&from.0.to_string(), &to.0.to_string(), &bounds]).await?;
+    rows.iter()
+        .map(|row| {
+            Ok(Slice {
+                kind: parsed(row, "kind")?,
+                outcome: parsed(row, "outcome")?,
+                hour: row.try_get("hour")?,
+                count: unsigned(row.try_get("count")?),
+                mean_seconds: row.try_get("mean_seconds")?,
+                bytes: unsigned(row.try_get("bytes")?),
             })
         })
         .collect()
