@@ -1,1 +1,66 @@
-//! Placeholder while the workspace is laid out.
+//! The reporter: answers what was backed up, and whether it can be trusted.
+//!
+//! Commands read the database and print ([`commands`]). The long-running process ([`run`]) judges jobs when their
+//! evidence expires ([`expiry`]), observes the database and the broker ([`metrics`]) and answers over HTTP
+//! ([`http`]). Any number of it may run at once; each shows the same numbers.
+
+pub mod commands;
+pub mod config;
+
+pub mod expiry;
+pub mod http;
+pub mod metrics;
+
+mod events;
+
+use anyhow::Context as _;
+use shared::broker::Broker;
+use shared::db::Database;
+use shared::lifecycle::Lifecycle;
+
+use config::Config;
+use http::Observed;
+use metrics::queues;
+
+/// Runs the long-running process until a signal or a failure ends it.
+///
+/// # Errors
+/// An address that cannot be listened on, or the failure of the task that failed first.
+pub async fn run(config: Config) -> anyhow::Result<()> {
+    let database = Database::new(&config.base.database_url, "reporter")?;
+    let collection = config.collection();
+    let broker = Broker::new(config.amqp_url, "reporter");
+    let recorder = metrics::install(config.refresh)?;
+    let listener = http::listen(config.listen).await?;
+    let (session, channel) = queues::session();
+    let lifecycle = Lifecycle::default();
+    let stop = &lifecycle.shutdown().soft;
+
+    lifecycle.spawn("http", {
+        let observed = Observed { database: database.clone(), broker: channel, metrics: recorder.clone() };
+        let stop = stop.clone();
+        async move { http::serve(listener, observed, stop).await.context("serving") }
+    });
+    lifecycle.spawn("queues", {
+        let stop = stop.clone();
+        async move {
+            queues::observe(&broker, &session, config.refresh, &stop).await;
+            Ok(())
+        }
+    });
+    lifecycle.spawn("collector", {
+        let (database, stop) = (database.clone(), stop.clone());
+        async move {
+            metrics::collect(&database, &recorder, &collection, &stop).await;
+            Ok(())
+        }
+    });
+    lifecycle.spawn("expiry", {
+        let stop = stop.clone();
+        async move {
+            expiry::run(&database, &stop).await;
+            Ok(())
+        }
+    });
+    lifecycle.wait(config.grace).await
+}

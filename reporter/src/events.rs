@@ -1,0 +1,25 @@
+//! What the long-running process says: one function an event.
+
+use std::net::SocketAddr;
+
+use shared::db::Error;
+
+pub(crate) fn listening(address: SocketAddr) {
+    tracing::info!(%address, "listening");
+}
+
+pub(crate) fn judged(jobs: usize) {
+    tracing::debug!(jobs, "judged jobs whose evidence expired");
+}
+
+pub(crate) fn judging_failed(error: &Error) {
+    tracing::warn!(%error, "jobs whose evidence expired could not be judged: trying again");
+}
+
+pub(crate) fn caught_up(executions: u64) {
+    tracing::info!(executions, "counted the executions that the database holds");
+}
+
+pub(crate) fn collecting_failed(error: &Error) {
+    tracing::warn!(%error, "the database could not be observed: trying again");
+}

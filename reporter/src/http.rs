@@ -1,0 +1,92 @@
+//! What is served over HTTP: health, readiness and metrics.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::http::header::CONTENT_TYPE;
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use axum::{Json, Router};
+use metrics_exporter_prometheus::PrometheusHandle;
+use serde::Serialize;
+use shared::db::Database;
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+
+use crate::events;
+use crate::metrics::queues::Connected;
+
+/// The text format of Prometheus.
+const METRICS_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
+/// What is not ready by then is not ready; probes of orchestrators give up after few seconds themselves.
+const READINESS_TIMEOUT: Duration = Duration::from_secs(3);
+
+/// What the answers are about.
+#[derive(Clone)]
+pub struct Observed {
+    /// The database.
+    pub database: Database,
+    /// The broker.
+    pub broker: Connected,
+    /// What was measured.
+    pub metrics: PrometheusHandle,
+}
+
+/// Takes the address, so that a wrong one is found at the start, and says which one it is.
+///
+/// # Errors
+/// The address is in use, or is none of this machine.
+pub async fn listen(address: SocketAddr) -> anyhow::Result<TcpListener> {
+    let listener = TcpListener::bind(address).await.with_context(|| format!("listen: {address}"))?;
+    events::listening(listener.local_addr()?);
+    Ok(listener)
+}
+
+/// Answers until `stop`; what is being answered then is finished.
+///
+/// # Errors
+/// The listener broke.
+pub async fn serve(
+    listener: TcpListener,
+    observed: Observed,
+    stop: CancellationToken,
+) -> std::io::Result<()> {
+    let router = Router::new()
+        .route("/healthz", get(async || "ok\n"))
+        .route("/readyz", get(ready))
+        .route("/metrics", get(metrics))
+        .with_state(observed);
+    axum::serve(listener, router).with_graceful_shutdown(stop.cancelled_owned()).await
+}
+
+/// The body of `/readyz`: `ok`, or why not.
+#[derive(Debug, Serialize)]
+struct Readiness {
+    ready: bool,
+    database: String,
+    broker: String,
+}
+
+async fn ready(State(observed): State<Observed>) -> Response {
+    let (database, broker) = tokio::join!(
+        answer(async { observed.database.ping().await.map_err(|error| error.to_string()) }),
+        answer(async { observed.broker.ping().await.map_err(|error| format!("{error:#}")) }),
+    );
+    let ready = database.is_ok() && broker.is_ok();
+    let text = |answer: Result<(), String>| answer.map_or_else(|why| why, |()| "ok".to_owned());
+    let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    let body = Readiness { ready, database: text(database), broker: text(broker) };
+    (status, Json(body)).into_response()
+}
+
+async fn answer(ping: impl Future<Output = Result<(), String>>) -> Result<(), String> {
+    let late = |_| Err(format!("no answer within {} s", READINESS_TIMEOUT.as_secs()));
+    tokio::time::timeout(READINESS_TIMEOUT, ping).await.unwrap_or_else(late)
+}
+
+async fn metrics(State(observed): State<Observed>) -> impl IntoResponse {
+    ([(CONTENT_TYPE, METRICS_TYPE)], observed.metrics.render())
+}

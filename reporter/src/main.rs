@@ -1,0 +1,65 @@
+//! The reporter's program: configuration, logging, one command, an exit code.
+
+use std::process::ExitCode;
+
+use anyhow::Context as _;
+use clap::{Parser, Subcommand};
+use reporter::commands::{compliance, report, status};
+use reporter::config::{Base, Config};
+use shared::db::Database;
+use shared::settings::Sources;
+
+/// The command could not do what it was asked: wrong usage, wrong configuration, no database.
+const ERROR: u8 = 2;
+
+/// Answers what was backed up, and whether it follows the 3-2-1-1-0 rule
+#[derive(Debug, Parser)]
+#[command(name = "reporter", version)]
+struct Cli {
+    #[command(flatten)]
+    sources: Sources,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Runs the service: metrics, health, verdicts whose evidence expires
+    Run,
+    /// Shows what waits, what runs and what came of it
+    Status(status::Args),
+    /// Shows each job's verdicts; exits with 1 unless all jobs comply
+    Compliance(compliance::Args),
+    /// Writes the newest report; exits with 1 if there is none yet
+    Report(report::Args),
+}
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let cli = Cli::parse();
+    match execute(cli.command, &cli.sources).await {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::from(ERROR)
+        }
+    }
+}
+
+async fn execute(command: Command, sources: &Sources) -> anyhow::Result<ExitCode> {
+    if matches!(command, Command::Run) {
+        let config = Config::read(sources)?;
+        config.base.telemetry.start();
+        reporter::run(config).await.context("reporter")?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    let base = Base::read(sources)?;
+    base.telemetry.start();
+    let database = Database::new(&base.database_url, "reporter")?;
+    match command {
+        Command::Status(args) => status::run(&database, &args).await,
+        Command::Compliance(args) => compliance::run(&database, &args).await,
+        Command::Report(args) => report::run(&database, &args).await,
+        Command::Run => Ok(ExitCode::SUCCESS),
+    }
+}

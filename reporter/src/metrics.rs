@@ -1,0 +1,157 @@
+//! What is measured: names, meanings, and the loop that looks.
+//!
+//! Counters count executions and batches since the database began, so far as it remembers; a restart of the
+//! reporter begins them again. Gauges describe the present. One that is not set any more, because its job is gone
+//! or the database does not answer, disappears after three refreshes instead of keeping its last value.
+
+pub mod queues;
+
+mod batches;
+mod executions;
+mod gauges;
+mod success;
+
+use std::time::Duration;
+
+use metrics::{Unit, describe_counter, describe_gauge, describe_histogram};
+use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
+use metrics_util::MetricKindMask;
+use shared::db::{Database, Error, worker};
+use tokio_util::sync::CancellationToken;
+
+use crate::events;
+
+const EXECUTIONS: &str = "holdfast_executions_total";
+const EXECUTION_DURATION: &str = "holdfast_execution_duration_seconds";
+const EXECUTION_BYTES: &str = "holdfast_execution_bytes_total";
+const SUCCESS_RATE: &str = "holdfast_success_rate";
+const TASKS_WAITING: &str = "holdfast_tasks_waiting";
+const TASKS_RUNNING: &str = "holdfast_tasks_running";
+const TASKS_DEAD: &str = "holdfast_tasks_dead";
+const QUEUE_MESSAGES: &str = "holdfast_queue_messages";
+const WORKERS: &str = "holdfast_workers";
+const POOL_SLOTS: &str = "holdfast_pool_slots";
+const POOL_BUSY: &str = "holdfast_pool_busy";
+const BATCHES: &str = "holdfast_batches_total";
+const BATCH_TASKS: &str = "holdfast_batch_tasks_total";
+const JOBS: &str = "holdfast_jobs";
+const JOBS_COMPLIANT: &str = "holdfast_jobs_compliant";
+const VERDICTS: &str = "holdfast_verdicts";
+const COMPLIANCE: &str = "holdfast_compliance";
+const DATABASE_CONNECTIONS: &str = "holdfast_database_connections";
+const DATABASE_WAITING: &str = "holdfast_database_waiting";
+const DEFAULT_PARTITION_ROWS: &str = "holdfast_default_partition_rows";
+const BUILD_INFO: &str = "holdfast_build_info";
+
+/// The upper ends of the classes of duration, in seconds: from a small task to a backup that takes a day.
+const DURATIONS: [f64; 20] = [
+    0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 900.0, 1_800.0, 3_600.0,
+    7_200.0, 14_400.0, 43_200.0, 86_400.0,
+];
+/// A gauge that was not set for so many refreshes describes nothing any more.
+const STALE_REFRESHES: u32 = 3;
+
+/// How metrics are collected.
+#[derive(Debug, Clone)]
+pub struct Collection {
+    /// How often the database is looked at.
+    pub refresh: Duration,
+    /// How many jobs get series of their own.
+    pub job_series: usize,
+}
+
+/// Makes this process measure; to be called once a process.
+///
+/// # Errors
+/// It was called before.
+pub fn install(refresh: Duration) -> anyhow::Result<PrometheusHandle> {
+    let handle = PrometheusBuilder::new()
+        .set_buckets_for_metric(Matcher::Full(EXECUTION_DURATION.to_owned()), &DURATIONS)?
+        .idle_timeout(MetricKindMask::GAUGE, Some(refresh * STALE_REFRESHES))
+        .install_recorder()?;
+    describe();
+    Ok(handle)
+}
+
+/// Looks at the database again and again until `stop`.
+pub async fn collect(
+    database: &Database,
+    handle: &PrometheusHandle,
+    collection: &Collection,
+    stop: &CancellationToken,
+) {
+    let mut executions = executions::Tail::default();
+    let mut batches = batches::Batches::default();
+    let mut every = tokio::time::interval(collection.refresh);
+    every.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            _ = every.tick() => {}
+            () = stop.cancelled() => return,
+        }
+        let looked = tokio::select! {
+            looked = look(database, handle, collection, &mut executions, &mut batches) => looked,
+            () = stop.cancelled() => return,
+        };
+        if let Err(error) = looked {
+            events::collecting_failed(&error);
+        }
+    }
+}
+
+async fn look(
+    database: &Database,
+    handle: &PrometheusHandle,
+    collection: &Collection,
+    executions: &mut executions::Tail,
+    batches: &mut batches::Batches,
+) -> Result<(), Error> {
+    gauges::set_process(database.status());
+    let client = database.client().await?;
+    gauges::set(&client, collection.job_series).await?;
+    let workers = worker::present(&client).await?;
+    gauges::set_workers(&workers);
+    batches.count(&workers);
+    executions.follow(&client, handle).await
+}
+
+fn describe() {
+    let count = Unit::Count;
+    describe_counter!(EXECUTIONS, count, "Finished attempts, by kind of task and outcome");
+    describe_histogram!(
+        EXECUTION_DURATION,
+        Unit::Seconds,
+        "How long finished attempts took, by kind of task"
+    );
+    describe_counter!(
+        EXECUTION_BYTES,
+        Unit::Bytes,
+        "Bytes of the sources of finished attempts, by kind of task"
+    );
+    describe_gauge!(
+        SUCCESS_RATE,
+        "Share of backup attempts that succeeded, warnings included, of those that succeeded or failed, 0 to 1, \
+         over the last day, week (7 days) or month (30 days); absent when there was none"
+    );
+    describe_gauge!(TASKS_WAITING, count, "Tasks that wait in the database, by kind");
+    describe_gauge!(TASKS_RUNNING, count, "Tasks that run, by kind");
+    describe_gauge!(TASKS_DEAD, count, "Tasks that will not be tried again by themselves");
+    describe_gauge!(QUEUE_MESSAGES, count, "Messages that are ready in a queue of the broker");
+    describe_gauge!(WORKERS, count, "Workers that were heard of in the last minute");
+    describe_gauge!(POOL_SLOTS, count, "How many tasks all workers can run at once, by kind");
+    describe_gauge!(POOL_BUSY, count, "How many slots of all workers are in use, by kind");
+    describe_counter!(BATCHES, count, "Transactions of workers, by stage");
+    describe_counter!(BATCH_TASKS, count, "Tasks in transactions of workers, by stage");
+    describe_gauge!(JOBS, count, "Active jobs");
+    describe_gauge!(JOBS_COMPLIANT, count, "Active jobs that keep all five rules");
+    describe_gauge!(VERDICTS, count, "Active jobs, by rule and the rule's answer");
+    describe_gauge!(COMPLIANCE, "Whether a job keeps a rule: 1 on pass and warning, 0 on fail and unknown");
+    describe_gauge!(DATABASE_CONNECTIONS, count, "Connections of this process to the database, by state");
+    describe_gauge!(
+        DATABASE_WAITING,
+        count,
+        "Callers in this process that wait for a connection to the database"
+    );
+    describe_gauge!(DEFAULT_PARTITION_ROWS, count, "Rows that found no partition of their month");
+    describe_gauge!(BUILD_INFO, "Always 1; the labels say which program this is");
+}

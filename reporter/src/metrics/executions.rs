@@ -1,0 +1,86 @@
+//! Counts finished attempts, each exactly once, in the order of the transactions that wrote them.
+
+use deadpool_postgres::GenericClient;
+use metrics::{counter, histogram};
+use metrics_exporter_prometheus::PrometheusHandle;
+use shared::clock;
+use shared::db::Error;
+use shared::db::execution::{self, Slice, Xact};
+use shared::task::{Outcome, TaskKind};
+
+use super::success::Success;
+use super::{DURATIONS, EXECUTION_BYTES, EXECUTION_DURATION, EXECUTIONS};
+use crate::events;
+
+/// The range of transactions that is read at once adapts to hold about this many attempts: the samples of one range
+/// are in memory together, 24 bytes each.
+const ATTEMPTS_AT_ONCE: u64 = 200_000;
+/// The range to begin with, and the smallest one, in transactions.
+const SMALLEST_RANGE: u64 = 1_000;
+
+/// How far the attempts were counted.
+#[derive(Debug, Default)]
+pub(super) struct Tail {
+    /// Everything below is counted.
+    counted: Option<Xact>,
+    success: Success,
+}
+
+impl Tail {
+    /// Counts what was written since the last call; the first call counts what the database holds.
+    pub(super) async fn follow<C: GenericClient>(
+        &mut self,
+        client: &C,
+        handle: &PrometheusHandle,
+    ) -> Result<(), Error> {
+        let horizon = execution::horizon(client).await?;
+        let first_time = self.counted.is_none();
+        let mut from = match self.counted {
+            Some(counted) => counted,
+            None => begin(client, horizon).await?,
+        };
+        let (mut range, mut total) = (SMALLEST_RANGE, 0);
+        while from < horizon {
+            let to = horizon.min(Xact(from.0.saturating_add(range)));
+            let slices = execution::slices(client, from, to, &DURATIONS).await?;
+            for slice in &slices {
+                self.count(slice);
+            }
+            // What was counted is not counted again, whatever fails after this.
+            self.counted = Some(to);
+            from = to;
+            handle.run_upkeep();
+            let attempts: u64 = slices.iter().map(|slice| slice.count).sum();
+            total += attempts;
+            range = if attempts < ATTEMPTS_AT_ONCE { range.saturating_mul(2) } else { range / 2 };
+            range = range.max(SMALLEST_RANGE);
+        }
+        if first_time {
+            events::caught_up(total);
+        }
+        self.success.set(clock::now());
+        Ok(())
+    }
+
+    fn count(&mut self, slice: &Slice) {
+        let (kind, outcome) = (slice.kind.as_str(), slice.outcome.as_str());
+        counter!(EXECUTIONS, "kind" => kind, "outcome" => outcome).increment(slice.count);
+        counter!(EXECUTION_BYTES, "kind" => kind).increment(slice.bytes);
+        let times = usize::try_from(slice.count).unwrap_or(usize::MAX);
+        histogram!(EXECUTION_DURATION, "kind" => kind).record_many(slice.mean_seconds, times);
+        self.success.add(slice);
+    }
+}
+
+/// Where to begin; makes series for all that can be counted, so that the first of each is seen as an increase.
+async fn begin<C: GenericClient>(client: &C, horizon: Xact) -> Result<Xact, Error> {
+    for kind in TaskKind::ALL {
+        for outcome in Outcome::ALL {
+            counter!(EXECUTIONS, "kind" => kind.as_str(), "outcome" => outcome.as_str()).increment(0);
+        }
+        counter!(EXECUTION_BYTES, "kind" => kind.as_str()).increment(0);
+    }
+    let first = execution::first_xact(client).await?;
+    // An older transaction may still be running and write the first row of all.
+    Ok(first.map_or(horizon, |first| first.min(horizon)))
+}

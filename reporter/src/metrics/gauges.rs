@@ -1,0 +1,80 @@
+//! The present, as the database has it.
+
+use std::collections::BTreeMap;
+
+use deadpool_postgres::GenericClient;
+use metrics::gauge;
+use shared::compliance::{Answer, Rule};
+use shared::db::compliance::JobVerdicts;
+use shared::db::worker::{PoolUse, Worker};
+use shared::db::{Error, PoolStatus, compliance, dead_task, lease, partition, task};
+use shared::task::TaskKind;
+
+use super::{
+    BUILD_INFO, COMPLIANCE, DATABASE_CONNECTIONS, DATABASE_WAITING, DEFAULT_PARTITION_ROWS, JOBS,
+    JOBS_COMPLIANT, POOL_BUSY, POOL_SLOTS, TASKS_DEAD, TASKS_RUNNING, TASKS_WAITING, VERDICTS, WORKERS,
+};
+
+/// Sets what is known without asking anybody.
+pub(super) fn set_process(pool: PoolStatus) {
+    gauge!(BUILD_INFO, "program" => "reporter", "version" => env!("CARGO_PKG_VERSION")).set(1.0);
+    gauge!(DATABASE_CONNECTIONS, "state" => "busy").set((pool.size - pool.available) as f64);
+    gauge!(DATABASE_CONNECTIONS, "state" => "free").set(pool.available as f64);
+    gauge!(DATABASE_WAITING).set(pool.waiting as f64);
+}
+
+/// Sets what the database knows; at most `job_series` jobs get series of their own.
+pub(super) async fn set<C: GenericClient>(client: &C, job_series: usize) -> Result<(), Error> {
+    let waiting = task::count_waiting(client).await?;
+    set_by_kind(TASKS_WAITING, waiting.into_iter().map(|(kind, tasks, _)| (kind, tasks)));
+    set_by_kind(TASKS_RUNNING, lease::count_running(client).await?);
+    gauge!(TASKS_DEAD).set(dead_task::count(client).await? as f64);
+    gauge!(DEFAULT_PARTITION_ROWS).set(partition::rows_in_default(client).await? as f64);
+    set_compliance(compliance::verdicts(client, None).await?, job_series);
+    Ok(())
+}
+
+/// Sets every kind, so that one with nothing left falls to zero.
+fn set_by_kind(name: &'static str, counts: impl IntoIterator<Item = (String, i64)>) {
+    let counts: BTreeMap<String, i64> = counts.into_iter().collect();
+    for kind in TaskKind::ALL {
+        let count = counts.get(kind.as_str()).copied().unwrap_or(0);
+        gauge!(name, "kind" => kind.as_str()).set(count as f64);
+    }
+}
+
+/// Sets what the workers say about themselves.
+pub(super) fn set_workers(workers: &[Worker]) {
+    gauge!(WORKERS).set(workers.len() as f64);
+    for kind in TaskKind::ALL {
+        let pools: Vec<&PoolUse> = workers.iter().filter_map(|worker| worker.pools.get(kind)).collect();
+        let sum = |part: fn(&PoolUse) -> usize| pools.iter().map(|pool| part(pool)).sum::<usize>() as f64;
+        gauge!(POOL_SLOTS, "kind" => kind.as_str()).set(sum(|pool| pool.slots));
+        gauge!(POOL_BUSY, "kind" => kind.as_str()).set(sum(|pool| pool.busy));
+    }
+}
+
+fn set_compliance(mut jobs: Vec<JobVerdicts>, job_series: usize) {
+    gauge!(JOBS).set(jobs.len() as f64);
+    gauge!(JOBS_COMPLIANT).set(jobs.iter().filter(|job| job.compliant).count() as f64);
+    for &rule in Rule::ALL {
+        for &wanted in Answer::ALL {
+            let count = jobs.iter().filter(|job| answer(job, rule) == wanted).count();
+            gauge!(VERDICTS, "rule" => rule.as_str(), "answer" => wanted.as_str()).set(count as f64);
+        }
+    }
+    // Where not all can be shown, those that need attention are.
+    jobs.sort_by_key(|job| job.compliant);
+    for job in jobs.iter().take(job_series) {
+        for &rule in Rule::ALL {
+            let passes = f64::from(u8::from(answer(job, rule).passes()));
+            gauge!(COMPLIANCE, "job" => job.job.clone(), "rule" => rule.as_str()).set(passes);
+        }
+    }
+}
+
+/// A job that was never judged has no evidence at all.
+fn answer(job: &JobVerdicts, rule: Rule) -> Answer {
+    let verdict = job.verdicts.iter().find(|verdict| verdict.rule == rule);
+    verdict.map_or(Answer::Unknown, |verdict| verdict.answer)
+}
