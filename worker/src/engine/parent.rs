@@ -5,25 +5,27 @@ use std::{
     ffi::OsString,
     future::pending,
     path::PathBuf,
-    pin::pin,
     process::{ExitStatus, Stdio},
     time::Duration,
 };
 
 use tokio::{
-    io::{AsyncBufRead, AsyncRead, AsyncReadExt, AsyncWriteExt, BufReader},
-    process::{Child, ChildStderr, ChildStdin, ChildStdout, Command},
+    io::AsyncWriteExt,
+    process::{Child, ChildStdin, Command},
     sync::watch,
     time::timeout,
 };
 use tokio_util::sync::CancellationToken;
 
+mod heard;
+
+pub use self::heard::Warnings;
+use self::heard::hear;
+
 use super::{
     clock::BootInstant,
-    lines::next_line,
     protocol::{
-        Class, Event, Extend, Failure, Level, Operation, OperationResult, Progress, Request, VERSION, Verify,
-        Warning,
+        Class, Extend, Failure, Level, Operation, OperationResult, Progress, Request, VERSION, Verify,
     },
     scratch::Scratch,
 };
@@ -47,12 +49,6 @@ const ENVIRONMENT: [&str; 14] = [
     "no_proxy",
 ];
 
-/// How much of the child's standard error is kept, in bytes: the end, where a panic's message is.
-const STDERR_TAIL: usize = 8 * 1024;
-
-/// How many warnings are kept.
-const WARNINGS: usize = 100;
-
 /// How long a child that has nothing left to do gets to end by itself.
 const GRACE: Duration = Duration::from_secs(5);
 
@@ -74,24 +70,6 @@ pub struct Completed {
     pub result: OperationResult,
     /// What the operation survived.
     pub warnings: Warnings,
-}
-
-/// A bounded list of warnings.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Warnings {
-    /// How many there were: exact.
-    pub count: u64,
-    /// The first hundred.
-    pub first: Vec<Warning>,
-}
-
-impl Warnings {
-    fn push(&mut self, warning: Warning) {
-        self.count += 1;
-        if self.first.len() < WARNINGS {
-            self.first.push(warning);
-        }
-    }
 }
 
 /// Why an operation did not come to its end. One variant for each thing the caller may do about it.
@@ -236,77 +214,6 @@ fn take_scratch(operation: &mut Operation) -> Result<Option<Scratch>, EngineErro
     Ok(Some(own))
 }
 
-/// What the child said until the end of its output.
-#[derive(Default)]
-struct Heard {
-    /// The final event, if there was one.
-    outcome: Option<Result<OperationResult, Failure>>,
-    warnings: Warnings,
-    /// The end of what it wrote to standard error. Complete only if there was no final event.
-    stderr: String,
-}
-
-/// Follows both outputs until the final event or the end of standard output.
-async fn hear(
-    stdout: ChildStdout,
-    stderr: ChildStderr,
-    on_event: impl FnMut(Progress),
-) -> Result<Heard, EngineError> {
-    let mut tail = Vec::new();
-    let heard = {
-        let mut keep = pin!(keep_tail(stderr, &mut tail));
-        let mut listen = pin!(listen(stdout, on_event));
-        let (heard, kept) = tokio::select! {
-            heard = &mut listen => (heard?, false),
-            () = &mut keep => (listen.await?, true),
-        };
-        if heard.outcome.is_none() && !kept {
-            let _ = timeout(GRACE, keep).await;
-        }
-        heard
-    };
-    let stderr = String::from_utf8_lossy(&tail).trim().to_owned();
-    Ok(Heard { stderr, ..heard })
-}
-
-/// Reads events until the final one or the end of the output.
-async fn listen(
-    stdout: impl AsyncRead + Unpin,
-    mut on_event: impl FnMut(Progress),
-) -> Result<Heard, EngineError> {
-    let mut stdout = BufReader::new(stdout);
-    let mut heard = Heard::default();
-    let mut listed = Vec::new();
-    while let Some(event) = next_event(&mut stdout).await? {
-        match event {
-            Event::Progress(progress) => on_event(progress),
-            Event::Warning(warning) => heard.warnings.push(warning),
-            Event::Listed { snapshots } => listed.extend(snapshots),
-            Event::Finished { mut result } => {
-                if let OperationResult::List(list) = &mut result {
-                    list.snapshots = listed;
-                }
-                heard.outcome = Some(Ok(result));
-                break;
-            }
-            Event::Failed(failure) => {
-                heard.outcome = Some(Err(failure));
-                break;
-            }
-        }
-    }
-    Ok(heard)
-}
-
-async fn next_event(stdout: &mut (impl AsyncBufRead + Unpin)) -> Result<Option<Event>, EngineError> {
-    let line = next_line(stdout)
-        .await
-        .map_err(|error| EngineError::Transient(format!("cannot read from the engine process: {error}")))?;
-    line.map(|line| serde_json::from_slice(&line)).transpose().map_err(|error| {
-        EngineError::Permanent(format!("the engine process said something unexpected: {error}"))
-    })
-}
-
 /// Hands over the request and then each extension, and keeps the pipe open: its end would end the child.
 ///
 /// A child that no longer reads is not an error here: it has ended, or its deadline will end it.
@@ -340,15 +247,6 @@ async fn send(stdin: &mut ChildStdin, line: &impl serde::Serialize) -> bool {
     let Ok(mut line) = serde_json::to_vec(line) else { return false };
     line.push(b'\n');
     stdin.write_all(&line).await.is_ok()
-}
-
-/// Reads to the end and keeps the last [`STDERR_TAIL`] bytes.
-async fn keep_tail(mut stderr: impl AsyncRead + Unpin, tail: &mut Vec<u8>) {
-    let mut buffer = vec![0; STDERR_TAIL];
-    while let Ok(size @ 1..) = stderr.read(&mut buffer).await {
-        tail.extend_from_slice(&buffer[..size]);
-        tail.drain(..tail.len().saturating_sub(STDERR_TAIL));
-    }
 }
 
 /// Waits for the child's end, which is at once if it is killed. A child that said its last line, or closed its

@@ -19,7 +19,7 @@ fn noise(seed: u64, size: usize) -> Vec<u8> {
     let mut state = seed;
     let next = std::iter::from_fn(|| {
         state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        Some((state >> 33) as u8)
+        Some(state.to_be_bytes()[1])
     });
     next.take(size).collect()
 }

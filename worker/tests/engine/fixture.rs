@@ -20,19 +20,19 @@ use worker::engine::{
 };
 
 /// Far beyond what any operation here takes, so that only a stuck one is ended by it.
-pub const PATIENCE: Duration = Duration::from_secs(60);
+pub(crate) const PATIENCE: Duration = Duration::from_mins(1);
 
 /// The program under test.
-pub const PROGRAM: &str = env!("CARGO_BIN_EXE_worker");
+pub(crate) const PROGRAM: &str = env!("CARGO_BIN_EXE_worker");
 
 /// A directory with room for sources and repositories.
-pub struct Place {
+pub(crate) struct Place {
     directory: TempDir,
-    pub engine: Engine,
+    pub(crate) engine: Engine,
 }
 
 impl Place {
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let place = Self { directory: tempfile::tempdir().unwrap(), engine: Engine::new(PROGRAM) };
         fs::create_dir(place.path("source")).unwrap();
         fs::create_dir(place.path("scratch")).unwrap();
@@ -40,7 +40,7 @@ impl Place {
     }
 
     /// A place with a small source and a repository.
-    pub async fn ready() -> (Self, Repository) {
+    pub(crate) async fn ready() -> (Self, Repository) {
         let place = Self::new();
         place.write("source/a", b"alpha");
         place.write("source/folder/b", b"beta");
@@ -48,23 +48,23 @@ impl Place {
         (place, repository)
     }
 
-    pub fn path(&self, name: &str) -> PathBuf {
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.directory.path().join(name)
     }
 
     /// Writes a file and the directories above it.
-    pub fn write(&self, name: &str, content: &[u8]) {
+    pub(crate) fn write(&self, name: &str, content: &[u8]) {
         let path = self.path(name);
         fs::create_dir_all(path.parent().unwrap()).unwrap();
         fs::write(path, content).unwrap();
     }
 
     /// A file that keeps the engine busy for seconds and takes no space on disk.
-    pub fn write_sparse(&self, name: &str, size: u64) {
+    pub(crate) fn write_sparse(&self, name: &str, size: u64) {
         fs::File::create(self.path(name)).unwrap().set_len(size).unwrap();
     }
 
-    pub fn repository(&self, name: &str) -> Repository {
+    pub(crate) fn repository(&self, name: &str) -> Repository {
         Repository {
             location: self.path(name).to_str().unwrap().to_owned(),
             options: std::collections::BTreeMap::new(),
@@ -74,13 +74,13 @@ impl Place {
     }
 
     /// Creates a repository and returns it with its id as the expected one.
-    pub async fn init(&self, name: &str) -> Repository {
+    pub(crate) async fn init(&self, name: &str) -> Repository {
         let mut repository = self.repository(name);
         repository.expected_id = Some(self.try_init(&repository).await.unwrap().repository_id);
         repository
     }
 
-    pub async fn try_init(&self, repository: &Repository) -> Result<InitResult, EngineError> {
+    pub(crate) async fn try_init(&self, repository: &Repository) -> Result<InitResult, EngineError> {
         match self.run(Operation::Init { repository: repository.clone() }).await?.result {
             OperationResult::Init(result) => Ok(result),
             other => panic!("{other:?}"),
@@ -88,7 +88,7 @@ impl Place {
     }
 
     /// A request to back up `source` to `manifest`.
-    pub fn backup_request(&self, repository: &Repository) -> Backup {
+    pub(crate) fn backup_request(&self, repository: &Repository) -> Backup {
         Backup {
             repository: repository.clone(),
             task: "0193-task".to_owned(),
@@ -101,14 +101,14 @@ impl Place {
         }
     }
 
-    pub async fn backup(&self, request: Backup) -> Result<BackupResult, EngineError> {
+    pub(crate) async fn backup(&self, request: Backup) -> Result<BackupResult, EngineError> {
         match self.run(Operation::Backup(request)).await?.result {
             OperationResult::Backup(result) => Ok(result),
             other => panic!("{other:?}"),
         }
     }
 
-    pub async fn copy(
+    pub(crate) async fn copy(
         &self,
         from: &Repository,
         to: &Repository,
@@ -121,7 +121,7 @@ impl Place {
         }
     }
 
-    pub async fn verify(
+    pub(crate) async fn verify(
         &self,
         repository: &Repository,
         snapshot: &str,
@@ -135,11 +135,11 @@ impl Place {
     }
 
     /// The level that restores and compares with `manifest`.
-    pub fn rehearsal(&self) -> Level {
+    pub(crate) fn rehearsal(&self) -> Level {
         Level::Restore { manifest: self.path("manifest"), scratch: self.path("scratch") }
     }
 
-    pub async fn restore(
+    pub(crate) async fn restore(
         &self,
         repository: &Repository,
         snapshot: &str,
@@ -153,7 +153,7 @@ impl Place {
         }
     }
 
-    pub async fn list(&self, repository: &Repository) -> Result<ListResult, EngineError> {
+    pub(crate) async fn list(&self, repository: &Repository) -> Result<ListResult, EngineError> {
         let request = List { repository: repository.clone(), job: "docs".to_owned() };
         match self.run(Operation::List(request)).await?.result {
             OperationResult::List(result) => Ok(result),
@@ -162,27 +162,27 @@ impl Place {
     }
 
     /// Runs an operation with a lease of [`PATIENCE`] and nobody to cancel it.
-    pub async fn run(&self, operation: Operation) -> Result<Completed, EngineError> {
+    pub(crate) async fn run(&self, operation: Operation) -> Result<Completed, EngineError> {
         let (_lease, lease) = watch::channel(BootInstant::from_now(PATIENCE));
         self.engine.run(operation, lease, CancellationToken::new(), ignore).await
     }
 
     /// The pack files of a local repository, largest first.
-    pub fn packs(&self, repository: &str) -> Vec<PathBuf> {
+    pub(crate) fn packs(&self, repository: &str) -> Vec<PathBuf> {
         let mut packs: Vec<_> = files_below(&self.path(repository).join("data"));
         packs.sort_by_key(|pack| std::cmp::Reverse(fs::metadata(pack).unwrap().len()));
         packs
     }
 
     /// How many snapshots a local repository holds, without opening it.
-    pub fn snapshots(&self, repository: &str) -> usize {
+    pub(crate) fn snapshots(&self, repository: &str) -> usize {
         files_below(&self.path(repository).join("snapshots")).len()
     }
 }
 
-pub fn ignore(_: Progress) {}
+pub(crate) fn ignore(_: Progress) {}
 
-pub fn files_below(directory: &Path) -> Vec<PathBuf> {
+pub(crate) fn files_below(directory: &Path) -> Vec<PathBuf> {
     let mut files = Vec::new();
     for entry in fs::read_dir(directory).unwrap() {
         let path = entry.unwrap().path();
@@ -197,16 +197,25 @@ pub fn files_below(directory: &Path) -> Vec<PathBuf> {
 
 /// The message of a permanent error.
 #[track_caller]
-pub fn permanent<T: std::fmt::Debug>(outcome: Result<T, EngineError>) -> String {
+pub(crate) fn permanent<T: std::fmt::Debug>(outcome: Result<T, EngineError>) -> String {
     match outcome {
         Err(EngineError::Permanent(message)) => message,
         other => panic!("expected a permanent error, got {other:?}"),
     }
 }
 
+/// The message of an error that says that the repository is not there.
+#[track_caller]
+pub(crate) fn gone<T: std::fmt::Debug>(outcome: Result<T, EngineError>) -> String {
+    match outcome {
+        Err(EngineError::Gone(message)) => message,
+        other => panic!("expected the repository to be gone, got {other:?}"),
+    }
+}
+
 /// The message of a transient error.
 #[track_caller]
-pub fn transient<T: std::fmt::Debug>(outcome: Result<T, EngineError>) -> String {
+pub(crate) fn transient<T: std::fmt::Debug>(outcome: Result<T, EngineError>) -> String {
     match outcome {
         Err(EngineError::Transient(message)) => message,
         other => panic!("expected a transient error, got {other:?}"),
@@ -214,7 +223,7 @@ pub fn transient<T: std::fmt::Debug>(outcome: Result<T, EngineError>) -> String 
 }
 
 /// Waits until something holds; panics after [`PATIENCE`].
-pub async fn until(what: &str, mut holds: impl FnMut() -> bool) {
+pub(crate) async fn until(what: &str, mut holds: impl FnMut() -> bool) {
     let give_up = Instant::now() + PATIENCE;
     while !holds() {
         assert!(Instant::now() < give_up, "waited in vain until {what}");
@@ -223,6 +232,6 @@ pub async fn until(what: &str, mut holds: impl FnMut() -> bool) {
 }
 
 /// Fails loudly instead of hanging.
-pub async fn soon<T>(what: &str, future: impl Future<Output = T>) -> T {
+pub(crate) async fn soon<T>(what: &str, future: impl Future<Output = T>) -> T {
     tokio::time::timeout(PATIENCE, future).await.unwrap_or_else(|_| panic!("waited in vain for {what}"))
 }

@@ -10,7 +10,7 @@ use std::{
 
 use worker::engine::protocol::{Level, Secret};
 
-use crate::fixture::{Place, permanent, transient};
+use crate::fixture::{Place, gone, permanent, transient};
 
 #[tokio::test]
 async fn a_wrong_password_is_named() {
@@ -44,16 +44,16 @@ async fn another_repository_in_its_place_is_refused() {
 async fn a_repository_that_is_gone_is_never_created_anew() {
     let (place, repository) = Place::ready().await;
     fs::remove_file(place.path("repository/config")).unwrap();
-    let message = permanent(place.backup(place.backup_request(&repository)).await);
+    let message = gone(place.backup(place.backup_request(&repository)).await);
     assert!(message.ends_with("there is no config file"), "{message}");
     let message = permanent(place.try_init(&repository).await);
     assert!(message.ends_with("refusing to create another one in its place"), "{message}");
 
     fs::remove_dir_all(place.path("repository")).unwrap();
     for message in [
-        permanent(place.list(&repository).await),
-        permanent(place.backup(place.backup_request(&repository)).await),
-        permanent(place.verify(&repository, &"0".repeat(64), Level::Structure).await),
+        gone(place.list(&repository).await),
+        gone(place.backup(place.backup_request(&repository)).await),
+        gone(place.verify(&repository, &"0".repeat(64), Level::Structure).await),
     ] {
         assert!(message.starts_with("the repository is gone from"), "{message}");
         assert!(message.ends_with("there is no such directory"), "{message}");
@@ -145,15 +145,15 @@ async fn a_remote_repository_that_is_gone_differs_from_one_that_cannot_be_reache
     };
     let unused = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
 
-    let gone = permanent(place.list(&at(&serve("404 Not Found"))).await);
-    assert!(gone.starts_with("the repository is gone from rest:http://127.0.0.1:"), "{gone}");
+    let missing = gone(place.list(&at(&serve("404 Not Found"))).await);
+    assert!(missing.starts_with("the repository is gone from rest:http://127.0.0.1:"), "{missing}");
     let refused = permanent(place.list(&at(&serve("401 Unauthorized"))).await);
     assert!(refused.contains("refuses access"), "{refused}");
     let broken = transient(place.list(&at(&serve("500 Internal Server Error"))).await);
     assert!(broken.contains("cannot reach"), "{broken}");
     let absent = transient(place.list(&at(&unused)).await);
     assert!(absent.contains("Connection refused"), "{absent}");
-    for message in [gone, refused, broken, absent] {
+    for message in [missing, refused, broken, absent] {
         assert!(!message.contains("hunter2"), "{message}");
     }
 }
