@@ -1,13 +1,10 @@
 //! A child process with all that it starts, from its first moment to its last.
 
 use std::{
-    fmt,
     fs::{self, File, OpenOptions},
     io::{Read as _, Seek as _, SeekFrom},
-    os::unix::process::CommandExt as _,
     path::{Path, PathBuf},
-    process::{Child, Command, Stdio},
-    sync::OnceLock,
+    process::Child,
     thread,
     time::{Duration, Instant},
 };
@@ -16,9 +13,9 @@ use anyhow::{Context as _, bail};
 use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process, kill_process_group, waitid};
 
 use crate::{
-    account::Account,
+    exit::Exit,
     identity::Identity,
-    servers::find_in_path,
+    launch::{Launch, Parting},
     spawner,
     waiting::{self, INTERVAL},
 };
@@ -28,55 +25,6 @@ const KILLED_WITHIN: Duration = Duration::from_secs(10);
 
 /// How long dropping a running process waits for its parting signal to work.
 const PARTING_GRACE: Duration = Duration::from_secs(3);
-
-/// How a process ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Exit {
-    /// By itself, with this exit code.
-    Code(i32),
-    /// By a signal of this number.
-    Signal(i32),
-}
-
-impl Exit {
-    /// Whether the exit code was 0.
-    #[must_use]
-    pub fn success(self) -> bool {
-        self == Self::Code(0)
-    }
-}
-
-impl fmt::Display for Exit {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Code(code) => write!(formatter, "exit code {code}"),
-            Self::Signal(number) => write!(formatter, "signal {number}"),
-        }
-    }
-}
-
-/// The signal a process gets when its owner is gone or drops it.
-#[derive(Clone, Copy, Debug)]
-pub(crate) enum Parting {
-    Kill,
-    /// To PostgreSQL: "immediate shutdown"; it gives back its shared memory first.
-    Quit,
-}
-
-/// What is to be started. The command must carry program, arguments, environment and directory only.
-pub(crate) struct Launch {
-    pub(crate) name: String,
-    pub(crate) command: Command,
-    /// Start from an empty environment instead of the caller's.
-    pub(crate) bare: bool,
-    pub(crate) account: Option<Account>,
-    pub(crate) input: Option<PathBuf>,
-    /// Gets both output streams, behind what it already holds.
-    pub(crate) log: PathBuf,
-    /// Holds the process's identity as long as it may run, for whoever cleans up after a killed owner.
-    pub(crate) record: Option<PathBuf>,
-    pub(crate) parting: Parting,
-}
 
 /// A running child process that leads a process group of its own, so that Ctrl-C on the terminal spares it.
 ///
@@ -105,7 +53,7 @@ impl Group {
             .open(&log)
             .with_context(|| format!("cannot write {}", log.display()))?;
         let log_start = output.metadata()?.len();
-        let child = spawner::spawn(command(launch, output)?)?;
+        let child = spawner::spawn(launch.into_command(output)?)?;
         let pid = Pid::from_child(&child);
         let identity = Identity::of_child(pid.as_raw_nonzero().get())?;
         let group = Self { name, child, pid, identity, log, log_start, record, parting };
@@ -245,60 +193,4 @@ impl Drop for Group {
             fs::remove_file(record).ok();
         }
     }
-}
-
-/// The command as it is really run: in a group of its own, and with a signal for the day its owner is
-/// killed.
-fn command(launch: Launch, output: File) -> anyhow::Result<Command> {
-    let inner = launch.command;
-    let mut command = match setpriv() {
-        Some(setpriv) => {
-            let mut command = Command::new(setpriv);
-            let signal = match launch.parting {
-                Parting::Kill => "KILL",
-                Parting::Quit => "QUIT",
-            };
-            command.args(["--pdeathsig", signal, "--"]).arg(inner.get_program());
-            command
-        }
-        None => Command::new(inner.get_program()),
-    };
-    command.args(inner.get_args());
-    if launch.bare {
-        command.env_clear();
-    }
-    for (name, value) in inner.get_envs() {
-        match value {
-            Some(value) => command.env(name, value),
-            None => command.env_remove(name),
-        };
-    }
-    if let Some(directory) = inner.get_current_dir() {
-        command.current_dir(directory);
-    }
-    if let Some(account) = launch.account {
-        account.apply_to(&mut command);
-    }
-    match launch.input {
-        Some(input) => command.stdin(File::open(input)?),
-        None => command.stdin(Stdio::null()),
-    };
-    command.stdout(output.try_clone()?).stderr(output).process_group(0);
-    Ok(command)
-}
-
-/// `setpriv` of util-linux, which sets the parent death signal and then becomes the program. Where it is
-/// missing or cannot do that (`BusyBox`), a killed owner's servers live on until the next start in their
-/// directory.
-fn setpriv() -> Option<&'static Path> {
-    static SETPRIV: OnceLock<Option<PathBuf>> = OnceLock::new();
-    SETPRIV
-        .get_or_init(|| {
-            let path = find_in_path("setpriv")?;
-            let mut trial = Command::new(&path);
-            trial.args(["--pdeathsig", "keep", "--", "true"]);
-            trial.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
-            trial.status().is_ok_and(|status| status.success()).then_some(path)
-        })
-        .as_deref()
 }

@@ -97,6 +97,13 @@ impl Home {
         self.stack.join(format!("{server}.log"))
     }
 
+    /// Removes the logs of the run before: the files would grow for ever.
+    pub(crate) fn remove_logs(&self) {
+        for server in ["postgres", "rabbitmq", "epmd"] {
+            fs::remove_file(self.log(server)).ok();
+        }
+    }
+
     pub(crate) fn record(&self, server: &str) -> PathBuf {
         self.stack.join(format!("{server}{RECORD_ENDING}"))
     }

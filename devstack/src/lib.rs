@@ -36,8 +36,10 @@ pub mod install;
 pub mod servers;
 
 mod account;
+mod exit;
 mod group;
 mod identity;
+mod launch;
 mod ports;
 pub mod probe;
 pub mod progress;
@@ -45,7 +47,7 @@ mod spawner;
 mod waiting;
 
 pub use claim::Claim;
-pub use group::Exit;
+pub use exit::Exit;
 pub use postgres::Postgres;
 pub use process::{Service, ServiceCommand};
 pub use progress::Progress;

@@ -10,8 +10,10 @@ use anyhow::{Context as _, bail};
 use rustix::process::Signal;
 
 use crate::{
-    group::{Exit, Group, Launch, Parting},
+    exit::Exit,
+    group::Group,
     home::Home,
+    launch::{Launch, Parting},
     ports,
     probe::postgres_answers,
     progress::Progress,
@@ -29,6 +31,9 @@ const PORT_PICKS: u32 = 5;
 const USER: &str = "holdfast";
 const DATABASE: &str = "holdfast";
 
+/// Read after the file that `initdb` fits to the machine (kinds of shared memory, for example).
+const SETTINGS_FILE: &str = "holdfast.conf";
+
 /// Room for the tests' many pools; durability as in production, or fault tests would prove nothing.
 const SETTINGS: &str = "\
 listen_addresses = '127.0.0.1'
@@ -38,6 +43,8 @@ max_connections = 300
 shared_buffers = '256MB'
 max_wal_size = '2GB'
 fsync = on
+# After a crash: one call for the whole file system instead of one for each of a thousand files.
+recovery_init_sync_method = 'syncfs'
 full_page_writes = on
 synchronous_commit = on
 password_encryption = 'scram-sha-256'
@@ -134,9 +141,17 @@ impl Postgres {
         self.server.as_ref().map_or(Ok(None), Group::exit)
     }
 
-    /// What a stack does at its end.
-    pub(crate) async fn end(&mut self) -> anyhow::Result<()> {
+    /// Stops the server if it runs; the end of a stack that goes on another time.
+    pub(crate) async fn finish(&mut self) -> anyhow::Result<()> {
         if self.server.is_some() { self.stop().await } else { Ok(()) }
+    }
+
+    /// Ends the server if it runs; nobody will look at its data again.
+    pub(crate) async fn abandon(&mut self) -> anyhow::Result<()> {
+        match self.server.take() {
+            Some(server) => server.end(Signal::QUIT, STOPPED_WITHIN).await.map(drop),
+            None => Ok(()),
+        }
     }
 
     fn running(&mut self) -> anyhow::Result<Group> {
@@ -149,7 +164,7 @@ impl Postgres {
 
     fn launch(&self) -> anyhow::Result<Group> {
         let data = self.data();
-        self.home.write(&data.join("postgresql.conf"), SETTINGS)?;
+        self.home.write(&data.join(SETTINGS_FILE), SETTINGS)?;
         // Nothing of ours runs here any more. After a reboot the process the file names may be anything,
         // and PostgreSQL would take it for a running server.
         fs::remove_file(data.join("postmaster.pid")).ok();
@@ -217,6 +232,10 @@ async fn create_cluster(
     let mut single = home.command(&installed.programs.join("postgres"));
     single.arg("--single").arg("-D").arg(&unfinished).args(["-c", "log_checkpoints=off", "postgres"]);
     run(home, "postgres --single", single, Some(statement)).await?;
+    let main_file = unfinished.join("postgresql.conf");
+    let fitted =
+        fs::read_to_string(&main_file).with_context(|| format!("cannot read {}", main_file.display()))?;
+    home.write(&main_file, &format!("{fitted}\ninclude '{SETTINGS_FILE}'\n"))?;
     fs::rename(&unfinished, &data)?;
     Ok(password)
 }

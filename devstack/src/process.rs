@@ -11,7 +11,11 @@ use std::{
 use anyhow::{Context as _, bail};
 use rustix::process::Signal;
 
-use crate::group::{Exit, Group, Launch, Parting};
+use crate::{
+    exit::Exit,
+    group::Group,
+    launch::{Launch, Parting},
+};
 
 /// Which service to start, and how.
 ///

@@ -13,7 +13,8 @@ use anyhow::{Context as _, anyhow, bail};
 use rustix::process::Signal;
 
 use crate::{
-    group::{Exit, Group},
+    exit::Exit,
+    group::Group,
     home::Home,
     ports,
     probe::{amqp_answers, management_answers},
@@ -30,7 +31,7 @@ const STOPPED_WITHIN: Duration = Duration::from_secs(30);
 /// At its end a stack gives the node this long. RabbitMQ 3.10 closes its listeners and writes its queues at
 /// once, then waits five seconds for itself (the statistics' event handler and the application controller
 /// call each other); nobody needs to watch that, and what it stored survives SIGKILL.
-const ENDED_WITHIN: Duration = Duration::from_secs(2);
+const FINISHED_WITHIN: Duration = Duration::from_secs(2);
 /// How many picks of ports may be taken by somebody else before use.
 const PORT_PICKS: u32 = 5;
 
@@ -149,10 +150,18 @@ impl RabbitMq {
         self.server.as_ref().map_or(Ok(None), Group::exit)
     }
 
-    /// What a stack does at its end.
-    pub(crate) async fn end(&mut self) -> anyhow::Result<()> {
+    /// Stops the node if it runs, and the port mapper; the end of a stack that goes on another time.
+    pub(crate) async fn finish(&mut self) -> anyhow::Result<()> {
         if let Some(server) = self.server.take() {
-            server.end(Signal::TERM, ENDED_WITHIN).await?;
+            server.end(Signal::TERM, FINISHED_WITHIN).await?;
+        }
+        self.abandon().await
+    }
+
+    /// Ends node and port mapper if they run; nobody will look at the data again.
+    pub(crate) async fn abandon(&mut self) -> anyhow::Result<()> {
+        if let Some(server) = self.server.take() {
+            server.kill().await?;
         }
         if let Some(epmd) = self.epmd.take() {
             epmd.end().await?;

@@ -61,13 +61,16 @@ impl Stack {
             home::remove(&claim, account)?;
         }
         let home = Home::open(&claim, account)?;
+        home.remove_logs();
         // Together, since each leaves the processors idle for part of its start.
-        let (postgres, rabbitmq) =
-            tokio::join!(Postgres::begin(&home, options.progress), RabbitMq::begin(&home, options.progress));
-        Ok(Self { postgres: postgres?, rabbitmq: rabbitmq?, account, claim })
+        let (postgres, rabbitmq) = tokio::try_join!(
+            Postgres::begin(&home, options.progress),
+            RabbitMq::begin(&home, options.progress)
+        )?;
+        Ok(Self { postgres, rabbitmq, account, claim })
     }
 
-    /// The directory of the stack, with the servers' logs.
+    /// The directory of the stack, with the logs of this run: `postgres.log`, `rabbitmq.log` and `epmd.log`.
     #[must_use]
     pub fn directory(&self) -> &Path {
         self.claim.directory()
@@ -75,17 +78,14 @@ impl Stack {
 
     /// Stops both servers, those that still run; their data stays. Takes about two seconds.
     pub async fn stop(mut self) -> anyhow::Result<()> {
-        self.end().await
-    }
-
-    /// Stops both servers and deletes what they stored; the logs stay.
-    pub async fn discard(mut self) -> anyhow::Result<()> {
-        self.end().await?;
-        home::remove(&self.claim, self.account)
-    }
-
-    async fn end(&mut self) -> anyhow::Result<()> {
-        let (postgres, rabbitmq) = tokio::join!(self.postgres.end(), self.rabbitmq.end());
+        let (postgres, rabbitmq) = tokio::join!(self.postgres.finish(), self.rabbitmq.finish());
         postgres.and(rabbitmq)
+    }
+
+    /// Ends both servers, without ceremony, and deletes what they stored; the logs stay.
+    pub async fn discard(mut self) -> anyhow::Result<()> {
+        let (postgres, rabbitmq) = tokio::join!(self.postgres.abandon(), self.rabbitmq.abandon());
+        postgres.and(rabbitmq)?;
+        home::remove(&self.claim, self.account)
     }
 }

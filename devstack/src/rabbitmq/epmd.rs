@@ -6,8 +6,9 @@ use anyhow::Context as _;
 
 use super::Failure;
 use crate::{
-    group::{Group, Launch, Parting},
+    group::Group,
     home::Home,
+    launch::{Launch, Parting},
     probe::listens,
     servers::find_epmd,
 };

@@ -3,8 +3,9 @@
 use std::{fs, path::PathBuf};
 
 use crate::{
-    group::{Group, Launch, Parting},
+    group::Group,
     home::Home,
+    launch::{Launch, Parting},
     ports,
     servers::Installed,
 };
