@@ -4,11 +4,15 @@ use std::{
     env,
     path::{Path, PathBuf},
     process::{ExitCode, ExitStatus, Stdio},
+    time::Duration,
 };
 
 use anyhow::Context as _;
 use devstack::{Claim, Options, Progress, Stack};
-use tokio::process::{Child, Command};
+use tokio::{
+    process::{Child, Command},
+    time::timeout,
+};
 
 use crate::{checkout, report::step, setup, stopped::Stop};
 
@@ -86,14 +90,14 @@ async fn run_tests(cargo: &mut Cargo<'_>, filter: &[String]) -> anyhow::Result<E
     Ok(failed?.unwrap_or(ExitCode::SUCCESS))
 }
 
-struct Cargo<'a> {
-    root: PathBuf,
-    stop: &'a mut Stop,
+pub(crate) struct Cargo<'a> {
+    pub(crate) root: PathBuf,
+    pub(crate) stop: &'a mut Stop,
 }
 
 impl Cargo<'_> {
     /// Runs cargo; answers with the exit code unless it succeeded.
-    async fn run(
+    pub(crate) async fn run(
         &mut self,
         verb: &str,
         subject: &str,
@@ -142,8 +146,15 @@ fn failure(status: ExitStatus) -> Option<ExitCode> {
     (!status.success()).then(|| ExitCode::from(code))
 }
 
-/// Lets cargo and the test runner end what they started. After Ctrl-C the terminal has told them already.
+/// How long cargo may take to end by itself: after Ctrl-C the terminal has told it already, and a second signal
+/// would keep the test runner from ending its tests in order.
+const TOLD_ALREADY: Duration = Duration::from_secs(2);
+
+/// Lets cargo and the test runner end what they started.
 async fn end(child: &mut Child) -> anyhow::Result<()> {
+    if timeout(TOLD_ALREADY, child.wait()).await.is_ok() {
+        return Ok(());
+    }
     let pid = child.id().and_then(|pid| rustix::process::Pid::from_raw(pid.cast_signed()));
     if let Some(pid) = pid {
         rustix::process::kill_process(pid, rustix::process::Signal::TERM).ok();
