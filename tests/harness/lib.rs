@@ -1,0 +1,21 @@
+//! What every end-to-end test stands on: a private database, a private virtual host on the broker, and our own
+//! programs beside them.
+//!
+//! The servers themselves are started by `cargo xtask test`; without them a test fails, it is never skipped.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::missing_panics_doc,
+    reason = "a test that cannot set up its world has failed"
+)]
+
+mod broker;
+mod database;
+mod programs;
+mod world;
+
+pub use broker::DeadLetter;
+pub use programs::Run;
+pub use world::{DEADLINE, World, eventually};

@@ -1,0 +1,153 @@
+//! Claims: an id runs once, what cannot start is parked, what is lost comes again.
+
+use std::time::Duration;
+
+use harness::{World, eventually};
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+async fn world_with_a_job(source: Value) -> World {
+    let world = World::new().await;
+    let jobs = json!([world.simulated_job("sim", &["disk-a"], &source)]);
+    world.apply(&json!({ "targets": [world.target("disk-a", &json!({}))], "jobs": jobs })).await;
+    world
+}
+
+fn message(id: Uuid) -> Vec<u8> {
+    json!({ "version": 1, "id": id, "kind": "backup", "job": "sim" }).to_string().into()
+}
+
+const BACKUPS: &str = "select count(*) from execution where kind = 'backup' and outcome = 'success'";
+
+#[tokio::test]
+async fn an_id_runs_once_however_often_it_is_published() {
+    let world = world_with_a_job(json!({})).await;
+    let id = Uuid::now_v7();
+    let many = json!({ "version": 1, "tasks": [
+        { "id": id, "kind": "backup", "job": "sim" }, { "id": id, "kind": "backup", "job": "sim" }] });
+    world.broker.publish("backup.normal", &[message(id), many.to_string().into(), message(id)]).await;
+    let workers = [world.start_worker("w1", &[]), world.start_worker("w2", &[])];
+    eventually("the id has run", async || (world.number(BACKUPS).await > 0).then_some(())).await;
+    // Also after it finished, and when another way in names it.
+    world.broker.publish("backup.normal", &[message(id), message(Uuid::now_v7())]).await;
+    let run = world.producer(&["enqueue", "backup", "--job", "sim", "--id", &id.to_string()]).await;
+    assert_eq!(run.code, 0, "{run:?}");
+    eventually("the other id has run", async || (world.number(BACKUPS).await == 2).then_some(())).await;
+    eventually("the queue is empty", async || {
+        (world.broker.ready("holdfast.backup.normal").await == 0).then_some(())
+    })
+    .await;
+    assert_eq!(world.number(BACKUPS).await, 2);
+    world.check_invariants().await;
+    for worker in workers {
+        world.stop(worker).await;
+    }
+}
+
+#[tokio::test]
+async fn what_finds_no_slot_is_parked_and_acknowledged_and_runs_later() {
+    let world = world_with_a_job(json!({ "duration": "8s" })).await;
+    let worker = world.start_worker("w1", &[("HOLDFAST_POOLS_BACKUP_SLOTS", "1")]);
+    let ids: Vec<Uuid> = (0..2).map(|_| Uuid::now_v7()).collect();
+    world.broker.publish("backup.normal", &ids.iter().map(|id| message(*id)).collect::<Vec<_>>()).await;
+    eventually("one runs and the other is parked", async || {
+        let running = world.number("select count(*) from lease").await;
+        let parked = world.number("select count(*) from task where run_at > now()").await;
+        (running == 1 && parked == 1).then_some(())
+    })
+    .await;
+    // Both deliveries are settled: nothing would be delivered again.
+    assert_eq!(world.broker.ready("holdfast.backup.normal").await, 0);
+    // Nobody needs to wait for the parked one's own time here.
+    let producer = world.start_producer();
+    eventually("both have run", async || (world.number(BACKUPS).await == 2).then_some(())).await;
+    world.check_invariants().await;
+    world.stop(worker).await;
+    world.stop(producer).await;
+}
+
+#[tokio::test]
+async fn a_task_that_must_not_start_yet_waits_in_the_database() {
+    let world = world_with_a_job(json!({})).await;
+    let worker = world.start_worker("w1", &[]);
+    let message = json!({ "version": 1, "id": Uuid::now_v7(), "kind": "backup", "job": "sim",
+        "not_before": "2999-01-01T00:00:00Z" });
+    world.broker.publish("backup.normal", &[message.to_string().into()]).await;
+    let waits = "select count(*) from task where run_at = '2999-01-01T00:00:00Z'";
+    eventually("the task waits", async || (world.number(waits).await == 1).then_some(())).await;
+    // A stale copy of the message cannot overtake it.
+    let early = json!({ "version": 1, "id": message["id"], "kind": "backup", "job": "sim" });
+    world.broker.publish("backup.normal", &[early.to_string().into(), self::message(Uuid::now_v7())]).await;
+    eventually("the other task has run", async || (world.number(BACKUPS).await == 1).then_some(())).await;
+    assert_eq!(world.number(waits).await, 1);
+    world.stop(worker).await;
+}
+
+#[tokio::test]
+async fn a_lost_connection_to_the_broker_loses_and_doubles_nothing() {
+    let world = world_with_a_job(json!({ "duration": "50ms" })).await;
+    let producer = world.start_producer();
+    let worker = world.start_worker("w1", &[("HOLDFAST_POOLS_BACKUP_SLOTS", "10")]);
+    let ids: Vec<Vec<u8>> = (0..300).map(|_| message(Uuid::now_v7())).collect();
+    world.broker.publish("backup.normal", &ids).await;
+    for done in [20, 120] {
+        eventually("some have run", async || (world.number(BACKUPS).await >= done).then_some(())).await;
+        // The management interface lists connections every five seconds.
+        eventually("connections were closed", async || {
+            (world.broker.close_connections().await > 0).then_some(())
+        })
+        .await;
+    }
+    eventually("all have run", async || (world.number(BACKUPS).await == 300).then_some(())).await;
+    world.wait_until_idle().await;
+    assert_eq!(world.number(BACKUPS).await, 300);
+    world.check_invariants().await;
+    world.stop(worker).await;
+    world.stop(producer).await;
+}
+
+#[tokio::test]
+async fn a_pool_starts_no_more_than_its_rate_allows() {
+    let world = world_with_a_job(json!({})).await;
+    let limits = [("HOLDFAST_POOLS_BACKUP_SLOTS", "50"), ("HOLDFAST_POOLS_BACKUP_RATE_PER_SECOND", "10")];
+    let worker = world.start_worker("w1", &limits);
+    let bodies: Vec<Vec<u8>> = (0..30).map(|_| message(Uuid::now_v7())).collect();
+    world.broker.publish("backup.normal", &bodies).await;
+    eventually("thirty have run", async || (world.number(BACKUPS).await == 30).then_some(())).await;
+    // Thirty starts at ten a second and a burst of one take 2.9 s at least; claims round down by a batch.
+    let spread =
+        "select (extract(epoch from max(started_at) - min(started_at)) * 1000)::bigint from execution
+         where kind = 'backup'";
+    assert!(world.number(spread).await >= 2_500, "{} ms", world.number(spread).await);
+    world.stop(worker).await;
+}
+
+#[tokio::test]
+async fn a_worker_that_stops_gives_back_what_it_runs_without_counting_the_attempt() {
+    let world = world_with_a_job(json!({ "duration": "10m" })).await;
+    let settings = [("HOLDFAST_GRACE", "1s"), ("HOLDFAST_LEASE", "5m"), ("HOLDFAST_HEARTBEAT", "10s")];
+    let worker = world.start_worker("w1", &settings);
+    world.broker.publish("backup.normal", &[message(Uuid::now_v7())]).await;
+    eventually("it runs", async || (world.number("select count(*) from lease").await == 1).then_some(()))
+        .await;
+    world.stop(worker).await;
+    assert_eq!(world.number("select count(*) from lease").await, 0);
+    assert_eq!(world.number("select count(*) from task where attempt = 0 and run_at <= now()").await, 1);
+    assert_eq!(world.number("select count(*) from execution").await, 0);
+}
+
+#[tokio::test]
+async fn a_second_signal_stops_at_once() {
+    let world = world_with_a_job(json!({ "duration": "10m" })).await;
+    let mut worker = world.start_worker("w1", &[("HOLDFAST_GRACE", "10m")]);
+    world.broker.publish("backup.normal", &[message(Uuid::now_v7())]).await;
+    eventually("it runs", async || (world.number("select count(*) from lease").await == 1).then_some(()))
+        .await;
+    worker.signal(15).unwrap();
+    eventually("it has begun to stop", async || worker.log().contains("stopping").then_some(())).await;
+    worker.signal(15).unwrap();
+    let exit = worker.wait(Duration::from_secs(30)).await.unwrap();
+    assert!(exit.success(), "{exit:?}");
+    assert_eq!(world.number("select count(*) from task where attempt = 0").await, 1);
+    worker.kill().await.unwrap();
+}

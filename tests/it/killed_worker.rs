@@ -1,0 +1,116 @@
+//! A worker that is killed in the middle of a backup.
+
+use std::fs;
+use std::io::Write as _;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use harness::{DEADLINE, World, eventually};
+use rustix::process::{Pid, Signal, kill_process, test_kill_process};
+use serde_json::json;
+
+/// Large enough that the engine is still writing packs long after the first one is there.
+const SOURCE_BYTES: usize = 600 * 1024 * 1024;
+
+#[tokio::test]
+async fn a_backup_survives_the_sigkill_of_its_worker_with_one_result_a_task() {
+    let world = World::new().await;
+    write_noise(&world.path("source/large"));
+    let away = json!({ "media": "removable", "site": "safe", "isolation": "detached" });
+    world
+        .apply(&json!({
+            "targets": [
+                world.target("disk-a", &json!({})),
+                world.target("nas-b", &json!({ "media": "nas", "site": "branch" })),
+                world.target("usb", &away),
+            ],
+            "jobs": [world.files_job("docs", &["disk-a", "nas-b", "usb"])],
+        }))
+        .await;
+    let producer = world.start_producer();
+    let mut first = world.start_worker("w1", &[]);
+    assert_eq!(world.producer(&["enqueue", "backup", "--job", "docs"]).await.code, 0);
+
+    // The barrier: data is in the repository, its snapshot is not, and the engine is held right there.
+    let repository = world.path("repositories/disk-a");
+    let engine = hold_inside_backup(&repository, first.pid());
+    assert_eq!(snapshots(&repository), 0, "the backup was over before it could be held");
+    first.kill().await.unwrap();
+    kill_process(engine, Signal::CONT).unwrap();
+    eventually("the engine has ended with its worker", async || {
+        test_kill_process(engine).is_err().then_some(())
+    })
+    .await;
+    assert_eq!(snapshots(&repository), 0, "the orphaned engine has written its snapshot");
+
+    let second = world.start_worker("w2", &[]);
+    eventually("all is copied and verified", async || {
+        (world.number("select count(*) from execution where outcome <> 'lost'").await == 12).then_some(())
+    })
+    .await;
+    let detach = world.producer(&["target", "detach", "usb", "--timeout", "50s"]);
+    let taking_away = async {
+        let detached = "select count(*) from target where name = 'usb' and state = 'detached'";
+        eventually("the target is detached", async || (world.number(detached).await == 1).then_some(()))
+            .await;
+        fs::rename(world.path("repositories/usb"), world.path("drawer")).unwrap();
+    };
+    let (run, ()) = tokio::join!(detach, taking_away);
+    assert_eq!(run.code, 0, "{run:?}");
+
+    let failing = "select string_agg(rule || ': ' || reason, '; ') from verdict where answer not in ('pass', 'warning')";
+    assert_eq!(world.text(failing).await, None);
+    assert_eq!(world.number("select count(*) from verdict").await, 5);
+    let results = "select count(*) from (select task_id from execution where outcome <> 'lost'
+         group by task_id having count(*) <> 1) t";
+    assert_eq!(world.number(results).await, 0, "a task has not exactly one committed result");
+    assert_eq!(world.number("select count(*) from execution where outcome = 'lost'").await, 1);
+    assert_eq!(world.number("select count(*) from dead_task").await, 0);
+    assert_eq!(snapshots(&repository), 1);
+    world.check_invariants().await;
+    world.stop(second).await;
+    world.stop(producer).await;
+}
+
+/// Noise does not compress and has no duplicates: every byte becomes a byte of a pack.
+fn write_noise(path: &Path) {
+    let mut file = std::io::BufWriter::new(fs::File::create(path).unwrap());
+    let mut state = 0x9E37_79B9_7F4A_7C15_u64;
+    for _ in 0..SOURCE_BYTES / 8 {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        file.write_all(&state.to_le_bytes()).unwrap();
+    }
+    file.flush().unwrap();
+}
+
+/// Waits until the engine has written its first pack and stops it there.
+fn hold_inside_backup(repository: &Path, worker: u32) -> Pid {
+    let deadline = Instant::now() + DEADLINE;
+    while !has_pack(repository) {
+        assert!(Instant::now() < deadline, "no pack was ever written");
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    let engine = children(worker).into_iter().next().expect("the worker has an engine");
+    kill_process(engine, Signal::STOP).unwrap();
+    engine
+}
+
+fn has_pack(repository: &Path) -> bool {
+    let folders = fs::read_dir(repository.join("data")).into_iter().flatten().flatten();
+    folders.flat_map(|folder| fs::read_dir(folder.path()).into_iter().flatten()).next().is_some()
+}
+
+fn snapshots(repository: &Path) -> usize {
+    fs::read_dir(repository.join("snapshots")).into_iter().flatten().count()
+}
+
+fn children(parent: u32) -> Vec<Pid> {
+    let tasks = fs::read_dir(format!("/proc/{parent}/task")).unwrap().flatten();
+    let listed = tasks.filter_map(|task| fs::read_to_string(task.path().join("children")).ok());
+    let pids: Vec<i32> = listed
+        .flat_map(|line| line.split_whitespace().map(|pid| pid.parse().unwrap()).collect::<Vec<_>>())
+        .collect();
+    pids.into_iter().filter_map(Pid::from_raw).collect()
+}

@@ -1,0 +1,20 @@
+//! End-to-end tests: real servers, our real programs.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a failed expectation is a failed test"
+)]
+
+mod bad_messages;
+mod claims;
+mod detach;
+mod failures;
+mod killed_worker;
+mod main_line;
+mod recorders;
+mod reporter;
+mod restic;
+mod schema;
+mod unreadable;

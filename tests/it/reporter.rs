@@ -1,0 +1,68 @@
+//! What the reporter says agrees with what happened.
+
+use std::collections::BTreeMap;
+
+use harness::{World, eventually};
+use serde_json::json;
+
+#[tokio::test]
+async fn health_readiness_and_metrics_tell_the_truth() {
+    let world = World::new().await;
+    let jobs = json!([world.simulated_job("sim", &["disk-a"], &json!({}))]);
+    world.apply(&json!({ "targets": [world.target("disk-a", &json!({}))], "jobs": jobs })).await;
+    let producer = world.start_producer();
+    let worker = world.start_worker("w1", &[]);
+    assert_eq!(world.producer(&["enqueue", "backup", "--job", "sim", "--wait"]).await.code, 0);
+    world.wait_until_idle().await;
+    let (reporter, url) = world.start_reporter().await;
+    eventually("the reporter is ready", async || {
+        let answer = reqwest::get(format!("{url}/readyz")).await.ok()?;
+        answer.status().is_success().then_some(())
+    })
+    .await;
+    assert!(reqwest::get(format!("{url}/healthz")).await.unwrap().status().is_success());
+
+    let metrics = eventually("the metrics have the executions", async || {
+        let metrics = metrics(&url).await;
+        metrics
+            .contains_key(r#"holdfast_executions_total{kind="backup",outcome="success"}"#)
+            .then_some(metrics)
+    })
+    .await;
+    let value = |name: &str| metrics.get(name).unwrap_or_else(|| panic!("{name} is not among {metrics:#?}"));
+    let near =
+        |name: &str, expected: f64| assert!((value(name) - expected).abs() < 1e-9, "{name}: {}", value(name));
+    near(r#"holdfast_executions_total{kind="backup",outcome="success"}"#, 1.0);
+    near(r#"holdfast_executions_total{kind="verify",outcome="success"}"#, 3.0);
+    near(r#"holdfast_tasks_waiting{kind="backup"}"#, 0.0);
+    near(r#"holdfast_pool_slots{kind="backup"}"#, 2.0);
+    near(r#"holdfast_queue_messages{queue="holdfast.backup.normal"}"#, 0.0);
+    assert!(metrics.keys().any(|name| name.starts_with("holdfast_compliance")), "{metrics:#?}");
+    assert!(metrics.keys().any(|name| name.starts_with("holdfast_success_rate")), "{metrics:#?}");
+    assert!(metrics.keys().any(|name| name.starts_with("holdfast_execution_duration_seconds_bucket")));
+    assert!(metrics.keys().any(|name| name.starts_with("holdfast_batches_total")), "{metrics:#?}");
+
+    let status = world.run("reporter", ["status", "--json"]).await;
+    assert_eq!(status.code, 0, "{status:?}");
+    status.json();
+    world.stop(reporter).await;
+    world.stop(worker).await;
+    world.stop(producer).await;
+}
+
+#[tokio::test]
+async fn an_unknown_job_is_a_usage_error() {
+    let world = World::new().await;
+    let run = world.run("reporter", ["compliance", "--job", "nobody"]).await;
+    assert_eq!(run.code, 2, "{run:?}");
+    assert!(run.stderr.contains("nobody"), "{run:?}");
+}
+
+async fn metrics(url: &str) -> BTreeMap<String, f64> {
+    let text = reqwest::get(format!("{url}/metrics")).await.unwrap().text().await.unwrap();
+    let lines = text.lines().filter(|line| !line.starts_with('#'));
+    lines
+        .filter_map(|line| line.rsplit_once(' '))
+        .map(|(name, value)| (name.to_owned(), value.parse().unwrap()))
+        .collect()
+}

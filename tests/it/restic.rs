@@ -1,0 +1,93 @@
+//! Users can leave with the tool that they trust: restic lists, checks and restores what Holdfast wrote.
+
+use std::ffi::OsStr;
+use std::fs;
+use std::os::unix::ffi::OsStrExt as _;
+use std::os::unix::fs::{FileExt as _, symlink};
+use std::path::Path;
+use std::process::{Command, Output};
+
+use harness::World;
+use serde_json::json;
+
+#[tokio::test]
+async fn restic_lists_checks_and_restores_every_repository() {
+    ensure_restic();
+    let world = World::new().await;
+    let source = world.path("source");
+    plant(&source);
+    world
+        .apply(&json!({
+            "targets": [world.target("disk-a", &json!({})), world.target("nas-b", &json!({ "media": "nas" }))],
+            "jobs": [world.files_job("docs", &["disk-a", "nas-b"])],
+        }))
+        .await;
+    let producer = world.start_producer();
+    let worker = world.start_worker("w1", &[]);
+    assert_eq!(world.producer(&["enqueue", "backup", "--job", "docs", "--wait"]).await.code, 0);
+    world.wait_until_idle().await;
+    assert_eq!(world.number("select count(*) from execution where outcome <> 'success'").await, 0);
+
+    for target in ["disk-a", "nas-b"] {
+        let repository = world.path("repositories").join(target);
+        let password = world.path("password");
+        let restic = |arguments: &[&str]| run(restic(&repository, &password).args(arguments));
+        let listed = restic(&["snapshots", "--json"]);
+        let snapshots: serde_json::Value = serde_json::from_slice(&listed.stdout).unwrap();
+        assert_eq!(snapshots.as_array().unwrap().len(), 1, "{target}");
+        restic(&["check", "--read-data"]);
+        let into = world.path(format!("restic-{target}"));
+        restic(&["restore", "latest", "--target", into.to_str().unwrap()]);
+        // restic restores full paths below its target.
+        let restored = into.join(source.strip_prefix("/").unwrap());
+        run(Command::new("diff").args(["-r", "--no-dereference"]).arg(&source).arg(&restored));
+    }
+
+    // Our own restore of the same tree.
+    let restore = ["enqueue", "restore", "--job", "docs", "--param", "into=again", "--wait"];
+    assert_eq!(world.producer(&restore).await.code, 0);
+    run(Command::new("diff").args(["-r", "--no-dereference"]).arg(&source).arg(world.path("restored/again")));
+    world.stop(worker).await;
+    world.stop(producer).await;
+}
+
+/// A tree with what trips backup tools.
+fn plant(source: &Path) {
+    let odd = source.join("with space").join("line\nbreak");
+    fs::create_dir_all(&odd).unwrap();
+    fs::write(odd.join(OsStr::from_bytes(b"not-utf8-\xff\xfe")), "bytes").unwrap();
+    fs::write(source.join("\u{e4}\u{f6} \"quoted\" 'too' \\ $HOME *"), "text").unwrap();
+    fs::write(source.join("empty"), "").unwrap();
+    fs::create_dir(source.join("empty folder")).unwrap();
+    let sparse = fs::File::create(source.join("sparse")).unwrap();
+    sparse.set_len(50_000_000).unwrap();
+    sparse.write_all_at(b"island", 25_000_000).unwrap();
+    fs::write(source.join("first"), "linked").unwrap();
+    fs::hard_link(source.join("first"), source.join("second")).unwrap();
+    symlink("first", source.join("link")).unwrap();
+    symlink("nowhere/at all", source.join("dangling")).unwrap();
+    let large: Vec<u8> = (0..300_000_000_u32).map(|n| (n.wrapping_mul(2_654_435_761) >> 13) as u8).collect();
+    fs::write(source.join("large"), large).unwrap();
+}
+
+fn restic(repository: &Path, password: &Path) -> Command {
+    let mut restic = Command::new("restic");
+    restic.arg("--repo").arg(repository).arg("--password-file").arg(password).arg("--no-cache");
+    restic
+}
+
+/// Runs a program that has to succeed.
+fn run(command: &mut Command) -> Output {
+    let output = command.output().unwrap_or_else(|error| panic!("{command:?}: {error}"));
+    let said = [output.stdout.as_slice(), output.stderr.as_slice()].map(String::from_utf8_lossy);
+    assert!(output.status.success(), "{command:?}: {}\n{}", output.status, said.join("\n"));
+    output
+}
+
+/// restic is only needed here, so that this test is what installs it.
+fn ensure_restic() {
+    if Command::new("restic").arg("version").output().is_ok_and(|output| output.status.success()) {
+        return;
+    }
+    devstack::install::package("restic").expect("installing restic");
+}
