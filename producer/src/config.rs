@@ -75,3 +75,30 @@ impl Config {
         Ok(config)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use secrecy::ExposeSecret as _;
+
+    use super::*;
+
+    fn sources(overrides: &[&str]) -> Sources {
+        Sources { config: None, overrides: overrides.iter().map(ToString::to_string).collect() }
+    }
+
+    #[test]
+    fn everything_wrong_with_the_service_is_reported_at_once() {
+        let sources = sources(&["database_url=postgres://h/d", "grace=soon", "reaper_interval=0s"]);
+        let message = Config::read(&sources).unwrap_err().to_string();
+        for part in ["--set grace", "reaper_interval: is zero"] {
+            assert!(message.contains(part), "{part} is missing in: {message}");
+        }
+    }
+
+    #[test]
+    fn a_command_needs_no_broker_and_minds_no_service_key() {
+        let sources = sources(&["database_url=postgres://h/d", "grace=20s"]);
+        let base = Base::read(&sources).unwrap();
+        assert_eq!(base.database_url.expose_secret(), "postgres://h/d");
+    }
+}

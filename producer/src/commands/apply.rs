@@ -69,10 +69,11 @@ impl Plan {
         let targets: BTreeMap<_, _> = stored.targets.iter().map(|s| (&s.target.name, &s.target)).collect();
         let jobs: BTreeMap<_, _> = stored.jobs.iter().map(|s| (&s.job.name, &s.job)).collect();
         let compare = || -> serde_json::Result<Self> {
-            let defined = definitions.targets.iter().map(|defined| &defined.target);
-            let targets = defined.map(|target| Change::between(targets.get(&target.name).copied(), target));
-            let defined = definitions.jobs.iter().map(|defined| &defined.job);
-            let jobs = defined.map(|job| Change::between(jobs.get(&job.name).copied(), job));
+            let targets = definitions
+                .targets
+                .iter()
+                .map(|target| Change::between(targets.get(&target.name).copied(), target));
+            let jobs = definitions.jobs.iter().map(|job| Change::between(jobs.get(&job.name).copied(), job));
             Ok(Self { targets: targets.collect::<Result<_, _>>()?, jobs: jobs.collect::<Result<_, _>>()? })
         };
         compare().context("comparing the definitions")
@@ -87,19 +88,19 @@ impl Plan {
         let mut ids: BTreeMap<TargetName, TargetId> =
             stored.targets.iter().map(|stored| (stored.target.name.clone(), stored.id)).collect();
         let mut changed_targets = BTreeSet::new();
-        for (defined, _) in definitions.targets.iter().zip(&self.targets).filter(|(_, c)| c.is_needed()) {
-            let id = db::target::upsert(transaction, &defined.target).await?;
-            ids.insert(defined.target.name.clone(), id);
-            changed_targets.insert(&defined.target.name);
+        for (target, _) in definitions.targets.iter().zip(&self.targets).filter(|(_, c)| c.is_needed()) {
+            let id = db::target::upsert(transaction, target).await?;
+            ids.insert(target.name.clone(), id);
+            changed_targets.insert(&target.name);
         }
         let uses_changed =
             |stored: &&StoredJob| stored.job.targets.iter().any(|name| changed_targets.contains(name));
         let mut judged: BTreeSet<JobId> =
             stored.jobs.iter().filter(uses_changed).map(|stored| stored.id).collect();
-        for (defined, _) in definitions.jobs.iter().zip(&self.jobs).filter(|(_, c)| c.is_needed()) {
+        for (job, _) in definitions.jobs.iter().zip(&self.jobs).filter(|(_, c)| c.is_needed()) {
             let targets: Vec<TargetId> =
-                defined.job.targets.iter().filter_map(|name| ids.get(name).copied()).collect();
-            judged.insert(db::job::upsert(transaction, &defined.job, &targets).await?);
+                job.targets.iter().filter_map(|name| ids.get(name).copied()).collect();
+            judged.insert(db::job::upsert(transaction, job, &targets).await?);
         }
         let judged: Vec<JobId> = judged.into_iter().collect();
         db::compliance::record(transaction, Vec::new(), &judged).await?;
@@ -107,8 +108,8 @@ impl Plan {
     }
 
     fn print(&self, definitions: &Definitions, json: bool) {
-        let targets = definitions.targets.iter().map(|defined| defined.target.name.as_str());
-        let jobs = definitions.jobs.iter().map(|defined| defined.job.name.as_str());
+        let targets = definitions.targets.iter().map(|target| target.name.as_str());
+        let jobs = definitions.jobs.iter().map(|job| job.name.as_str());
         let (targets, jobs) = (targets.zip(&self.targets), jobs.zip(&self.jobs));
         if json {
             println!("{}", json!({ "targets": listed(targets), "jobs": listed(jobs) }));

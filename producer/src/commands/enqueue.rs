@@ -72,7 +72,13 @@ pub(super) async fn run(database: &Database, args: Args) -> Result<Exit, Failure
     progress.clear();
     let found = Finding::of(database, id, state?).await?;
     found.print(args.json)?;
-    Ok(if args.wait { found.exit() } else { Exit::Done })
+    if !args.wait {
+        return Ok(Exit::Done);
+    }
+    if found.exit() == Exit::TimedOut {
+        eprintln!("not finished within {}: the task goes on", args.timeout);
+    }
+    Ok(found.exit())
 }
 
 /// The task as it would come over the wire, so that one place knows what a task may be.

@@ -73,3 +73,33 @@ fn below(path: &str, key: &str) -> String {
         (path, key) => format!("{path}.{key}"),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_change_names_fields_as_users_write_them() {
+        let stored = json!({ "rpo": "1day", "place": { "site": "hq" }, "source": { "paths": ["/a"], "kind": "files" } });
+        let defined = json!({ "rpo": "1day", "place": { "site": "vault" }, "source": { "paths": [], "kind": "files" },
+            "rto": "1h" });
+        let change = Change::between(Some(&stored), &defined).unwrap();
+        assert_eq!(change.line("job", "docs"), "~ job docs (rto, site, source.paths)");
+        assert!(change.is_needed());
+    }
+
+    #[test]
+    fn what_is_the_same_needs_no_writing() {
+        let stored = json!({ "rpo": "1day" });
+        assert_eq!(Change::between(Some(&stored), &stored).unwrap(), Change::Unchanged);
+        assert!(!Change::Unchanged.is_needed());
+    }
+
+    #[test]
+    fn what_is_not_stored_is_added() {
+        let change = Change::between(None, &json!({})).unwrap();
+        assert_eq!(change.line("target", "disk-a"), "+ target disk-a");
+    }
+}

@@ -16,11 +16,11 @@ pub(super) type Read<T> = fn(&Value) -> Result<T, String>;
 
 /// A value with the place where it was written.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Located<T> {
+pub(super) struct Located<T> {
     /// What.
-    pub value: T,
+    pub(super) value: T,
     /// Where.
-    pub at: Origin,
+    pub(super) at: Origin,
 }
 
 impl<'d, 'p> Fields<'d, 'p> {
@@ -46,16 +46,8 @@ impl<'d, 'p> Fields<'d, 'p> {
     }
 
     /// A field that must be there.
-    pub(super) fn required<T>(&mut self, key: &'static str, read: Read<T>) -> Option<T> {
-        self.required_at(key, read).map(|located| located.value)
-    }
-
-    /// A field that must be there, and where it stands.
-    pub(super) fn required_at<T>(&mut self, key: &'static str, read: Read<T>) -> Option<Located<T>> {
-        if !self.has(key) {
-            self.problem(0, key, "is missing");
-        }
-        let node = self.take(key)?;
+    pub(super) fn required<T>(&mut self, key: &'static str, read: Read<T>) -> Option<Located<T>> {
+        let node = self.needed(key)?;
         self.read(key, node, read)
     }
 
@@ -67,64 +59,51 @@ impl<'d, 'p> Fields<'d, 'p> {
 
     /// The items of a list that must be there, and must not be empty.
     pub(super) fn required_list<T>(&mut self, key: &'static str, read: Read<T>) -> Vec<Located<T>> {
-        match self.get(key) {
-            Some(Node { value: Value::List(items), referenced, .. }) if items.is_empty() => {
-                self.problem(referenced.line(), key, "is empty");
-            }
-            Some(_) => {}
-            None => self.problem(0, key, "is missing"),
+        let Some(node) = self.needed(key) else { return Vec::new() };
+        let items = self.list(key, node);
+        if node.value == Value::List(Vec::new()) {
+            self.problem(node.referenced.line(), key, "is empty");
         }
-        self.optional_list(key, read)
+        self.read_each(key, items, read)
     }
 
     /// The items of a list that may be absent.
     pub(super) fn optional_list<T>(&mut self, key: &'static str, read: Read<T>) -> Vec<Located<T>> {
-        self.nodes(key).iter().filter_map(|item| self.read(key, item, read)).collect()
+        let items = self.nodes(key);
+        self.read_each(key, items, read)
     }
 
     /// The items of a list that may be absent, unread.
     pub(super) fn nodes(&mut self, key: &'static str) -> &'d [Node] {
-        match self.take(key) {
-            None => &[],
-            Some(Node { value: Value::List(items), .. }) => items,
-            Some(other) => {
-                let what = other.value.what();
-                self.problem(other.referenced.line(), key, format!("is {what}, a list is needed"));
-                &[]
-            }
-        }
+        let node = self.take(key);
+        node.map_or(&[], |node| self.list(key, node))
     }
 
     /// The fields of a mapping that must be there; `otherwise` is said of anything else.
     pub(super) fn required_below(&mut self, key: &'static str, otherwise: &str) -> Option<Fields<'d, '_>> {
-        match self.get(key) {
-            Some(Node { value: Value::Map(_), .. }) => {}
-            Some(other) => {
-                self.take(key);
-                self.problem(other.referenced.line(), key, otherwise);
-            }
-            None => self.problem(0, key, "is missing"),
+        let node = self.needed(key)?;
+        if !matches!(node.value, Value::Map(_)) {
+            self.problem(node.referenced.line(), key, otherwise);
+            return None;
         }
-        self.optional_below(key)
+        self.descend(key, node)
     }
 
     /// The fields of a mapping that may be absent.
     pub(super) fn optional_below(&mut self, key: &'static str) -> Option<Fields<'d, '_>> {
         let node = self.take(key)?;
-        let at = below(&self.at, key, node.referenced.line());
-        Fields::of(node, at, self.problems)
+        self.descend(key, node)
     }
 
     /// Whether a field is there that was not read yet.
     pub(super) fn has(&self, key: &str) -> bool {
-        self.get(key).is_some()
+        self.rest.iter().any(|(_, name, _)| *name == key)
     }
 
     /// Refuses a field that is part of the format, but that this version does not act on.
     pub(super) fn not_implemented(&mut self, key: &'static str) {
-        let line = self.rest.iter().find(|(_, name, _)| *name == key).map(|(line, _, _)| *line);
-        if self.take(key).is_some() {
-            self.problem(line.unwrap_or(0), key, format!("{key} is not implemented yet"));
+        if let Some((line, _)) = self.remove(key) {
+            self.problem(line, key, format!("{key} is not implemented yet"));
         }
     }
 
@@ -136,14 +115,40 @@ impl<'d, 'p> Fields<'d, 'p> {
         }
     }
 
-    fn get(&self, key: &str) -> Option<&'d Node> {
-        self.rest.iter().find(|(_, name, _)| *name == key).map(|(_, _, node)| *node)
+    fn needed(&mut self, key: &'static str) -> Option<&'d Node> {
+        let node = self.take(key);
+        if node.is_none() {
+            self.problem(0, key, "is missing");
+        }
+        node
     }
 
     fn take(&mut self, key: &'static str) -> Option<&'d Node> {
         self.asked.push(key);
+        self.remove(key).map(|(_, node)| node)
+    }
+
+    fn remove(&mut self, key: &str) -> Option<(u64, &'d Node)> {
         let index = self.rest.iter().position(|(_, name, _)| *name == key)?;
-        Some(self.rest.remove(index).2)
+        let (line, _, node) = self.rest.remove(index);
+        Some((line, node))
+    }
+
+    fn descend(&mut self, key: &str, node: &'d Node) -> Option<Fields<'d, '_>> {
+        let at = below(&self.at, key, node.referenced.line());
+        Fields::of(node, at, self.problems)
+    }
+
+    fn list(&mut self, key: &str, node: &'d Node) -> &'d [Node] {
+        if let Value::List(items) = &node.value {
+            return items;
+        }
+        self.problem(node.referenced.line(), key, format!("is {}, a list is needed", node.value.what()));
+        &[]
+    }
+
+    fn read_each<T>(&mut self, key: &str, items: &[Node], read: Read<T>) -> Vec<Located<T>> {
+        items.iter().filter_map(|item| self.read(key, item, read)).collect()
     }
 
     fn read<T>(&mut self, key: &str, node: &Node, read: Read<T>) -> Option<Located<T>> {

@@ -13,17 +13,8 @@ use super::node::Value;
 use super::source;
 use super::values::{parsed, period, text, truth};
 
-/// A job with the places that errors about it name.
-#[derive(Debug, Clone, PartialEq)]
-pub struct DefinedJob {
-    /// What was defined.
-    pub job: Job,
-    /// Where its targets stand.
-    pub targets: Vec<Located<TargetName>>,
-}
-
-/// Reads a job; `None` when a problem was noted.
-pub(super) fn read(mut fields: Fields<'_, '_>) -> Option<DefinedJob> {
+/// Reads a job, and notes the targets that it names; `None` when a problem was noted.
+pub(super) fn read(mut fields: Fields<'_, '_>, references: &mut Vec<Located<TargetName>>) -> Option<Job> {
     let name = fields.required("name", parsed);
     let owner = fields.required("owner", text);
     let source = fields.required_below("source", "must be a mapping with a kind").and_then(source::read);
@@ -37,19 +28,19 @@ pub(super) fn read(mut fields: Fields<'_, '_>) -> Option<DefinedJob> {
     fields.not_implemented("schedule");
     fields.not_implemented("retention");
     fields.finish();
-    let job = Job {
-        name: name?,
-        owner: owner?,
+    references.extend(targets.iter().cloned());
+    Some(Job {
+        name: name?.value,
+        owner: owner?.value,
         source: source?,
-        targets: targets.iter().map(|target| target.value.clone()).collect(),
+        targets: targets.into_iter().map(|target| target.value).collect(),
         rpo,
         rto,
         priority,
         verify,
         strict,
         active,
-    };
-    Some(DefinedJob { job, targets })
+    })
 }
 
 fn targets(fields: &mut Fields<'_, '_>) -> Vec<Located<TargetName>> {

@@ -19,26 +19,27 @@ pub mod change;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
+use shared::job::Job;
 use shared::target::{Target, TargetName};
 
-pub use fields::Located;
-pub use job::DefinedJob;
 pub use problem::{Origin, Problem, Problems};
-pub use target::DefinedTarget;
 
-use fields::Fields;
+use fields::{Fields, Located};
 use node::{Node, Value};
 
 /// Everything that some files define.
 #[derive(Debug, Default)]
 pub struct Definitions {
     /// Targets, in the order of the files.
-    pub targets: Vec<DefinedTarget>,
+    pub targets: Vec<Target>,
     /// Jobs, in the order of the files.
-    pub jobs: Vec<DefinedJob>,
-    // Also those whose definition is wrong, so that one mistake is not reported as two.
+    pub jobs: Vec<Job>,
+    // What follows is also that of definitions that are wrong elsewhere: then nothing more is said of it by
+    // mistake, and nothing is found only at the next try.
     target_names: Names,
     job_names: Names,
+    references: Vec<Located<TargetName>>,
+    repositories: Vec<Located<String>>,
 }
 
 type Names = BTreeMap<String, Origin>;
@@ -70,12 +71,16 @@ impl Definitions {
         for (index, node) in targets.iter().enumerate() {
             let at = origin(file, "targets", index, node);
             note_name(&mut self.target_names, node, &at, problems);
-            self.targets.extend(Fields::of(node, at, problems).and_then(target::read));
+            if let Some(fields) = Fields::of(node, at, problems) {
+                self.targets.extend(target::read(fields, &mut self.repositories));
+            }
         }
         for (index, node) in jobs.iter().enumerate() {
             let at = origin(file, "jobs", index, node);
             note_name(&mut self.job_names, node, &at, problems);
-            self.jobs.extend(Fields::of(node, at, problems).and_then(job::read));
+            if let Some(fields) = Fields::of(node, at, problems) {
+                self.jobs.extend(job::read(fields, &mut self.references));
+            }
         }
     }
 
@@ -89,19 +94,23 @@ impl Definitions {
         let exists = |name: &TargetName| {
             self.target_names.contains_key(name.as_str()) || stored.iter().any(|target| target.name == *name)
         };
-        for target in self.jobs.iter().flat_map(|job| &job.targets).filter(|target| !exists(&target.value)) {
-            problems.add(target.at.clone(), format!("no target is named \"{}\"", target.value));
+        for reference in self.references.iter().filter(|reference| !exists(&reference.value)) {
+            problems.add(reference.at.clone(), format!("no target is named \"{}\"", reference.value));
         }
     }
 
     fn check_repositories_differ(&self, stored: &[Target], problems: &mut Problems) {
         let kept = stored.iter().filter(|target| !self.target_names.contains_key(target.name.as_str()));
-        let mut owners: BTreeMap<&str, String> =
-            kept.map(|target| (target.repository.as_str(), format!("target {}", target.name))).collect();
-        for DefinedTarget { target, repository } in &self.targets {
-            let here = format!("target {} at {}:{}", target.name, repository.at.file, repository.at.line);
-            if let Some(owner) = owners.insert(&repository.value, here) {
-                problems.add(repository.at.clone(), format!("is the repository of {owner} as well"));
+        let mut owners: BTreeMap<&str, String> = kept
+            .map(|target| {
+                (target.repository.as_str(), format!("target {}, which is applied already", target.name))
+            })
+            .collect();
+        for Located { value, at } in &self.repositories {
+            if let Some(owner) = owners.get(value.as_str()) {
+                problems.add(at.clone(), format!("is the same as that of {owner}"));
+            } else {
+                owners.insert(value, format!("the target at {}:{}", at.file, at.line));
             }
         }
     }

@@ -6,7 +6,7 @@
 use std::fmt;
 
 use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
-use serde_saphyr::{Error, Spanned};
+use serde_saphyr::{Error, Spanned, UserMessageFormatter};
 
 /// A value with its place.
 pub(super) type Node = Spanned<Value>;
@@ -40,9 +40,9 @@ fn line(error: &Error) -> u64 {
     error.location().map_or(0, |location| location.line())
 }
 
-/// The message without the excerpt and the position, which stands before it.
+/// The message without the excerpt, and without the position, which stands before it.
 fn describe(error: &Error) -> String {
-    let text = error.without_snippet().to_string();
+    let text = error.without_snippet().render_with_formatter(&UserMessageFormatter);
     let position = text.rfind(" at line ").unwrap_or(text.len());
     text[..position].to_owned()
 }

@@ -12,5 +12,11 @@ pub(super) fn read(fields: &mut Fields<'_, '_>) -> Option<Place> {
     let media = fields.required("media", parsed);
     let region = fields.optional("region", text);
     let account = fields.optional("account", text);
-    Some(Place { site: site?, region, account, failure_domain: failure_domain?, media: media? })
+    Some(Place {
+        site: site?.value,
+        region,
+        account,
+        failure_domain: failure_domain?.value,
+        media: media?.value,
+    })
 }

@@ -15,7 +15,7 @@ enum Kind {
 /// Reads the source; `None` when a problem was noted.
 pub(super) fn read(mut fields: Fields<'_, '_>) -> Option<Source> {
     // The other fields depend on it: without it, nothing can be said about them.
-    let data = match fields.required("kind", kind)? {
+    let data = match fields.required("kind", kind)?.value {
         Kind::Files => files(&mut fields),
         Kind::Simulated => simulated(&mut fields),
     };

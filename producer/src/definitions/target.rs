@@ -7,33 +7,23 @@ use super::node::Value;
 use super::place;
 use super::values::{absolute_path, parsed, text, variable};
 
-/// A target with the places that errors about it name.
-#[derive(Debug, Clone, PartialEq)]
-pub struct DefinedTarget {
-    /// What was defined.
-    pub target: Target,
-    /// Where its repository stands.
-    pub repository: Located<String>,
-}
-
-/// Reads a target; `None` when a problem was noted.
-pub(super) fn read(mut fields: Fields<'_, '_>) -> Option<DefinedTarget> {
+/// Reads a target, and notes its repository; `None` when a problem was noted.
+pub(super) fn read(mut fields: Fields<'_, '_>, repositories: &mut Vec<Located<String>>) -> Option<Target> {
     let name = fields.required("name", parsed);
-    let repository = fields.required_at("repository", repository);
+    let repository = fields.required("repository", repository);
+    repositories.extend(repository.clone());
     let password = password(&mut fields);
     let place = place::read(&mut fields);
     let isolation = fields.optional("isolation", isolation).unwrap_or(Isolation::None);
     fields.not_implemented("limits");
     fields.finish();
-    let repository = repository?;
-    let target = Target {
-        name: name?,
-        repository: repository.value.clone(),
+    Some(Target {
+        name: name?.value,
+        repository: repository?.value,
         password: password?,
         place: place?,
         isolation,
-    };
-    Some(DefinedTarget { target, repository })
+    })
 }
 
 /// A path or a REST server's URL, in the one spelling that two targets with one repository share.

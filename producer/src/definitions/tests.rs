@@ -1,1 +1,279 @@
+use std::time::Duration;
 
+use shared::compliance::{DEFAULT_RPO, READ_WINDOW, RESTORE_WINDOW};
+use shared::job::{Hashes, SourceData};
+use shared::target::{Isolation, SecretRef};
+use shared::task::Priority;
+
+use super::*;
+
+const TARGET: &str = "targets:
+- name: disk-a
+  repository: /backups/a
+  password: { file: /etc/holdfast/disk-a.key }
+  media: disk
+  site: hq
+  failure_domain: array-1
+";
+
+const JOB: &str = "jobs:
+- name: docs
+  owner: ops
+  source:
+    kind: files
+    paths: [/srv/docs]
+    site: hq
+    failure_domain: host-1
+    media: disk
+  targets: [disk-a]
+";
+
+const SIMULATED: &str = "jobs:
+- name: sim
+  owner: ops
+  source: { kind: simulated, site: hq, failure_domain: host-1, media: disk }
+  targets: [disk-a]
+";
+
+fn read(texts: &[(&str, &str)]) -> (Definitions, Vec<String>) {
+    let (mut definitions, mut problems) = (Definitions::default(), Problems::default());
+    for (file, text) in texts {
+        definitions.add(file, text, &mut problems);
+    }
+    definitions.check(&[], &mut problems);
+    (definitions, problems.into_sorted().iter().map(ToString::to_string).collect())
+}
+
+/// The problems of one file.
+fn problems(text: &str) -> Vec<String> {
+    read(&[("demo.yaml", text)]).1
+}
+
+/// One of the texts above with one line replaced, or with lines added at the end.
+fn with(text: &str, line: &str, instead: &str) -> String {
+    assert!(text.contains(line), "{line:?} is not in the text");
+    text.replacen(line, instead, 1)
+}
+
+#[test]
+fn what_is_left_out_has_its_default() {
+    let (definitions, problems) = read(&[("demo.yaml", &format!("{TARGET}{JOB}"))]);
+    assert_eq!(problems, Vec::<String>::new());
+    let (target, job) = (&definitions.targets[0], &definitions.jobs[0]);
+    assert_eq!(target.isolation, Isolation::None);
+    assert_eq!(target.password, SecretRef::File("/etc/holdfast/disk-a.key".into()));
+    assert_eq!((job.rpo, job.rto, job.priority), (DEFAULT_RPO, None, Priority::Normal));
+    assert_eq!((job.verify.structure, job.verify.read), (None, READ_WINDOW));
+    assert_eq!(job.verify.restore, RESTORE_WINDOW);
+    assert_eq!((job.strict, job.active), (false, true));
+    let SourceData::Files { paths, exclude, hashes } = &job.source.data else { panic!("not files") };
+    assert_eq!(
+        (paths.as_slice(), exclude.len(), *hashes),
+        (&["/srv/docs".to_owned()][..], 0, Hashes::Sample)
+    );
+}
+
+#[test]
+fn every_field_reaches_its_place() {
+    let options = "kind: simulated, duration: 2s, failure_rate: 0.25, bytes: 1GiB, region: eu, account: a1";
+    let job = with(SIMULATED, "kind: simulated", options)
+        + "  rpo: 12h
+  rto: 1h
+  priority: high
+  verify: { structure: 1d, read: 7d, restore: 14d }
+  strict: true
+  active: false
+";
+    let target = with(TARGET, "{ file: /etc/holdfast/disk-a.key }", "{ env: DISK_A }");
+    let target = with(&target, "/backups/a", "rest:https://backup.example/a/") + "  isolation: detached\n";
+    let (definitions, problems) = read(&[("demo.yaml", &format!("{target}{job}"))]);
+    assert_eq!(problems, Vec::<String>::new());
+    let (target, job) = (&definitions.targets[0], &definitions.jobs[0]);
+    assert_eq!(target.repository, "rest:https://backup.example/a");
+    assert_eq!(target.password, SecretRef::Env("DISK_A".to_owned()));
+    assert_eq!(target.isolation, Isolation::Detached);
+    assert_eq!((job.rpo, job.rto), (Duration::from_hours(12), Some(Duration::from_hours(1))));
+    assert_eq!(job.verify.structure, Some(Duration::from_hours(24)));
+    assert_eq!(job.verify.restore, Duration::from_hours(14 * 24));
+    assert_eq!((job.priority, job.strict, job.active), (Priority::High, true, false));
+    let expected =
+        SourceData::Simulated { duration: Duration::from_secs(2), failure_rate: 0.25, bytes: 1 << 30 };
+    assert_eq!(job.source.data, expected);
+    assert_eq!(job.source.place.region.as_deref(), Some("eu"));
+}
+
+#[test]
+fn each_bad_target_is_reported_with_file_line_and_field() {
+    let cases = [
+        (
+            "repository: /backups/a",
+            "repository: backups/a",
+            3,
+            "repository: \"backups/a\" is not an absolute path",
+        ),
+        ("/backups/a", "/backups/../a", 3, "repository: \"/backups/../a\" goes up again"),
+        (
+            "/backups/a",
+            "opendal:s3",
+            3,
+            "repository: repositories of kind \"opendal\" are not implemented yet",
+        ),
+        ("/backups/a", "rest:ftp://host", 3, "repository: after \"rest:\" a URL"),
+        ("/backups/a", "rest:https://me:secret@host/a", 3, "repository: the URL holds a user or a password"),
+        ("{ file: /etc/holdfast/disk-a.key }", "secret", 4, "password: is never inline: use file or env"),
+        (
+            "{ file: /etc/holdfast/disk-a.key }",
+            "{ file: disk-a.key }",
+            4,
+            "password.file: \"disk-a.key\" is not",
+        ),
+        ("{ file: /etc/holdfast/disk-a.key }", "{ env: A B }", 4, "password.env: \"A B\" is not the name"),
+        ("{ file: /etc/holdfast/disk-a.key }", "{}", 4, "password: needs either file or env"),
+        ("{ file: /", "{ env: A, file: /", 4, "password: needs either file or env"),
+        ("media: disk", "media: floppy", 5, "media: \"floppy\" is unknown, use one of: disk, nas"),
+        ("site: hq", "site: 12", 6, "site: is a number, put it in quotes"),
+        ("site: hq", "site: ''", 6, "site: is empty"),
+        ("site: hq", "site:", 6, "site: is nothing, a text is needed"),
+        ("  media: disk\n", "", 2, "media: is missing"),
+        ("array-1\n", "array-1\n  isolation: immutable\n", 8, "isolation: immutable is not implemented yet"),
+        ("array-1\n", "array-1\n  limits: { concurrency: 2 }\n", 8, "limits: limits is not implemented yet"),
+        ("array-1\n", "array-1\n  colour: blue\n", 8, "colour: is unknown, use one of: name, repository"),
+    ];
+    for (line, instead, number, message) in cases {
+        assert_only_problem(&with(TARGET, line, instead), number, &format!("targets.disk-a.{message}"));
+    }
+}
+
+#[test]
+fn each_bad_job_is_reported_with_file_line_and_field() {
+    let cases = [
+        ("owner: ops", "owner: [ops]", 3, "owner: is a list, a text is needed"),
+        ("  owner: ops\n", "", 2, "owner: is missing"),
+        ("kind: files", "kind: dump", 5, "source.kind: dump is not implemented yet"),
+        ("kind: files", "kind: command", 5, "source.kind: command is not implemented yet"),
+        ("kind: files", "kind: reported", 5, "source.kind: reported is not implemented yet"),
+        ("kind: files", "kind: tapes", 5, "source.kind: \"tapes\" is unknown, use one of: files, simulated"),
+        ("paths: [/srv/docs]", "paths: [/srv, docs]", 6, "source.paths: \"docs\" is not an absolute path"),
+        ("paths: [/srv/docs]", "paths: []", 6, "source.paths: is empty"),
+        ("paths: [/srv/docs]", "paths: /srv/docs", 6, "source.paths: is a text, a list is needed"),
+        ("    paths: [/srv/docs]\n", "", 5, "source.paths: is missing"),
+        ("site: hq", "exclude: ['!a']\n    site: hq", 7, "source.exclude: \"!a\" begins with '!'"),
+        ("site: hq", "hashes: some\n    site: hq", 7, "source.hashes: \"some\" is unknown"),
+        ("site: hq", "duration: 1s\n    site: hq", 7, "source.duration: is unknown, use one of: kind, paths"),
+        ("[disk-a]", "[]", 10, "targets: is empty"),
+        ("[disk-a]", "[disk-a, disk-a]", 10, "targets: disk-a stands there twice"),
+        ("[disk-a]", "[disk-a, a/b]", 10, "targets: \"a/b\" is not a name"),
+        ("[disk-a]", "[disk-a, x]", 10, "targets: no target is named \"x\""),
+        ("[disk-a]\n", "[disk-a]\n  rpo: 26\n", 11, "rpo: has no unit"),
+        ("[disk-a]\n", "[disk-a]\n  rpo: soon\n", 11, "rpo: \"soon\" is not a length of time"),
+        ("[disk-a]\n", "[disk-a]\n  rpo: 0s\n", 11, "rpo: is zero"),
+        ("[disk-a]\n", "[disk-a]\n  rto: 11years\n", 11, "rto: is longer than 10 years"),
+        ("[disk-a]\n", "[disk-a]\n  priority: urgent\n", 11, "priority: \"urgent\" is unknown"),
+        ("[disk-a]\n", "[disk-a]\n  strict: yes\n", 11, "strict: is a text, true or false is needed"),
+        (
+            "[disk-a]\n",
+            "[disk-a]\n  verify: { read: 31d }\n",
+            11,
+            "verify.read: a window may only be tightened",
+        ),
+        ("[disk-a]\n", "[disk-a]\n  verify: { restore: 91d }\n", 11, "verify.restore: a window may only be"),
+        ("[disk-a]\n", "[disk-a]\n  verify: { structure: 0s }\n", 11, "verify.structure: is zero"),
+        (
+            "[disk-a]\n",
+            "[disk-a]\n  verify: { all: 1d }\n",
+            11,
+            "verify.all: is unknown, use one of: structure",
+        ),
+        (
+            "[disk-a]\n",
+            "[disk-a]\n  schedule: { cron: x }\n",
+            11,
+            "schedule: schedule is not implemented yet",
+        ),
+        ("[disk-a]\n", "[disk-a]\n  retention: { last: 7 }\n", 11, "retention: retention is not implemented"),
+    ];
+    for (line, instead, number, message) in cases {
+        let text = format!("{}{TARGET}", with(JOB, line, instead));
+        assert_only_problem(&text, number, &format!("jobs.docs.{message}"));
+    }
+}
+
+#[test]
+fn each_bad_simulation_is_reported() {
+    for (option, message) in [
+        ("failure_rate: 1.5", "failure_rate: is not from 0 to 1"),
+        ("bytes: many", "bytes: \"many\" is not a size"),
+        ("duration: 5", "duration: has no unit"),
+    ] {
+        let job = with(SIMULATED, "kind: simulated", &format!("kind: simulated, {option}"));
+        assert_only_problem(&format!("{job}{TARGET}"), 4, &format!("jobs.sim.source.{message}"));
+    }
+}
+
+fn assert_only_problem(text: &str, line: u64, message: &str) {
+    let problems = problems(text);
+    let expected = format!("demo.yaml:{line}: {message}");
+    assert!(
+        problems.len() == 1 && problems[0].starts_with(&expected),
+        "expected {expected}, got {problems:#?}"
+    );
+}
+
+#[test]
+fn a_file_that_is_no_definition_is_reported() {
+    for (text, expected) in [
+        ("", "demo.yaml: is nothing, a mapping is needed"),
+        ("- a", "demo.yaml: is a list, a mapping is needed"),
+        ("targets: {}", "demo.yaml:1: targets: is a mapping, a list is needed"),
+        ("jobs:\n- 17", "demo.yaml:2: jobs[0]: is a number, a mapping is needed"),
+        ("hosts: []", "demo.yaml:1: hosts: is unknown, use one of: targets, jobs"),
+        ("jobs:\n  - a\n bad", "demo.yaml:3: "),
+        ("jobs: []\njobs: []", "demo.yaml:2: duplicate mapping key `jobs`"),
+    ] {
+        let problems = problems(text);
+        assert!(problems.len() == 1 && problems[0].starts_with(expected), "{text:?} gave {problems:#?}");
+    }
+}
+
+#[test]
+fn everything_wrong_in_all_files_is_reported_at_once() {
+    let bad_target = with(TARGET, "media: disk", "media: floppy");
+    let bad_job = with(&with(JOB, "owner: ops", "owner: 7"), "[disk-a]", "[disk-a, x]");
+    let (_, problems) = read(&[("a.yaml", &bad_target), ("b.yaml", &bad_job)]);
+    let places: Vec<&str> = problems.iter().map(|problem| problem.split(": ").next().unwrap()).collect();
+    // A target whose definition is wrong exists all the same: the job is right to name it.
+    assert_eq!(places, ["a.yaml:5", "b.yaml:3", "b.yaml:10"], "{problems:#?}");
+}
+
+#[test]
+fn a_name_that_is_defined_twice_names_both_places() {
+    let other = with(TARGET, "/backups/a", "/backups/b");
+    let (_, problems) = read(&[("a.yaml", TARGET), ("b.yaml", &other)]);
+    assert_eq!(problems, ["b.yaml:2: targets.disk-a: is defined already at a.yaml:2"]);
+}
+
+#[test]
+fn two_targets_with_one_repository_are_refused() {
+    let other = with(&with(TARGET, "disk-a", "disk-b"), "/backups/a", "/backups//a/");
+    let (_, problems) = read(&[("a.yaml", TARGET), ("b.yaml", &other)]);
+    assert_eq!(
+        problems,
+        ["b.yaml:3: targets.disk-b.repository: is the same as that of the target at a.yaml:3"]
+    );
+}
+
+#[test]
+fn what_is_applied_already_counts_unless_it_is_defined_anew() {
+    let stored = read(&[("demo.yaml", TARGET)]).0.targets;
+    let check = |text: &str| {
+        let (mut definitions, mut problems) = (Definitions::default(), Problems::default());
+        definitions.add("demo.yaml", text, &mut problems);
+        definitions.check(&stored, &mut problems);
+        problems.into_sorted().iter().map(ToString::to_string).collect::<Vec<_>>()
+    };
+    assert_eq!(check(JOB), Vec::<String>::new());
+    assert_eq!(check(TARGET), Vec::<String>::new());
+    let taken = check(&with(TARGET, "disk-a", "disk-b"));
+    let expected = "demo.yaml:3: targets.disk-b.repository: is the same as that of target disk-a, which is applied already";
+    assert_eq!(taken, [expected]);
+}

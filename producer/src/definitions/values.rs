@@ -70,8 +70,7 @@ pub(super) fn period(value: &Value) -> Result<Duration, String> {
 /// A share from 0 to 1.
 pub(super) fn share(value: &Value) -> Result<f64, String> {
     let share = match value {
-        Value::Whole(0) => 0.0,
-        Value::Whole(1) => 1.0,
+        Value::Whole(share) => *share as f64,
         Value::Number(share) => *share,
         other => return Err(format!("is {}, a number from 0 to 1 is needed", other.what())),
     };
@@ -85,7 +84,7 @@ pub(super) fn bytes(value: &Value) -> Result<u64, String> {
         Value::Text(text) => text
             .parse::<ByteSize>()
             .map(|size| size.as_u64())
-            .map_err(|error| format!("{text:?} is not a size such as 512MiB: {error}")),
+            .map_err(|_| format!("{text:?} is not a size such as 512MiB")),
         other => Err(format!("is {}, a size such as 512MiB is needed", other.what())),
     }
 }

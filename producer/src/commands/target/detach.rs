@@ -70,7 +70,7 @@ impl Detach<'_> {
             self.give_up("its repository is still in use").await?;
             return Ok(Some(Exit::TimedOut));
         }
-        match self.probe_all().await?.1 {
+        match self.probe_all(Instant::now() + self.timeout).await?.1 {
             Round::Succeeded => {}
             Round::TimedOut => {
                 self.give_up("its contents were not listed in time; is a worker running?").await?;
@@ -98,11 +98,8 @@ impl Detach<'_> {
         }
     }
 
-    async fn probe_all(&mut self) -> Result<(Vec<Probe>, Round), Failure> {
-        self.probe_until(Instant::now() + self.timeout).await
-    }
-
-    async fn probe_until(&mut self, deadline: Instant) -> Result<(Vec<Probe>, Round), Failure> {
+    /// Sends a round of probes and waits for its end.
+    async fn probe_all(&mut self, deadline: Instant) -> Result<(Vec<Probe>, Round), Failure> {
         let mut client = self.database.client().await?;
         let transaction = client.transaction().await?;
         let probes = probes::enqueue(&transaction, self.name).await?;
@@ -147,7 +144,7 @@ impl Detach<'_> {
         println!("{name} is detached: take the medium away now.");
         let mut pause = FIRST_PAUSE;
         loop {
-            let (probes, round) = self.probe_until(deadline).await?;
+            let (probes, round) = self.probe_all(deadline).await?;
             if probes.is_empty() {
                 println!("It holds no restore points: there is nothing to confirm.");
                 return Ok(Exit::Done);
