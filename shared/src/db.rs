@@ -45,10 +45,10 @@ pub enum Error {
     Url(String),
     /// No connection could be had.
     #[error("no database connection: {}", describe_pool(.0))]
-    Pool(#[source] PoolError),
+    Pool(PoolError),
     /// PostgreSQL refused a statement, or the connection broke.
     #[error("database: {}", describe(.0))]
-    Postgres(#[source] tokio_postgres::Error),
+    Postgres(tokio_postgres::Error),
     /// A stored value is none that this version writes.
     #[error("column {column}: {why}")]
     Value {
@@ -96,6 +96,9 @@ impl Error {
 
 fn describe(error: &tokio_postgres::Error) -> String {
     match error.as_db_error() {
+        Some(db) if *db.code() == SqlState::UNDEFINED_TABLE => {
+            format!("{}: run `producer migrate` first", db.message())
+        }
         Some(db) => format!("{} ({})", db.message(), db.code().code()),
         None => {
             let source = std::error::Error::source(error);

@@ -89,5 +89,6 @@ fn ensure_restic() {
     if Command::new("restic").arg("version").output().is_ok_and(|output| output.status.success()) {
         return;
     }
-    devstack::install::package("restic").expect("installing restic");
+    let root = devstack::install::Machine::here().root;
+    devstack::install::install(&["restic"], !root).expect("installing restic");
 }

@@ -21,7 +21,7 @@ use crate::ticket::Ticket;
 const PATIENCE: Duration = Duration::from_secs(5);
 /// How long a parked task waits before it comes again, at least; up to half as much is added, so that tasks that
 /// were parked together do not come back together.
-const PARK_SECONDS: f64 = 10.0;
+const PARK: Duration = Duration::from_secs(10);
 
 /// The right to run one task; giving it up frees the slot.
 #[derive(Debug)]
@@ -83,8 +83,8 @@ impl Slots {
 pub enum Wish {
     /// It starts now.
     Start(Slot),
-    /// It waits in the database, for so many seconds.
-    Park(f64),
+    /// It waits in the database, for so long if it does not say until when itself.
+    Park(Duration),
 }
 
 /// A task with what is to become of it.
@@ -110,8 +110,8 @@ pub async fn run(
         Quota::with_period(rate.period).map(|quota| RateLimiter::direct(quota.allow_burst(rate.burst)))
     });
     while let Some(Received { task, ticket }) = tasks.recv().await {
-        let wish = match seconds_until(task.not_before) {
-            Some(seconds) => Wish::Park(seconds),
+        let wish = match wait_until(task.not_before) {
+            Some(wait) => Wish::Park(wait),
             None => start(&ticket, &slots, rate.as_ref(), stop).await,
         };
         if admitted.send(Admitted { task, ticket, wish }).await.is_err() {
@@ -120,9 +120,9 @@ pub async fn run(
     }
 }
 
-fn seconds_until(not_before: Option<DateTime<Utc>>) -> Option<f64> {
-    let wait = (not_before? - clock::now()).to_std().ok()?;
-    Some(wait.as_secs_f64())
+/// By this machine's clock, which only spares a slot: the claim goes by the database's.
+fn wait_until(not_before: Option<DateTime<Utc>>) -> Option<Duration> {
+    (not_before? - clock::now()).to_std().ok()
 }
 
 async fn start(
@@ -141,12 +141,12 @@ async fn start(
     tokio::select! {
         biased;
         // A process that stops starts nothing: another one shall have it at once.
-        () = stop.cancelled() => Wish::Park(0.0),
+        () = stop.cancelled() => Wish::Park(Duration::ZERO),
         ready = timeout_at((ticket.received_at() + PATIENCE).into(), ready) => match ready {
             Ok(slot) => Wish::Start(slot),
             Err(_) => {
                 slots.saturated.send_replace(true);
-                Wish::Park(PARK_SECONDS * (1.0 + 0.5 * rand::random::<f64>()))
+                Wish::Park(PARK.mul_f64(1.0 + 0.5 * rand::random::<f64>()))
             }
         },
     }

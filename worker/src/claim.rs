@@ -5,8 +5,7 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use chrono::TimeDelta;
-use shared::clock;
+use chrono::{DateTime, Utc};
 use shared::db::lease::Leased;
 use shared::db::task::Waiting;
 use shared::db::{self, Committed};
@@ -120,8 +119,10 @@ async fn transact(batch: &[Admitted], worker: &Worker) -> Result<Persisted, db::
     let fresh = db::known_id::insert(&transaction, &ids).await?;
 
     let mut leased = Vec::new();
+    let now = db::now(&transaction).await?;
+    let may_start = |task: &TaskMessage| task.not_before.is_none_or(|not_before| not_before <= now);
     let (starting, parking): (Vec<_>, Vec<_>) =
-        accepted.into_values().partition(|(_, wish, _)| matches!(wish, Wish::Start(_)));
+        accepted.into_values().partition(|(task, wish, _)| matches!(wish, Wish::Start(_)) && may_start(task));
     let (new, waiting): (Vec<_>, Vec<_>) =
         starting.into_iter().partition(|(task, ..)| fresh.contains(&task.id));
     if !new.is_empty() {
@@ -132,7 +133,7 @@ async fn transact(batch: &[Admitted], worker: &Worker) -> Result<Persisted, db::
         let ids: Vec<TaskId> = waiting.iter().map(|(task, ..)| task.id).collect();
         leased.extend(db::lease::take_waiting(&transaction, worker.identity.id, worker.lease, &ids).await?);
     }
-    park(&transaction, &parking, &fresh).await?;
+    park(&transaction, &parking, &fresh, now).await?;
     let plans = worker.plans.load(&transaction, leased.iter().filter_map(|leased| leased.task.job)).await?;
     let committed = db::commit(transaction).await?;
     worker.identity.batches.count("claim", batch.len());
@@ -144,16 +145,17 @@ async fn park(
     transaction: &deadpool_postgres::Transaction<'_>,
     parking: &[(&TaskMessage, &Wish, Option<JobId>)],
     fresh: &HashSet<TaskId>,
+    now: DateTime<Utc>,
 ) -> Result<(), db::Error> {
     let (mut new, mut known) = (Vec::new(), Vec::new());
     for (task, wish, job) in parking {
-        let Wish::Park(seconds) = wish else { continue };
+        // A slot does not help a task that must not start yet.
+        let wait = if let Wish::Park(wait) = wish { *wait } else { Duration::ZERO };
         if fresh.contains(&task.id) {
-            let wait = TimeDelta::from_std(Duration::from_secs_f64(*seconds)).unwrap_or(TimeDelta::MAX);
-            let run_at = task.not_before.unwrap_or_else(|| clock::now() + wait);
+            let run_at = task.not_before.unwrap_or(now + wait).max(now);
             new.push(Waiting::new(task_of(task, *job), run_at));
         } else {
-            known.push((task.id, *seconds));
+            known.push((task.id, wait.as_secs_f64()));
         }
     }
     if !new.is_empty() {

@@ -3,9 +3,7 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use chrono::{DateTime, TimeDelta, Utc};
 use deadpool_postgres::Transaction;
-use shared::clock;
 use shared::db::compliance::{Judged, Observation};
 use shared::db::dead_task::{Dead, Reason};
 use shared::db::execution::Execution;
@@ -131,12 +129,13 @@ async fn write_executions(
 
 async fn move_tasks(transaction: &Transaction<'_>, batch: &[&Finished]) -> Result<(), db::Error> {
     let (mut waiting, mut dead) = (Vec::new(), Vec::new());
+    let now = db::now(transaction).await?;
     for Finished { leased, outcome, .. } in batch {
         match task::after(&outcome.ended, leased.attempt, leased.rescues, rand::random()) {
             Next::Succeeded => {}
             Next::Queued { after, attempt_counts, rescued } => waiting.push(Waiting {
                 task: leased.task.clone(),
-                run_at: after.map(from_now),
+                run_at: after.map(|wait| now + wait),
                 waiting_for: waiting_for(&outcome.ended),
                 attempt: leased.attempt - i32::from(!attempt_counts),
                 rescues: leased.rescues + i32::from(rescued),
@@ -157,10 +156,6 @@ async fn move_tasks(transaction: &Transaction<'_>, batch: &[&Finished]) -> Resul
         db::dead_task::insert(transaction, &dead).await?;
     }
     Ok(())
-}
-
-fn from_now(wait: Duration) -> DateTime<Utc> {
-    clock::now() + TimeDelta::from_std(wait).unwrap_or(TimeDelta::MAX)
 }
 
 fn waiting_for(ended: &Ended) -> Option<String> {

@@ -57,7 +57,8 @@ pub async fn record(
         observations.iter().map(|observation| observation.job).chain(others.iter().copied()).collect();
     let jobs: Vec<JobId> = jobs.into_iter().collect();
     let mut states = lock(transaction, &jobs).await?;
-    let now = clock(transaction).await?;
+    // After the locks were had: another recorder's commit must not lie later than what is judged here.
+    let now = super::now(transaction).await?;
     let mut facts = super::copy::load(transaction, &jobs).await?;
 
     let links = chain(observations, now, &mut states);
@@ -128,12 +129,6 @@ async fn lock(transaction: &Transaction<'_>, jobs: &[JobId]) -> Result<BTreeMap<
             Ok((JobId(row.try_get("job_id")?), state))
         })
         .collect()
-}
-
-/// The time after the locks were had: the transaction's own `now()` may lie before another recorder's commit.
-async fn clock(transaction: &Transaction<'_>) -> Result<DateTime<Utc>, Error> {
-    let statement = prepared(transaction, "select clock_timestamp()").await?;
-    Ok(transaction.query_one(&statement, &[]).await?.try_get(0)?)
 }
 
 async fn store(
