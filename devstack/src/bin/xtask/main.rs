@@ -1,5 +1,6 @@
 //! `cargo xtask`: what a developer does with this repository, each in one command.
 
+mod cargo;
 mod checkout;
 mod report;
 mod stopped;
