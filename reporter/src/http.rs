@@ -17,7 +17,7 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use crate::events;
-use crate::metrics::queues::Connected;
+use crate::metrics::queues::Reach;
 
 /// The text format of Prometheus.
 const METRICS_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
@@ -30,7 +30,7 @@ pub struct Observed {
     /// The database.
     pub database: Database,
     /// The broker.
-    pub broker: Connected,
+    pub broker: Reach,
     /// What was measured.
     pub metrics: PrometheusHandle,
 }

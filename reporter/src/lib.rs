@@ -32,12 +32,12 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
     let broker = Broker::new(config.amqp_url, "reporter");
     let recorder = metrics::install(config.refresh)?;
     let listener = http::listen(config.listen).await?;
-    let (session, channel) = queues::session();
+    let (session, reach) = queues::session(&broker);
     let lifecycle = Lifecycle::default();
     let stop = &lifecycle.shutdown().soft;
 
     lifecycle.spawn("http", {
-        let observed = Observed { database: database.clone(), broker: channel, metrics: recorder.clone() };
+        let observed = Observed { database: database.clone(), broker: reach, metrics: recorder.clone() };
         let stop = stop.clone();
         async move { http::serve(listener, observed, stop).await.context("serving") }
     });

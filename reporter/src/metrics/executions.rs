@@ -39,6 +39,7 @@ impl Tail {
             Some(counted) => counted,
             None => begin(client, horizon).await?,
         };
+        self.counted = Some(from);
         let (mut range, mut total) = (SMALLEST_RANGE, 0);
         while from < horizon {
             let to = horizon.min(Xact(from.0.saturating_add(range)));

@@ -22,26 +22,31 @@ const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
 #[derive(Debug)]
 pub struct Session(watch::Sender<Option<Channel>>);
 
-/// Knows whether there is a session.
+/// Knows whether the broker answers.
 #[derive(Debug, Clone)]
-pub struct Connected(watch::Receiver<Option<Channel>>);
+pub struct Reach {
+    broker: Broker,
+    session: watch::Receiver<Option<Channel>>,
+}
 
 /// Both ends of the knowledge about the broker.
 #[must_use]
-pub fn session() -> (Session, Connected) {
-    let (sender, receiver) = watch::channel(None);
-    (Session(sender), Connected(receiver))
+pub fn session(broker: &Broker) -> (Session, Reach) {
+    let (sender, session) = watch::channel(None);
+    (Session(sender), Reach { broker: broker.clone(), session })
 }
 
-impl Connected {
-    /// Whether the broker answers.
+impl Reach {
+    /// Whether the broker answers: over the session, or, where there is none, over a connection for this question.
     ///
     /// # Errors
-    /// There is no connection, or the broker refused the question.
+    /// Why it does not.
     pub async fn ping(&self) -> anyhow::Result<()> {
-        let channel = self.0.borrow().clone();
-        let channel = channel.context("not connected; the log says why")?;
-        ready_messages(&channel, topology::DEAD_QUEUE).await?;
+        let channel = self.session.borrow().clone();
+        match channel {
+            Some(channel) => _ = ready_messages(&channel, topology::DEAD_QUEUE).await?,
+            None => _ = self.broker.connect("readiness").await?,
+        }
         Ok(())
     }
 }
