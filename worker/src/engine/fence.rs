@@ -1,6 +1,6 @@
 //! The storage backend with a fence: nothing is written after the deadline.
 //!
-//! The [watchdog](super::watchdog) ends the process within 50 ms of the deadline. That is not enough after a stop
+//! The [`watchdog`] ends the process within 50 ms of the deadline. That is not enough after a stop
 //! (`SIGSTOP`, a frozen container, a suspended machine): when the process continues, its threads race, and one of
 //! them could save a snapshot before the watchdog looks at the clock. So each write asks the clock first.
 

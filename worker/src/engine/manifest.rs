@@ -21,6 +21,9 @@ pub const VERSION: u32 = 1;
 /// The longest line, in bytes. Paths have at most 4,096 bytes, each of which may be escaped to three.
 const LINE_LIMIT: u64 = 256 * 1024;
 
+/// The compression level. A higher one saves little on such lines and costs noticeably with a million of them.
+const LEVEL: i32 = 1;
+
 /// One line.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -119,6 +122,7 @@ pub struct End {
 /// Writes a manifest.
 pub struct Writer {
     stream: zstd::Encoder<'static, Hashing<BufWriter<File>>>,
+    buffer: Vec<u8>,
     end: End,
 }
 
@@ -130,7 +134,8 @@ impl Writer {
     /// Whatever writing gives.
     pub fn create(path: &Path, header: Header) -> io::Result<Self> {
         let file = Hashing::new(BufWriter::new(File::create(path)?));
-        let mut writer = Self { stream: zstd::Encoder::new(file, 0)?, end: End::default() };
+        let stream = zstd::Encoder::new(file, LEVEL)?;
+        let mut writer = Self { stream, buffer: Vec::new(), end: End::default() };
         writer.line(&Line::Header(header))?;
         Ok(writer)
     }
@@ -168,8 +173,11 @@ impl Writer {
     }
 
     fn line(&mut self, line: &Line) -> io::Result<()> {
-        serde_json::to_writer(&mut self.stream, line)?;
-        self.stream.write_all(b"\n")
+        // In one piece: the compressor is slow to take many small ones.
+        self.buffer.clear();
+        serde_json::to_writer(&mut self.buffer, line)?;
+        self.buffer.push(b'\n');
+        self.stream.write_all(&self.buffer)
     }
 }
 

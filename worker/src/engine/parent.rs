@@ -118,7 +118,8 @@ impl Engine {
 
     /// Runs one operation to its end.
     ///
-    /// Whichever way this returns, the child has ended and been waited for; if the future is dropped, it is killed.
+    /// Whichever way this returns, the child has ended and been waited for. If the future is dropped instead, the child
+    /// is killed, but may take another moment to end: whoever needs to know cancels and waits.
     ///
     /// * `lease` the instant until which the operation may run; each change is forwarded to the child, and the child
     ///   is killed once the instant has come. If the sender is dropped, the last instant stays.

@@ -3,11 +3,7 @@
 //! Only [`init`] ever creates a repository. Everything else fails if there is none, and tells "there is no
 //! repository" from "it could not be reached": an absent mount must not look like an empty target.
 
-use std::{
-    fs, io,
-    path::{Path, PathBuf},
-    sync::Arc,
-};
+use std::sync::Arc;
 
 use rustic_backend::BackendOptions;
 use rustic_core::{
@@ -19,13 +15,11 @@ use rustic_core::{
 use super::{
     failure::{self, Cause, cause, chain},
     fence::{Fenced, Traffic},
+    local,
     output::Bars,
     protocol::{Failure, InitResult, Repository},
     warnings,
 };
-
-/// What `init` leaves in the directory of a local repository, also when it dies half way.
-const OWN_NAMES: [&str; 6] = ["config", "data", "index", "keys", "locks", "snapshots"];
 
 /// Whether a remote repository may be read through the local cache (below `$XDG_CACHE_HOME` or `~/.cache`).
 ///
@@ -61,8 +55,8 @@ pub type Indexed = Rustic<IndexedFullStatus>;
 /// Permanent: there is no repository, it is another one than expected, the password is wrong, the location makes no
 /// sense. Transient: it could not be reached.
 pub fn open(repository: &Repository, cache: Cache, bars: Bars) -> Result<Opened, Failure> {
-    if let Some(path) = local_path(repository)? {
-        require_folders(&path)?;
+    if let Some(path) = local::path_of(repository)? {
+        local::require_folders(&path)?;
     }
     let connection = connect(repository, cache, bars)?;
     if !connection.has_config()? {
@@ -78,8 +72,8 @@ pub fn open(repository: &Repository, cache: Cache, bars: Bars) -> Result<Opened,
 /// As [`open`]; permanent also: the parent directory of a local path is missing (so that a missing mount does not get
 /// a repository on the disk below), or the directory holds something else.
 pub fn init(repository: &Repository) -> Result<InitResult, Failure> {
-    if let Some(path) = local_path(repository)? {
-        require_room(&path)?;
+    if let Some(path) = local::path_of(repository)? {
+        local::require_room(&path)?;
     }
     let connection = connect(repository, Cache::Bypass, Bars::default())?;
     if connection.has_config()? {
@@ -162,24 +156,6 @@ pub fn data_time(snapshot: &SnapshotFile) -> String {
     snapshot.time.timestamp().to_string()
 }
 
-/// The path of a repository on this machine, or `None` if it is elsewhere.
-///
-/// # Errors
-///
-/// If the path is not absolute.
-pub fn local_path(repository: &Repository) -> Result<Option<PathBuf>, Failure> {
-    let path = match repository.location.split_once(':') {
-        None => Path::new(&repository.location),
-        Some(("local", path)) => Path::new(path),
-        Some(_) => return Ok(None),
-    };
-    if path.is_absolute() {
-        Ok(Some(path.to_owned()))
-    } else {
-        Err(Failure::permanent(format!("the repository's path {} is not absolute", path.display())))
-    }
-}
-
 /// A backend with a location that made sense; nothing has been read yet.
 struct Connection {
     rustic: Rustic<()>,
@@ -201,7 +177,7 @@ fn connect(repository: &Repository, cache: Cache, bars: Bars) -> Result<Connecti
         .map_err(senseless)?;
     let traffic = Arc::new(Traffic::default());
     let backend = Arc::new(Fenced::new(backends.repository(), Arc::clone(&traffic)));
-    let local = local_path(repository)?.is_some();
+    let local = local::path_of(repository)?.is_some();
     let options = RepositoryOptions::default().no_cache(local || cache == Cache::Bypass);
     let rustic = Rustic::new_with_progress(&options, &RepositoryBackends::new(backend.clone(), None), bars)
         .map_err(senseless)?;
@@ -257,58 +233,4 @@ impl Connection {
             _ => Ok(Opened { rustic: opened, id, shown, traffic }),
         }
     }
-}
-
-/// Makes sure that the folders of a local repository can be listed: the engine takes an unreadable one for empty.
-fn require_folders(path: &Path) -> Result<(), Failure> {
-    match fs::metadata(path.join("config")) {
-        Ok(_) => {}
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            let what = if path.exists() { "there is no config file" } else { "there is no such directory" };
-            return Err(Failure::gone(format!("the repository is gone from {}: {what}", path.display())));
-        }
-        Err(error) => return Err(failure::transient(&format!("cannot reach {}", path.display()), &error)),
-    }
-    for name in OWN_NAMES.iter().filter(|name| **name != "config" && **name != "locks") {
-        match fs::read_dir(path.join(name)) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                return Err(failure::transient(
-                    &format!("cannot list {}", path.join(name).display()),
-                    &error,
-                ));
-            }
-            _ => {}
-        }
-    }
-    match fs::read_dir(path.join("keys")).map(|mut keys| keys.next().is_none()) {
-        Ok(false) => Ok(()),
-        _ => Err(Failure::permanent(format!("the repository at {} has lost its keys", path.display()))),
-    }
-}
-
-/// Makes sure that a local repository may be created here: the parent is there, and nothing else is in the way.
-fn require_room(path: &Path) -> Result<(), Failure> {
-    if !path.parent().is_some_and(Path::is_dir) {
-        return Err(Failure::permanent(format!(
-            "the directory that shall hold the repository {} does not exist",
-            path.display()
-        )));
-    }
-    let entries = match fs::read_dir(path) {
-        Ok(entries) => entries,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
-        Err(error) => return Err(failure::transient(&format!("cannot list {}", path.display()), &error)),
-    };
-    for entry in entries {
-        let entry = entry.map_err(|error| failure::transient("cannot list the repository's path", &error))?;
-        let name = entry.file_name();
-        if !OWN_NAMES.iter().any(|own| name == *own) {
-            return Err(Failure::permanent(format!(
-                "{} is not empty and no repository: it holds {}",
-                path.display(),
-                name.display()
-            )));
-        }
-    }
-    Ok(())
 }

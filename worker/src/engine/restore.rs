@@ -5,6 +5,9 @@
 //! or not they were holes in the source. Ownership and devices come back only with the rights to set them (a warning
 //! says if not). What does not: access and change times, inode flags, and the permissions, times and owner of the
 //! source directory itself when its content is restored right into another one.
+//!
+//! The `restic` program restores our snapshots too, with full paths below its target. It leaves out sockets, and before
+//! its version 0.15 it gets the target of a symbolic link wrong if that is no UTF-8.
 
 use std::{
     any::Any,

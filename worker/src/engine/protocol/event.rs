@@ -12,7 +12,7 @@ pub enum Event {
     Progress(Progress),
     /// Something that the operation survived.
     Warning(Warning),
-    /// A part of the answer to [`Operation::List`], which may be long; [`Event::Finished`] then carries none.
+    /// A part of the answer to [`Operation::List`](super::Operation::List), which may be long; [`Event::Finished`] then carries none.
     Listed {
         /// The next snapshots.
         snapshots: Vec<Snapshot>,

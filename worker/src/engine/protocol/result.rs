@@ -6,21 +6,21 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub enum OperationResult {
-    /// Of [`Operation::Init`].
+    /// Of [`Operation::Init`](super::Operation::Init).
     Init(InitResult),
-    /// Of [`Operation::Backup`].
+    /// Of [`Operation::Backup`](super::Operation::Backup).
     Backup(BackupResult),
-    /// Of [`Operation::Copy`].
+    /// Of [`Operation::Copy`](super::Operation::Copy).
     Copy(CopyResult),
-    /// Of [`Operation::Verify`].
+    /// Of [`Operation::Verify`](super::Operation::Verify).
     Verify(VerifyResult),
-    /// Of [`Operation::Restore`].
+    /// Of [`Operation::Restore`](super::Operation::Restore).
     Restore(RestoreResult),
-    /// Of [`Operation::List`].
+    /// Of [`Operation::List`](super::Operation::List).
     List(ListResult),
 }
 
-/// The result of [`Operation::Init`].
+/// The result of [`Operation::Init`](super::Operation::Init).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct InitResult {
     /// The repository's id: 64 hexadecimal digits.
@@ -29,7 +29,7 @@ pub struct InitResult {
     pub created: bool,
 }
 
-/// The result of [`Operation::Backup`].
+/// The result of [`Operation::Backup`](super::Operation::Backup).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BackupResult {
     /// The new snapshot's id: 64 hexadecimal digits.
@@ -75,7 +75,7 @@ pub struct ManifestSummary {
     pub sha256: String,
 }
 
-/// The result of [`Operation::Copy`].
+/// The result of [`Operation::Copy`](super::Operation::Copy).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CopyResult {
     /// The snapshot's id in the destination, which differs from the one in the source.
@@ -94,7 +94,7 @@ pub struct CopyResult {
     pub bytes_added: u64,
 }
 
-/// The result of [`Operation::Verify`]: evidence for or against a snapshot.
+/// The result of [`Operation::Verify`](super::Operation::Verify): evidence for or against a snapshot.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct VerifyResult {
     /// Whether nothing was found wrong.
@@ -115,7 +115,7 @@ pub struct VerifyResult {
     pub seconds: f64,
 }
 
-/// The result of [`Operation::Restore`].
+/// The result of [`Operation::Restore`](super::Operation::Restore).
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct RestoreResult {
     /// The regular files that were restored.
@@ -126,7 +126,7 @@ pub struct RestoreResult {
     pub seconds: f64,
 }
 
-/// The result of [`Operation::List`]: the repository was reached, and this is what it holds.
+/// The result of [`Operation::List`](super::Operation::List): the repository was reached, and this is what it holds.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ListResult {
     /// The repository's id.
