@@ -5,6 +5,7 @@ mod checkout;
 mod report;
 mod stopped;
 
+mod demo;
 mod setup;
 mod test;
 mod up;
@@ -25,6 +26,8 @@ struct Arguments {
 enum Command {
     /// Find PostgreSQL and RabbitMQ, or install them; exit code 2 when only you can
     Setup,
+    /// Back up, copy, verify, take away, restore, compare and judge: all that Holdfast does, as a show
+    Demo(demo::Arguments),
     /// Run private servers until Ctrl-C, and write their addresses to a file
     Up(up::Arguments),
     /// Run all that CI runs: format, lints, licences, every test against private servers
@@ -39,6 +42,7 @@ fn main() -> ExitCode {
     let finished = runtime.block_on(async {
         match Arguments::parse().command {
             Command::Setup => setup::run(),
+            Command::Demo(arguments) => demo::run(arguments).await,
             Command::Up(arguments) => up::run(arguments).await,
             Command::Test(arguments) => test::run(arguments).await,
         }
