@@ -80,7 +80,8 @@ fn publication(row: &Due) -> Publication {
 fn rests() -> impl Iterator<Item = Duration> {
     backon::ExponentialBuilder::default()
         .with_min_delay(POLL)
-        .with_max_delay(LONGEST_REST)
+        // The jitter adds up to as much again.
+        .with_max_delay(LONGEST_REST / 2)
         .with_jitter()
         .without_max_times()
         .build()
