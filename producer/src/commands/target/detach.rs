@@ -141,7 +141,9 @@ impl Detach<'_> {
         let name = self.name;
         let since = db::now(&self.database.client().await?).await?;
         let deadline = Instant::now() + self.timeout;
-        println!("{name} is detached: take the medium away now. Waiting until a worker's probe cannot reach it..");
+        println!(
+            "{name} is detached: take the medium away now. Waiting until a worker's probe cannot reach it.."
+        );
         let mut pause = FIRST_PAUSE;
         loop {
             let (probes, round) = self.probe_all(deadline).await?;
