@@ -18,4 +18,4 @@ mod world;
 
 pub use broker::DeadLetter;
 pub use programs::Run;
-pub use world::{DEADLINE, World, eventually};
+pub use world::{DEADLINE, World, eventually, noise};

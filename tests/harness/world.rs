@@ -98,6 +98,20 @@ impl World {
     }
 }
 
+/// Bytes that do not compress and have no duplicates, always the same: each becomes a byte of a pack.
+pub fn noise(bytes: usize) -> Vec<u8> {
+    let mut state = 0x9E37_79B9_7F4A_7C15_u64;
+    let mut noise = Vec::with_capacity(bytes + 8);
+    while noise.len() < bytes {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        noise.extend(state.to_le_bytes());
+    }
+    noise.truncate(bytes);
+    noise
+}
+
 /// Polls until something is there.
 ///
 /// # Panics

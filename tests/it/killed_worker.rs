@@ -1,21 +1,20 @@
 //! A worker that is killed in the middle of a backup.
 
 use std::fs;
-use std::io::Write as _;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use harness::{DEADLINE, World, eventually};
+use harness::{DEADLINE, World, eventually, noise};
 use rustix::process::{Pid, Signal, kill_process, test_kill_process};
 use serde_json::json;
 
 /// Large enough that the engine is still writing packs long after the first one is there.
-const SOURCE_BYTES: usize = 600 * 1024 * 1024;
+const SOURCE_BYTES: usize = 256 * 1024 * 1024;
 
 #[tokio::test]
 async fn a_backup_survives_the_sigkill_of_its_worker_with_one_result_a_task() {
     let world = World::new().await;
-    write_noise(&world.path("source/large"));
+    world.write("source/large", noise(SOURCE_BYTES));
     let away = json!({ "media": "removable", "site": "safe", "isolation": "detached" });
     world
         .apply(&json!({
@@ -70,19 +69,6 @@ async fn a_backup_survives_the_sigkill_of_its_worker_with_one_result_a_task() {
     world.check_invariants().await;
     world.stop(second).await;
     world.stop(producer).await;
-}
-
-/// Noise does not compress and has no duplicates: every byte becomes a byte of a pack.
-fn write_noise(path: &Path) {
-    let mut file = std::io::BufWriter::new(fs::File::create(path).unwrap());
-    let mut state = 0x9E37_79B9_7F4A_7C15_u64;
-    for _ in 0..SOURCE_BYTES / 8 {
-        state ^= state << 13;
-        state ^= state >> 7;
-        state ^= state << 17;
-        file.write_all(&state.to_le_bytes()).unwrap();
-    }
-    file.flush().unwrap();
 }
 
 /// Waits until the engine has written its first pack and stops it there.

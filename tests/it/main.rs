@@ -9,6 +9,7 @@
 
 mod bad_messages;
 mod claims;
+mod demo;
 mod detach;
 mod failures;
 mod killed_worker;

@@ -1,6 +1,6 @@
 //! The main line: a folder is backed up, copied, verified, restored and judged.
 
-use harness::{World, eventually};
+use harness::{World, eventually, noise};
 use serde_json::{Value, json};
 
 #[tokio::test]
@@ -61,10 +61,7 @@ async fn a_backup_is_copied_verified_at_every_level_and_judged() {
 #[tokio::test]
 async fn a_second_backup_stores_only_what_changed_and_verifies_only_what_is_due() {
     let world = World::new().await;
-    world.write(
-        "source/large",
-        vec![1; 4_000_000].iter().enumerate().map(|(i, _)| (i % 251) as u8).collect::<Vec<_>>(),
-    );
+    world.write("source/large", noise(4_000_000));
     let targets = json!([world.target("disk-a", &json!({}))]);
     world.apply(&json!({ "targets": targets, "jobs": [world.files_job("docs", &["disk-a"])] })).await;
     let producer = world.start_producer();

@@ -38,7 +38,7 @@ async fn health_readiness_and_metrics_tell_the_truth() {
     near(r#"holdfast_pool_slots{kind="backup"}"#, 2.0);
     near(r#"holdfast_queue_messages{queue="holdfast.backup.normal"}"#, 0.0);
     assert!(metrics.keys().any(|name| name.starts_with("holdfast_compliance")), "{metrics:#?}");
-    assert!(metrics.keys().any(|name| name.starts_with("holdfast_success_rate")), "{metrics:#?}");
+    near(r#"holdfast_success_rate{period="day"}"#, 1.0);
     assert!(metrics.keys().any(|name| name.starts_with("holdfast_execution_duration_seconds_bucket")));
     assert!(metrics.keys().any(|name| name.starts_with("holdfast_batches_total")), "{metrics:#?}");
 

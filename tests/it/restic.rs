@@ -7,7 +7,7 @@ use std::os::unix::fs::{FileExt as _, symlink};
 use std::path::Path;
 use std::process::{Command, Output};
 
-use harness::World;
+use harness::{World, noise};
 use serde_json::json;
 
 #[tokio::test]
@@ -66,8 +66,7 @@ fn plant(source: &Path) {
     fs::hard_link(source.join("first"), source.join("second")).unwrap();
     symlink("first", source.join("link")).unwrap();
     symlink("nowhere/at all", source.join("dangling")).unwrap();
-    let large: Vec<u8> = (0..300_000_000_u32).map(|n| (n.wrapping_mul(2_654_435_761) >> 13) as u8).collect();
-    fs::write(source.join("large"), large).unwrap();
+    fs::write(source.join("large"), noise(300_000_000)).unwrap();
 }
 
 fn restic(repository: &Path, password: &Path) -> Command {

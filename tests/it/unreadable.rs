@@ -15,7 +15,7 @@ async fn an_unreadable_source_file_makes_a_warning_that_counts_and_names_it() {
         world.write(&format!("source/{name}"), "hidden");
     }
     for name in ["secret.txt", "folder"] {
-        fs::set_permissions(world.path("source").join(name), fs::Permissions::from_mode(0)).unwrap();
+        fs::set_permissions(world.path("source").join(name), fs::Permissions::from_mode(0o000)).unwrap();
     }
     world
         .apply(&json!({
