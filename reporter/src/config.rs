@@ -11,11 +11,11 @@ use crate::metrics::Collection;
 
 /// Where metrics and health are served: on this machine only, because there is no access control.
 const LISTEN: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 8080);
-/// How often gauges are read: twice in the shortest usual scrape interval, 15 s, less one.
+/// How often the database and the broker are looked at: below the usual scrape interval of 15 s.
 const REFRESH: Duration = Duration::from_secs(10);
 /// How long requests that are being answered may take after the first signal.
 const GRACE: Duration = Duration::from_secs(10);
-/// How many jobs get series of their own: 5 series a job, and a page of Prometheus can still be read.
+/// How many jobs get series of their own; each has five of them.
 const JOB_SERIES: usize = 1_000;
 /// What only the long-running process uses; the commands let it stand in the same file.
 const SERVICE_KEYS: [&str; 5] = ["amqp_url", "listen", "refresh", "grace", "job_series"];

@@ -73,7 +73,7 @@ struct Readiness {
 async fn ready(State(observed): State<Observed>) -> Response {
     let (database, broker) = tokio::join!(
         answer(async { observed.database.ping().await.map_err(|error| error.to_string()) }),
-        answer(async { observed.broker.ping().await.map_err(|error| format!("{error:#}")) }),
+        answer(async { observed.broker.ping().await.map_err(|error| error.to_string()) }),
     );
     let ready = database.is_ok() && broker.is_ok();
     let text = |answer: Result<(), String>| answer.map_or_else(|why| why, |()| "ok".to_owned());
