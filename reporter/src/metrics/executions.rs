@@ -57,6 +57,7 @@ impl Tail {
             range = range.max(SMALLEST_RANGE);
         }
         if first_time {
+            show_all();
             events::caught_up(total);
         }
         self.success.set(clock::now());
@@ -73,15 +74,19 @@ impl Tail {
     }
 }
 
-/// Where to begin; makes series for all that can be counted, so that the first of each is seen as an increase.
+/// Where to begin.
 async fn begin<C: GenericClient>(client: &C, horizon: Xact) -> Result<Xact, Error> {
+    let first = execution::first_xact(client).await?;
+    // An older transaction may still be running and write the first row of all.
+    Ok(first.map_or(horizon, |first| first.min(horizon)))
+}
+
+/// Shows zero for what has not happened yet, so that the first of each is seen as an increase.
+fn show_all() {
     for kind in TaskKind::ALL {
         for outcome in Outcome::ALL {
             counter!(EXECUTIONS, "kind" => kind.as_str(), "outcome" => outcome.as_str()).increment(0);
         }
         counter!(EXECUTION_BYTES, "kind" => kind.as_str()).increment(0);
     }
-    let first = execution::first_xact(client).await?;
-    // An older transaction may still be running and write the first row of all.
-    Ok(first.map_or(horizon, |first| first.min(horizon)))
 }
