@@ -23,6 +23,8 @@ const SMALLEST_RANGE: u64 = 1_000;
 pub(super) struct Tail {
     /// Everything below is counted.
     counted: Option<Xact>,
+    /// All that the database held at the start is counted.
+    caught_up: bool,
     success: Success,
 }
 
@@ -34,7 +36,6 @@ impl Tail {
         handle: &PrometheusHandle,
     ) -> Result<(), Error> {
         let horizon = execution::horizon(client).await?;
-        let first_time = self.counted.is_none();
         let mut from = match self.counted {
             Some(counted) => counted,
             None => begin(client, horizon).await?,
@@ -56,7 +57,8 @@ impl Tail {
             range = if attempts < ATTEMPTS_AT_ONCE { range.saturating_mul(2) } else { range / 2 };
             range = range.max(SMALLEST_RANGE);
         }
-        if first_time {
+        if !self.caught_up {
+            self.caught_up = true;
             show_all();
             events::caught_up(total);
         }
