@@ -43,7 +43,7 @@ pub(super) async fn play(programs: &Programs, place: &Place, source: &Source) ->
     vault::take_away(programs, place).await?;
     let restore = stage.restore().await?;
     let comparison = stage.compare(&restore).await?;
-    let report = stage.report().await.unwrap_or_default();
+    let report = stage.report().await?;
     let (restore_points, verdicts) = stage.judged().await?;
     Ok(Facts { source, restore_points, restore, comparison, verdicts, report, seconds: 0.0 })
 }

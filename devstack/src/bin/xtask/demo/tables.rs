@@ -57,7 +57,7 @@ fn print_totals(facts: &Facts) {
     let Facts { source, restore, comparison, .. } = facts;
     let size =
         |files, bytes| format!("{}, {}", figures::count(files, "file", "files"), figures::bytes(bytes));
-    let line = |name: &str, value: &str, place: &Path| println!("{name:<11} {value:<32} {}", place.display());
+    let line = |name: &str, value: &str, place: &Path| println!("{name:<11} {value:<38} {}", place.display());
     println!();
     line("source", &size(source.files, source.bytes), &source.path);
     let restored = size(comparison.files, comparison.bytes);
