@@ -74,7 +74,7 @@ impl Throughput {
     }
 
     async fn publish(&self, fleet: &Fleet) -> anyhow::Result<()> {
-        let broker = Broker::new(fleet.stack.rabbitmq.url().into(), "holdfast loadtest");
+        let broker = Broker::new(fleet.stack.rabbitmq.url().into(), "loadtest")?;
         let (publisher, owner) = Publisher::new(broker, "publish");
         let stop = CancellationToken::new();
         let per_message = usize::from(self.per_message);

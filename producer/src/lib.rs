@@ -25,7 +25,7 @@ use config::Config;
 /// # Errors
 /// The failure of the task that failed first.
 pub async fn run(config: Config, database: Database) -> anyhow::Result<()> {
-    let (publisher, owner) = Publisher::new(Broker::new(config.amqp_url, "producer"), "relay");
+    let (publisher, owner) = Publisher::new(Broker::new(config.amqp_url, "producer")?, "relay");
     let lifecycle = Lifecycle::default();
     let shutdown = lifecycle.shutdown().clone();
 

@@ -29,7 +29,7 @@ use metrics::queues;
 pub async fn run(config: Config) -> anyhow::Result<()> {
     let database = Database::new(&config.base.database_url, "reporter")?;
     let collection = config.collection();
-    let broker = Broker::new(config.amqp_url, "reporter");
+    let broker = Broker::new(config.amqp_url, "reporter")?;
     let recorder = metrics::install(config.refresh)?;
     let listener = http::listen(config.listen).await?;
     let (session, reach) = queues::session(&broker);

@@ -6,6 +6,7 @@ use std::future::Future;
 use std::time::{Duration, Instant};
 
 use backon::BackoffBuilder as _;
+use lapin::uri::AMQPUri;
 use lapin::{Connection, ConnectionProperties};
 use secrecy::{ExposeSecret as _, SecretString};
 use tokio_util::sync::CancellationToken;
@@ -28,9 +29,13 @@ pub struct Broker {
 
 impl Broker {
     /// Names the broker; nothing is connected yet. `process` is shown in the broker's list of connections.
-    #[must_use]
-    pub fn new(url: SecretString, process: &str) -> Self {
-        Self { url, process: process.to_owned() }
+    ///
+    /// # Errors
+    /// When the URL cannot be understood. The message never holds the URL, because a password may stand in it.
+    pub fn new(url: SecretString, process: &str) -> anyhow::Result<Self> {
+        let parsed: Result<AMQPUri, String> = url.expose_secret().parse();
+        parsed.map_err(|error| anyhow::anyhow!("AMQP_URL: {error}"))?;
+        Ok(Self { url, process: process.to_owned() })
     }
 
     /// Opens one connection, and makes sure of the topology.

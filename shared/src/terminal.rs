@@ -3,13 +3,17 @@
 use std::time::Duration;
 
 use bytesize::ByteSize;
-use comfy_table::{ContentArrangement, Table, presets};
+use comfy_table::{ContentArrangement, LineStyle, Table, TableStyle};
+
+/// One line, below the header: rows that wrap are told apart by their first column.
+const UNDERLINED_HEADER: TableStyle =
+    TableStyle::new().header_separator(LineStyle::none().fill('─').junction('─'));
 
 /// An empty table; columns align, and long cells wrap at the terminal's width.
 #[must_use]
 pub fn table(headers: &[&str]) -> Table {
     let mut table = Table::new();
-    table.load_style(presets::UTF8_HORIZONTAL_ONLY);
+    table.load_style(UNDERLINED_HEADER);
     table.set_content_arrangement(ContentArrangement::Dynamic);
     table.set_header(headers.iter().copied());
     table

@@ -12,10 +12,12 @@ mod verify;
 
 use std::collections::HashSet;
 use std::panic::AssertUnwindSafe;
-use std::time::Instant;
+use std::pin::pin;
+use std::time::{Duration, Instant};
 
 use futures_util::FutureExt as _;
 use futures_util::stream::{FuturesUnordered, StreamExt as _};
+use shared::db::lease::Leased;
 use shared::job::SourceData;
 use shared::target::TargetName;
 use shared::task::{Ended, Postponed};
@@ -29,9 +31,13 @@ use simulated::Simulated;
 
 use crate::claim::Claimed;
 use crate::events;
+use crate::lease::Lease;
 use crate::outcome::{Finished, Outcome};
 use crate::plan::JobWithTargets;
 use crate::worker::Worker;
+
+/// How long a cancelled operation may take to end: a kill is immediate, unless its disk hangs.
+const CANCEL_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// Runs tasks until no more come and all have ended.
 pub async fn run(
@@ -59,28 +65,44 @@ async fn finish(
     worker: &Worker,
     stop: &CancellationToken,
 ) {
-    let Claimed { leased, plan, away, lease, slot } = claimed;
     let started = Instant::now();
-    let attempt = Attempt { worker, leased: &leased, plan: &plan, lease: &lease };
-    let outcome = tokio::select! {
-        outcome = AssertUnwindSafe(execute(&attempt, &away)).catch_unwind() => outcome.unwrap_or_else(|panic| {
-            let error = panic_message(panic.as_ref());
-            events::panicked(leased.task.id, &error);
-            Outcome::new(Ended::Failed { retryable: true, error: format!("the executor panicked: {error}") })
-        }),
-        // The future is dropped: its child process is killed with it. What it would have written is not recorded.
-        () = lease.lost() => Outcome::new(Ended::Interrupted),
-        () = stop.cancelled() => Outcome::new(Ended::Interrupted),
-    };
+    let outcome = work(&claimed, worker, stop).await;
     let took = started.elapsed();
+    let Claimed { leased, plan, lease, slot, .. } = claimed;
     // The recorder outlives the executors.
     _ = finished.send(Finished { leased, plan, lease, outcome, took }).await;
     drop(slot);
 }
 
-fn panic_message(panic: &(dyn std::any::Any + Send)) -> String {
+async fn work(claimed: &Claimed, worker: &Worker, stop: &CancellationToken) -> Outcome {
+    let Claimed { leased, plan, away, lease, .. } = claimed;
+    let cancel = CancellationToken::new();
+    let attempt = Attempt { worker, leased, plan, lease, cancel: &cancel };
+    let mut executing = pin!(AssertUnwindSafe(execute(&attempt, away)).catch_unwind());
+    tokio::select! {
+        ended = &mut executing => ended.unwrap_or_else(|panic| panicked(leased, panic.as_ref())),
+        () = ends_early(lease, stop) => {
+            // Whatever it still returns is not recorded; but its child must be gone before its locks are.
+            cancel.cancel();
+            _ = tokio::time::timeout(CANCEL_TIMEOUT, executing).await;
+            Outcome::new(Ended::Interrupted)
+        }
+    }
+}
+
+async fn ends_early(lease: &Lease, stop: &CancellationToken) {
+    tokio::select! {
+        () = lease.lost() => {}
+        () = stop.cancelled() => {}
+    }
+}
+
+fn panicked(leased: &Leased, panic: &(dyn std::any::Any + Send)) -> Outcome {
     let text = panic.downcast_ref::<&str>().map(ToString::to_string);
-    text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_else(|| "without a message".to_owned())
+    let text = text.or_else(|| panic.downcast_ref::<String>().cloned());
+    let error = format!("the executor panicked: {}", text.as_deref().unwrap_or("without a message"));
+    events::panicked(leased.task.id, &error);
+    Outcome::new(Ended::Failed { retryable: true, error })
 }
 
 /// Finds the executor of a task, by its kind and its job's source.

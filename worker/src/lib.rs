@@ -47,7 +47,7 @@ use crate::worker::Worker;
 /// The failure of the first task of the process that failed.
 pub async fn run(config: Config) -> anyhow::Result<()> {
     let database = Database::new(&config.database_url, "holdfast worker")?;
-    let broker = Broker::new(config.amqp_url, &format!("holdfast worker {}", config.name));
+    let broker = Broker::new(config.amqp_url, &format!("worker {}", config.name))?;
     let pool =
         |(&kind, &config): (_, &config::PoolConfig)| Pool { kind, config, slots: Slots::new(config.slots) };
     let pools: Vec<Pool> = config.pools.iter().map(pool).collect();

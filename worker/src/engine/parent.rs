@@ -84,6 +84,9 @@ pub enum EngineError {
     /// It may work the next time.
     #[error("{0}")]
     Transient(String),
+    /// The child process could not be used; this says nothing about the repository.
+    #[error("{0}")]
+    Process(String),
     /// The caller cancelled it; the child has ended.
     #[error("the operation was cancelled")]
     Cancelled,
@@ -157,7 +160,7 @@ impl Engine {
         let (Some(stdin), Some(stdout), Some(stderr)) =
             (child.stdin.take(), child.stdout.take(), child.stderr.take())
         else {
-            return Err(EngineError::Transient("the engine process has no pipes".to_owned()));
+            return Err(EngineError::Process("the engine process has no pipes".to_owned()));
         };
 
         let heard = tokio::select! {
@@ -188,7 +191,7 @@ impl Engine {
             .kill_on_drop(true)
             .spawn()
             .map_err(|error| {
-                EngineError::Transient(format!("cannot start {}: {error}", self.program.display()))
+                EngineError::Process(format!("cannot start {}: {error}", self.program.display()))
             })
     }
 }
@@ -209,7 +212,7 @@ fn take_scratch(operation: &mut Operation) -> Result<Option<Scratch>, EngineErro
         return Ok(None);
     };
     let own = Scratch::inside(scratch).map_err(|error| {
-        EngineError::Transient(format!("cannot use the scratch directory {}: {error}", scratch.display()))
+        EngineError::Process(format!("cannot use the scratch directory {}: {error}", scratch.display()))
     })?;
     own.path().clone_into(scratch);
     Ok(Some(own))
@@ -261,5 +264,5 @@ async fn end(child: &mut Child, kill: bool) -> Result<ExitStatus, EngineError> {
         let _ = child.start_kill();
         child.wait().await
     };
-    ended.map_err(|error| EngineError::Transient(format!("cannot wait for the engine process: {error}")))
+    ended.map_err(|error| EngineError::Process(format!("cannot wait for the engine process: {error}")))
 }

@@ -27,15 +27,16 @@ pub struct Attempt<'a> {
     pub plan: &'a Plan,
     /// Its lease.
     pub lease: &'a Lease,
+    /// Ends its engine operation.
+    pub cancel: &'a CancellationToken,
 }
 
 impl Attempt<'_> {
     /// Runs an engine operation in a child process that lives no longer than the lease.
     pub async fn engine(&self, operation: Operation) -> Result<Completed, EngineError> {
         let lease = self.lease.deadline.clone();
-        // The child is killed when this future is dropped; nobody else cancels it.
-        let never = CancellationToken::new();
-        self.worker.engine.run(operation, lease, never, |progress| self.lease.report(json!(progress))).await
+        let cancel = self.cancel.clone();
+        self.worker.engine.run(operation, lease, cancel, |progress| self.lease.report(json!(progress))).await
     }
 
     /// Who holds repository locks for this attempt.
@@ -75,7 +76,7 @@ impl From<EngineError> for Ended {
     fn from(error: EngineError) -> Self {
         match error {
             EngineError::Permanent(_) | EngineError::Gone(_) => refuse(error.to_string()),
-            EngineError::Transient(_) | EngineError::Crashed { .. } => retry(error),
+            EngineError::Transient(_) | EngineError::Process(_) | EngineError::Crashed { .. } => retry(error),
             EngineError::Cancelled | EngineError::LeaseLost => Self::Interrupted,
         }
     }

@@ -28,7 +28,9 @@ pub(super) async fn run(
     drop(client);
     let newest = newest.map(|point| point.snapshot);
 
-    let list = List { repository: describe(&stored)?, job: plan.job.job.name.to_string() };
+    let repository = describe(&stored)?;
+    let is_local = repository.location.starts_with('/');
+    let list = List { repository, job: plan.job.job.name.to_string() };
     let seen = match attempt.engine(Operation::List(list)).await {
         Ok(completed) => match completed.result {
             OperationResult::List(list) => {
@@ -36,8 +38,10 @@ pub(super) async fn run(
             }
             _ => return Err(unexpected()),
         },
-        Err(EngineError::Gone(why) | EngineError::Transient(why)) => Seen::Nothing(why),
-        // A wrong password, or another repository: something answered.
+        Err(EngineError::Gone(why)) => Seen::Nothing(why),
+        // A server that was taken away does not answer. A path that cannot be read may still be there.
+        Err(EngineError::Transient(why)) if !is_local => Seen::Nothing(why),
+        // A wrong password, or another repository: something answered. Anything else says nothing about the target.
         Err(error) => return Err(error.into()),
     };
     Ok(judge(&stored, seen))
