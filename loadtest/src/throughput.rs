@@ -89,8 +89,8 @@ impl Throughput {
             stop.cancel();
             anyhow::Ok(())
         };
-        let ((), published) = tokio::join!(owner.run(stop.clone()), publishing);
-        published
+        let ((), result) = tokio::join!(owner.run(stop.clone()), publishing);
+        result
     }
 
     fn publication(&self, numbers: &[usize]) -> Publication {
