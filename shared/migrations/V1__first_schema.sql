@@ -75,6 +75,8 @@ create table task (
     -- When the relay publishes it (again), and how often it did.
     publish_at    timestamptz not null,
     publication   integer not null default 0,
+    -- Publications that the broker confirmed since the row was last put off.
+    confirmed     integer not null default 0,
     -- Attempts that counted, rescues, and owners so far.
     attempt       integer not null default 0,
     rescues       integer not null default 0,
@@ -112,7 +114,7 @@ create table dead_task (
     enqueued_at   timestamptz not null,
     attempts      integer not null,
     rescues       integer not null,
-    reason        text not null check (reason in ('failed', 'lost')),
+    reason        text not null check (reason in ('failed', 'refused', 'lost')),
     last_error    text not null,
     died_at       timestamptz not null default now()
 );

@@ -72,16 +72,16 @@ impl From<PoolError> for Error {
 }
 
 impl Error {
-    /// Whether the same statement may succeed later: the connection broke, the server is starting or stopping or
-    /// out of room, or two transactions were in each other's way. Everything else is the statement's own fault.
+    /// Whether the rows of the statement are at fault, so that it fails whenever it is tried: bad data, a broken
+    /// constraint, a limit. Everything else, also a missing table or a read-only server, can be mended without them.
     #[must_use]
-    pub fn is_transient(&self) -> bool {
+    pub fn blames_the_rows(&self) -> bool {
         match self {
-            Self::Pool(_) => true,
-            Self::Url(_) | Self::Value { .. } => false,
-            Self::Postgres(error) => error.code().is_none_or(|code| {
-                let transient_classes = ["08", "40", "53", "55", "57", "58"];
-                transient_classes.iter().any(|class| code.code().starts_with(class))
+            Self::Pool(_) | Self::Url(_) => false,
+            Self::Value { .. } => true,
+            Self::Postgres(error) => error.code().is_some_and(|code| {
+                let data_constraint_limit = ["22", "23", "54"];
+                data_constraint_limit.iter().any(|class| code.code().starts_with(class))
             }),
         }
     }
@@ -137,7 +137,9 @@ impl Database {
             .parse()
             .map_err(|error: tokio_postgres::Error| Error::Url(describe(&error)))?;
         config.application_name(process).connect_timeout(CONNECT_TIMEOUT);
-        config.keepalives_idle(Duration::from_secs(30));
+        // A peer that is gone without a word is noticed within a third of a lease, not after the kernel's 15 minutes.
+        config.tcp_user_timeout(Duration::from_secs(15)).keepalives_idle(Duration::from_secs(15));
+        config.keepalives_interval(Duration::from_secs(5)).keepalives_retries(3);
         let manager_config = ManagerConfig { recycling_method: RecyclingMethod::Fast };
         let pool = Pool::builder(Manager::from_config(config, NoTls, manager_config))
             .max_size(POOL_SIZE)
@@ -162,6 +164,11 @@ impl Database {
     pub fn status(&self) -> PoolStatus {
         let status = self.pool.status();
         PoolStatus { size: status.size, available: status.available, waiting: status.waiting }
+    }
+
+    /// Has all statements prepared anew, on every connection: a migration may have made their plans invalid.
+    pub fn forget_statements(&self) {
+        self.pool.manager().statement_caches.clear();
     }
 
     /// Whether the database answers.

@@ -177,7 +177,10 @@ impl Facts {
             Finding::RestorePoint(point) => self.observe_point(evidence, point),
             Finding::Listing { present } => {
                 newest(&mut self.listing, evidence, *present);
-                newest(&mut self.whereabouts, evidence, Whereabouts::InReach);
+                // A listing that found nothing may not have reached anything.
+                if *present {
+                    newest(&mut self.whereabouts, evidence, Whereabouts::InReach);
+                }
             }
             Finding::Inventory { present } => newest(&mut self.inventory, evidence, *present),
             Finding::Detached => newest(&mut self.whereabouts, evidence, Whereabouts::Away),

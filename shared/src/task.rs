@@ -158,7 +158,7 @@ pub enum Next {
 pub const MAX_ATTEMPTS: i32 = 5;
 /// How often a task is taken from a worker that vanished before it is dead: the next could be its victim too.
 pub const MAX_RESCUES: i32 = 3;
-/// How long a task waits when somebody else holds the repository.
+/// How long a task waits when somebody else holds the repository, by half more or less: two that met must not meet again.
 const BUSY_DELAY: Duration = Duration::from_secs(5);
 /// The first retry waits up to this long, each later one up to twice as long.
 const FIRST_BACKOFF: Duration = Duration::from_secs(10);
@@ -178,7 +178,9 @@ pub fn after(ended: &Ended, attempt: i32, rescues: i32, jitter: f64) -> Next {
             queued(Some(backoff(attempt).mul_f64(jitter.clamp(0.0, 1.0))), true, false)
         }
         Ended::Postponed(Postponed::Detached(_)) => queued(None, false, false),
-        Ended::Postponed(Postponed::Busy(_)) => queued(Some(BUSY_DELAY), false, false),
+        Ended::Postponed(Postponed::Busy(_)) => {
+            queued(Some(BUSY_DELAY.mul_f64(0.5 + jitter.clamp(0.0, 1.0))), false, false)
+        }
         Ended::Interrupted => queued(Some(Duration::ZERO), false, false),
         Ended::Lost if rescues < MAX_RESCUES => queued(Some(Duration::ZERO), false, true),
         Ended::Failed { .. } | Ended::Lost => Next::Dead,
@@ -232,6 +234,8 @@ mod tests {
         prop_oneof![
             any::<bool>().prop_map(|warning| Ended::Done { warning }),
             any::<bool>().prop_map(|retryable| Ended::Failed { retryable, error: String::new() }),
+            Just(Ended::Postponed(Postponed::Busy("disk-a".parse().unwrap()))),
+            Just(Ended::Postponed(Postponed::Detached("disk-a".parse().unwrap()))),
             Just(Ended::Interrupted),
             Just(Ended::Lost),
         ]

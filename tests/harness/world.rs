@@ -85,6 +85,10 @@ impl World {
         assert_eq!(self.number(twice).await, 0, "a task has more than one committed result");
         let both = "select count(*) from task join lease on lease.task_id = task.id";
         assert_eq!(self.number(both).await, 0, "a task waits and runs at once");
+        let settled = "select count(*) from (select id from task union all select task_id from lease) open
+             where exists (select from execution e where e.task_id = open.id and e.outcome in ('success', 'warning'))
+                or exists (select from dead_task d where d.id = open.id)";
+        assert_eq!(self.number(settled).await, 0, "a task has left a terminal state");
         let unknown = "select count(*) from (select id from task union all select task_id from lease
              union all select task_id from execution) t where not exists (select from known_id k where k.id = t.id)";
         assert_eq!(self.number(unknown).await, 0, "a task was never known");

@@ -83,8 +83,10 @@ impl Slots {
 pub enum Wish {
     /// It starts now.
     Start(Slot),
-    /// It waits in the database, for so long if it does not say until when itself.
+    /// No slot is free: it waits in the database for so long.
     Park(Duration),
+    /// It must not start yet: it waits in the database until the time that it names.
+    Wait,
 }
 
 /// A task with what is to become of it.
@@ -111,7 +113,7 @@ pub async fn run(
     });
     while let Some(Received { task, ticket }) = tasks.recv().await {
         let wish = match wait_until(task.not_before) {
-            Some(wait) => Wish::Park(wait),
+            Some(_) => Wish::Wait,
             None => start(&ticket, &slots, rate.as_ref(), stop).await,
         };
         if admitted.send(Admitted { task, ticket, wish }).await.is_err() {

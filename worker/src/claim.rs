@@ -77,7 +77,8 @@ struct Persisted {
     /// Taken before the transaction, so that it cannot be later than the database's.
     deadline: BootInstant,
     leased: HashMap<TaskId, Leased>,
-    refused: HashMap<TaskId, Refusal>,
+    /// By place in the batch: two tasks of one id may differ in everything else.
+    refused: HashMap<usize, Refusal>,
     plans: HashMap<JobId, Plan>,
     away: HashSet<TargetName>,
 }
@@ -89,11 +90,12 @@ async fn persist(batch: &[Admitted], worker: &Worker) -> Result<Persisted, db::E
         match transact(batch, worker).await {
             Ok(persisted) => return Ok(persisted),
             Err(error) if error.is_conflict() => {}
-            Err(error) if error.is_transient() => {
+            Err(error) if error.blames_the_rows() => return Err(error),
+            Err(error) => {
                 events::batch_delayed("claim", &error.to_string());
+                worker.database.forget_statements();
                 tokio::time::sleep(delays.next().unwrap_or(Duration::from_secs(5))).await;
             }
-            Err(error) => return Err(error),
         }
     }
 }
@@ -108,13 +110,14 @@ async fn transact(batch: &[Admitted], worker: &Worker) -> Result<Persisted, db::
 
     let mut refused = HashMap::new();
     let mut accepted: HashMap<TaskId, (&TaskMessage, &Wish, Option<JobId>)> = HashMap::new();
-    for Admitted { task, wish, .. } in batch {
+    for (place, Admitted { task, wish, .. }) in batch.iter().enumerate() {
         match resolve(task, &jobs) {
             // Of one id in a batch the first counts; the second is acknowledged as known.
             Ok(job) => _ = accepted.entry(task.id).or_insert((task, wish, job)),
-            Err(refusal) => _ = refused.insert(task.id, refusal),
+            Err(refusal) => _ = refused.insert(place, refusal),
         }
     }
+    bury(&transaction, batch, &mut refused).await?;
     let ids: Vec<TaskId> = accepted.keys().copied().collect();
     let fresh = db::known_id::insert(&transaction, &ids).await?;
 
@@ -141,6 +144,21 @@ async fn transact(batch: &[Admitted], worker: &Worker) -> Result<Persisted, db::
     Ok(Persisted { committed, deadline, leased, refused, plans, away })
 }
 
+/// A refused task that waits in the database, because its job was active once, becomes a dead task and no dead letter.
+async fn bury(
+    transaction: &deadpool_postgres::Transaction<'_>,
+    batch: &[Admitted],
+    refused: &mut HashMap<usize, Refusal>,
+) -> Result<(), db::Error> {
+    let named: Vec<(TaskId, String)> =
+        refused.iter().map(|(place, refusal)| (batch[*place].task.id, refusal.to_string())).collect();
+    if !named.is_empty() {
+        let buried = db::dead_task::bury_waiting(transaction, &named).await?;
+        refused.retain(|place, _| !buried.contains(&batch[*place].task.id));
+    }
+    Ok(())
+}
+
 async fn park(
     transaction: &deadpool_postgres::Transaction<'_>,
     parking: &[(&TaskMessage, &Wish, Option<JobId>)],
@@ -149,12 +167,12 @@ async fn park(
 ) -> Result<(), db::Error> {
     let (mut new, mut known) = (Vec::new(), Vec::new());
     for (task, wish, job) in parking {
-        // A slot does not help a task that must not start yet.
         let wait = if let Wish::Park(wait) = wish { *wait } else { Duration::ZERO };
         if fresh.contains(&task.id) {
             let run_at = task.not_before.unwrap_or(now + wait).max(now);
             new.push(Waiting::new(task_of(task, *job), run_at));
-        } else {
+        } else if matches!(wish, Wish::Park(_)) {
+            // Whatever else a later message says, only the want of a slot puts a known task off.
             known.push((task.id, wait.as_secs_f64()));
         }
     }
@@ -202,30 +220,33 @@ async fn hand_over(
 ) {
     let Persisted { committed, deadline, mut leased, mut refused, plans, away } = persisted;
     let away = Arc::new(away);
-    let (mut started, mut parked, mut known) = (0, 0, 0);
-    for Admitted { task, ticket, wish } in batch {
-        if let Some(refusal) = refused.remove(&task.id) {
-            refuse(&task, refusal, ticket, refusals).await;
+    let (mut started, mut refusing, mut parked) = (Vec::new(), Vec::new(), 0);
+    let tasks = batch.len();
+    // Nothing is awaited here: from its commit on, a lease needs its heartbeat.
+    for (place, Admitted { task, ticket, wish }) in batch.into_iter().enumerate() {
+        if let Some(refusal) = refused.remove(&place) {
+            refusing.push((task, refusal, ticket));
             continue;
         }
         ticket.committed(committed);
-        match wish {
-            Wish::Park(_) => parked += 1,
-            Wish::Start(slot) => {
-                let Some(leased) = leased.remove(&task.id) else {
-                    known += 1;
-                    continue;
-                };
-                started += 1;
-                let lease = worker.leases.hold(task.id, leased.epoch, deadline);
-                let plan = leased.task.job.and_then(|job| plans.get(&job).cloned()).unwrap_or_default();
-                let next = Claimed { leased, plan, away: away.clone(), lease, slot };
-                // The pool's executor outlives this stage.
-                _ = claimed.send(next).await;
-            }
+        if let Wish::Start(slot) = wish
+            && let Some(leased) = leased.remove(&task.id)
+        {
+            let lease = worker.leases.hold(task.id, leased.epoch, deadline);
+            let plan = leased.task.job.and_then(|job| plans.get(&job).cloned()).unwrap_or_default();
+            started.push(Claimed { leased, plan, away: away.clone(), lease, slot });
+        } else {
+            parked += 1;
         }
     }
-    events::claimed(kind, started, parked, known);
+    events::claimed(kind, tasks, started.len(), parked);
+    for next in started {
+        // The pool's executor outlives this stage.
+        _ = claimed.send(next).await;
+    }
+    for (task, refusal, ticket) in refusing {
+        refuse(&task, refusal, ticket, refusals).await;
+    }
 }
 
 async fn refuse_all(

@@ -3,9 +3,9 @@
 use shared::message::Refusal;
 use shared::task::{Epoch, Outcome, TaskId, TaskKind};
 
-/// A task was taken from the queue and is this worker's own now.
-pub fn claimed(kind: TaskKind, started: usize, parked: usize, known: usize) {
-    tracing::debug!(%kind, started, parked, known, "claimed");
+/// A batch was claimed: some of its tasks are this worker's own now, the others wait or were known already.
+pub fn claimed(kind: TaskKind, tasks: usize, started: usize, others: usize) {
+    tracing::debug!(%kind, tasks, started, others, "claimed");
 }
 
 /// An attempt ended and was recorded.

@@ -68,6 +68,7 @@ async fn finish(
     let started = Instant::now();
     let outcome = work(&claimed, worker, stop).await;
     let took = started.elapsed();
+    claimed.lease.end();
     let Claimed { leased, plan, lease, slot, .. } = claimed;
     // The recorder outlives the executors.
     _ = finished.send(Finished { leased, plan, lease, outcome, took }).await;

@@ -31,17 +31,20 @@ struct Held {
     deadline: watch::Sender<BootInstant>,
     progress: watch::Receiver<Option<Value>>,
     fenced: CancellationToken,
+    ended: CancellationToken,
 }
 
 /// One lease: it is extended until this is dropped.
 #[derive(Debug)]
 pub struct Lease {
     task: TaskId,
+    epoch: Epoch,
     leases: std::sync::Arc<Leases>,
     /// Until when the work may go on; moves with each heartbeat.
     pub deadline: watch::Receiver<BootInstant>,
     /// Told when somebody else owns the task now.
     pub fenced: CancellationToken,
+    ended: CancellationToken,
     progress: watch::Sender<Option<Value>>,
 }
 
@@ -49,6 +52,11 @@ impl Lease {
     /// Says how far the work is; it is stored with the next heartbeat.
     pub fn report(&self, progress: Value) {
         self.progress.send_replace(Some(progress));
+    }
+
+    /// Says that the work is over: the lease is kept until it is recorded, and its end then is no fencing.
+    pub fn end(&self) {
+        self.ended.cancel();
     }
 
     /// Waits until the lease is lost: fenced, or not extended in time.
@@ -69,7 +77,11 @@ impl Lease {
 
 impl Drop for Lease {
     fn drop(&mut self) {
-        self.leases.lock().remove(&self.task);
+        let mut held = self.leases.lock();
+        // A later attempt of the same task may have taken the place.
+        if held.get(&self.task).is_some_and(|held| held.epoch == self.epoch) {
+            held.remove(&self.task);
+        }
     }
 }
 
@@ -85,9 +97,10 @@ impl Leases {
         let (deadline, deadlines) = watch::channel(deadline);
         let (progress, reports) = watch::channel(None);
         let fenced = CancellationToken::new();
-        let held = Held { epoch, deadline, progress: reports, fenced: fenced.clone() };
+        let ended = CancellationToken::new();
+        let held = Held { epoch, deadline, progress: reports, fenced: fenced.clone(), ended: ended.clone() };
         self.lock().insert(task, held);
-        Lease { task, leases: self.clone(), deadline: deadlines, fenced, progress }
+        Lease { task, epoch, leases: self.clone(), deadline: deadlines, fenced, ended, progress }
     }
 
     /// Waits until the last heartbeat succeeded: nothing is claimed that could not be kept.
@@ -109,13 +122,17 @@ impl Leases {
         ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
             tokio::select! {
-                _ = ticks.tick() => {}
+                biased;
                 () = stop.cancelled() => {
                     identity.leave(database).await;
                     return Ok(());
                 }
+                _ = ticks.tick() => {}
             }
-            let beaten = tokio::time::timeout(every, self.beat(database, identity, lease)).await;
+            let beaten = tokio::select! {
+                beaten = tokio::time::timeout(every, self.beat(database, identity, lease)) => beaten,
+                () = stop.cancelled() => continue,
+            };
             let failure = match beaten {
                 Ok(Ok(())) => None,
                 Ok(Err(error)) => Some(error.to_string()),
@@ -144,7 +161,7 @@ impl Leases {
             let Some(held) = held.get(&beat.task).filter(|held| held.epoch == beat.epoch) else { continue };
             if kept.get(&beat.task) == Some(&beat.epoch) {
                 held.deadline.send_replace(deadline);
-            } else {
+            } else if !held.ended.is_cancelled() {
                 events::fenced(beat.task, beat.epoch);
                 held.fenced.cancel();
             }
@@ -199,7 +216,8 @@ impl Identity {
 
     async fn leave(&self, database: &Database) {
         let left = async { db::worker::leave(&database.client().await?, self.id).await };
-        if let Err(error) = left.await {
+        // A row that stays is swept later.
+        if let Ok(Err(error)) = tokio::time::timeout(Duration::from_secs(2), left).await {
             events::heartbeat_failed(&error.to_string());
         }
     }

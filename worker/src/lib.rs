@@ -79,9 +79,10 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
         Ok(())
     });
     let (beating, stop) = (worker.clone(), settled.clone());
+    // Executors that use up the pool must not keep the leases from being extended.
+    let own_connection = Database::new(&config.database_url, "holdfast heartbeat")?;
     lifecycle.spawn("heartbeat", async move {
-        let (database, identity) = (&beating.database, &beating.identity);
-        beating.leases.run(database, identity, config.lease, config.heartbeat, &stop).await
+        beating.leases.run(&own_connection, &beating.identity, config.lease, config.heartbeat, &stop).await
     });
     let shutdown = lifecycle.shutdown().clone();
     lifecycle.spawn("pipeline", async move {

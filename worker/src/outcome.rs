@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use chrono::{DateTime, Utc};
 use serde_json::Value;
 use shared::db::execution::Volume;
 use shared::db::lease::Leased;
@@ -28,6 +29,8 @@ pub struct Outcome {
     pub detail: Option<Value>,
     /// What it observed about the job's copy on the target; also a failed check is an observation.
     pub findings: Vec<Finding>,
+    /// When the target had last been changed as the findings were made: they count only if it is still the same.
+    pub as_of: Option<DateTime<Utc>>,
     /// The restore point that it wrote.
     pub restore_point: Option<RestorePoint>,
     /// The manifest of the source that it read.
@@ -46,6 +49,7 @@ impl Outcome {
             volume: Volume::default(),
             detail: None,
             findings: Vec::new(),
+            as_of: None,
             restore_point: None,
             manifest: None,
             report: None,

@@ -49,10 +49,16 @@ pub async fn run(
     }
     drop(finished);
     stages.spawn(async move { record::run(to_record, &worker).await });
+    let mut outcome = Ok(());
     while let Some(stage) = stages.join_next().await {
-        stage??;
+        if let Err(failure) = stage.map_err(anyhow::Error::new).and_then(|ended| ended) {
+            // The others stop and give back what they hold; the first failure is what the process ends with.
+            shutdown.soft.cancel();
+            shutdown.hard.cancel();
+            outcome = outcome.and(Err(failure));
+        }
     }
-    Ok(())
+    outcome
 }
 
 struct Running {
@@ -67,7 +73,7 @@ impl Running {
     async fn run(self, pool: Pool) -> anyhow::Result<()> {
         let Self { worker, broker, publisher, finished, shutdown } = self;
         let Pool { kind, config, slots } = pool;
-        // Each channel holds a prefetch at most; a full one stops the stage before it.
+        // A full channel stops the stage before it, down to the consumer: the broker keeps the rest.
         let capacity = slots.total() * 2;
         let (tasks, to_admit) = mpsc::channel(capacity);
         let (admitted, to_claim) = mpsc::channel(capacity);

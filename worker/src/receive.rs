@@ -85,10 +85,8 @@ impl Intake {
             queues.cancel(channel).await?;
             if paused {
                 events::paused(self.kind);
-                // What was delivered already must not wait here: it is parked, like all that came before it.
-                self.drain(&mut queues, settled).await?;
                 tokio::select! {
-                    () = self.slots.freed() => {}
+                    resumed = self.pause(&mut queues, settled) => resumed?,
                     () = stop.cancelled() => {}
                 }
             }
@@ -99,7 +97,7 @@ impl Intake {
     /// Takes deliveries until the pool is saturated (`true`).
     async fn take(
         &self,
-        queues: &mut Queues,
+        queues: &mut Queues<Consumer>,
         settled: &mpsc::UnboundedSender<u64>,
         saturated: &mut watch::Receiver<bool>,
     ) -> anyhow::Result<bool> {
@@ -107,17 +105,34 @@ impl Intake {
             tokio::select! {
                 biased;
                 () = wait_until_saturated(saturated) => return Ok(true),
-                delivery = queues.next() => match delivery {
-                    Some((priority, delivery)) => self.read(priority, delivery?, settled).await,
-                    None => anyhow::bail!("the broker cancelled the consumer"),
+                arrival = queues.next() => match arrival {
+                    Some(Arrival::Delivery(priority, delivery)) => self.read(priority, delivery?, settled).await,
+                    Some(Arrival::Ended) | None => anyhow::bail!("the broker cancelled a consumer"),
                 },
             }
         }
     }
 
-    async fn drain(&self, queues: &mut Queues, settled: &mpsc::UnboundedSender<u64>) -> anyhow::Result<()> {
-        while let Some((priority, delivery)) = queues.next().await {
-            self.read(priority, delivery?, settled).await;
+    /// What was delivered already must not wait here: unless a slot becomes free soon, it is parked like all before.
+    async fn pause(
+        &self,
+        queues: &mut Queues<Consumer>,
+        settled: &mpsc::UnboundedSender<u64>,
+    ) -> anyhow::Result<()> {
+        self.drain(queues, settled).await?;
+        self.slots.freed().await;
+        Ok(())
+    }
+
+    async fn drain(
+        &self,
+        queues: &mut Queues<Consumer>,
+        settled: &mpsc::UnboundedSender<u64>,
+    ) -> anyhow::Result<()> {
+        while let Some(arrival) = queues.next().await {
+            if let Arrival::Delivery(priority, delivery) = arrival {
+                self.read(priority, delivery?, settled).await;
+            }
         }
         Ok(())
     }
@@ -152,15 +167,15 @@ impl Intake {
         Err(Refused { refusal, body: task.to_body() })
     }
 
-    async fn open(&self, channel: &Channel) -> lapin::Result<Queues> {
+    async fn open(&self, channel: &Channel) -> lapin::Result<Queues<Consumer>> {
         let consume = async |priority| {
             let queue = topology::queue(self.kind, priority);
             let options = BasicConsumeOptions::default();
             channel.basic_consume(queue.as_str().into(), "".into(), options, FieldTable::default()).await
         };
         Ok(Queues {
-            high: consume(Priority::High).await?,
-            normal: consume(Priority::Normal).await?,
+            high: Some(consume(Priority::High).await?),
+            normal: Some(consume(Priority::Normal).await?),
             streak: 0,
         })
     }
@@ -190,46 +205,106 @@ async fn acknowledge(channel: &Channel, mut tags: mpsc::UnboundedReceiver<u64>) 
 }
 
 /// The two queues of a kind as one stream: high before normal, but never for ever.
-struct Queues {
-    high: Consumer,
-    normal: Consumer,
+struct Queues<S> {
+    /// Absent once it has ended: a consumer tells its end only once.
+    high: Option<S>,
+    normal: Option<S>,
     streak: u32,
 }
 
-impl Queues {
+/// What comes from the two queues.
+#[derive(Debug, PartialEq, Eq)]
+enum Arrival<D> {
+    /// A delivery.
+    Delivery(Priority, D),
+    /// A consumer was cancelled, by us or by the broker, and nothing more is in its buffer.
+    Ended,
+}
+
+impl Queues<Consumer> {
     async fn cancel(&self, channel: &Channel) -> lapin::Result<()> {
-        for consumer in [&self.high, &self.normal] {
+        for consumer in self.high.iter().chain(&self.normal) {
             channel.basic_cancel(consumer.tag(), BasicCancelOptions::default()).await?;
         }
         Ok(())
     }
 }
 
-impl Stream for Queues {
-    type Item = (Priority, lapin::Result<lapin::message::Delivery>);
+impl<S: Stream + Unpin> Queues<S> {
+    fn queue(&mut self, priority: Priority) -> &mut Option<S> {
+        match priority {
+            Priority::High => &mut self.high,
+            Priority::Normal => &mut self.normal,
+        }
+    }
+}
+
+impl<S: Stream + Unpin> Stream for Queues<S> {
+    type Item = Arrival<S::Item>;
 
     fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        if self.high.is_none() && self.normal.is_none() {
+            return Poll::Ready(None);
+        }
         let normal_first = self.streak >= HIGH_IN_A_ROW;
         let order = if normal_first {
             [Priority::Normal, Priority::High]
         } else {
             [Priority::High, Priority::Normal]
         };
-        let mut ended = 0;
         for priority in order {
-            let queue = if priority == Priority::High { &mut self.high } else { &mut self.normal };
+            let Some(queue) = self.queue(priority) else { continue };
             match queue.poll_next_unpin(context) {
                 Poll::Ready(Some(delivery)) => {
                     self.streak = if priority == Priority::High { self.streak + 1 } else { 0 };
-                    return Poll::Ready(Some((priority, delivery)));
+                    return Poll::Ready(Some(Arrival::Delivery(priority, delivery)));
                 }
-                Poll::Ready(None) => ended += 1,
+                Poll::Ready(None) => {
+                    *self.queue(priority) = None;
+                    return Poll::Ready(Some(Arrival::Ended));
+                }
                 Poll::Pending => {}
             }
         }
-        if normal_first {
-            self.streak = 0;
-        }
-        if ended == 2 { Poll::Ready(None) } else { Poll::Pending }
+        Poll::Pending
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::stream;
+
+    use super::*;
+
+    /// As lapin's consumer: it tells its end once, and then hangs.
+    fn consumer(deliveries: Vec<u32>) -> impl Stream<Item = u32> + Unpin {
+        let mut deliveries = deliveries.into_iter();
+        let mut ended = false;
+        stream::poll_fn(move |_| match deliveries.next() {
+            Some(delivery) => Poll::Ready(Some(delivery)),
+            None if ended => Poll::Pending,
+            None => {
+                ended = true;
+                Poll::Ready(None)
+            }
+        })
+    }
+
+    #[tokio::test]
+    async fn two_queues_that_end_one_after_the_other_end_together() {
+        let queues = Queues { high: Some(consumer(vec![])), normal: Some(consumer(vec![1, 2])), streak: 0 };
+        let arrivals: Vec<_> = queues.collect().await;
+        let normal = |delivery| Arrival::Delivery(Priority::Normal, delivery);
+        assert_eq!(arrivals, [Arrival::Ended, normal(1), normal(2), Arrival::Ended]);
+    }
+
+    #[tokio::test]
+    async fn a_long_high_queue_lets_a_normal_task_through_after_each_few() {
+        let queues =
+            Queues { high: Some(consumer((0..9).collect())), normal: Some(consumer(vec![1, 2])), streak: 0 };
+        let arrivals: Vec<_> = queues.collect().await;
+        let normal =
+            arrivals.iter().position(|arrival| matches!(arrival, Arrival::Delivery(Priority::Normal, _)));
+        assert_eq!(normal, Some(4));
     }
 }

@@ -10,6 +10,7 @@ use shared::db::execution::Execution;
 use shared::db::lease::Leased;
 use shared::db::task::Waiting;
 use shared::db::{self, Committed};
+use shared::target::TargetId;
 use shared::task::{self, Ended, Next, Postponed, TaskId};
 use tokio::sync::mpsc;
 
@@ -55,11 +56,12 @@ async fn persist(batch: &[Finished], worker: &Worker) -> Result<Recorded, db::Er
         match transact(batch, worker).await {
             Ok(recorded) => return Ok(recorded),
             Err(error) if error.is_conflict() => {}
-            Err(error) if error.is_transient() => {
+            Err(error) if error.blames_the_rows() => return Err(error),
+            Err(error) => {
                 events::batch_delayed("record", &error.to_string());
+                worker.database.forget_statements();
                 tokio::time::sleep(delays.next().unwrap_or(Duration::from_secs(5))).await;
             }
-            Err(error) => return Err(error),
         }
     }
 }
@@ -72,13 +74,12 @@ async fn transact(batch: &[Finished], worker: &Worker) -> Result<Recorded, db::E
     let owned = db::lease::complete(&transaction, worker.identity.id, &ended).await?;
     let owned: HashMap<TaskId, Leased> = owned.into_iter().map(|leased| (leased.task.id, leased)).collect();
     // Whoever is not there was fenced: nothing of it is written.
-    let batch: Vec<&Finished> =
-        batch.iter().filter(|finished| owned.contains_key(&finished.leased.task.id)).collect();
+    let batch: Vec<&Finished> = batch.iter().filter(|finished| owns(&owned, finished)).collect();
 
     write_products(&transaction, &batch).await?;
     write_executions(&transaction, &batch, worker).await?;
     move_tasks(&transaction, &batch).await?;
-    let observations: Vec<Observation> = batch.iter().flat_map(|finished| observations(finished)).collect();
+    let observations = observations(&transaction, &batch).await?;
     if !observations.is_empty() {
         let judged = db::compliance::record(&transaction, observations, &[]).await?;
         enqueue_follow_ups(&transaction, &batch, &judged).await?;
@@ -86,6 +87,11 @@ async fn transact(batch: &[Finished], worker: &Worker) -> Result<Recorded, db::E
     let committed = db::commit(transaction).await?;
     worker.identity.batches.count("record", batch.len());
     Ok(Recorded { owned, _committed: committed })
+}
+
+/// One worker may hold two attempts of a task, one of them fenced: the epoch tells them apart.
+fn owns(owned: &HashMap<TaskId, Leased>, finished: &Finished) -> bool {
+    owned.get(&finished.leased.task.id).is_some_and(|leased| leased.epoch == finished.leased.epoch)
 }
 
 async fn write_products(transaction: &Transaction<'_>, batch: &[&Finished]) -> Result<(), db::Error> {
@@ -172,12 +178,29 @@ fn error_of(ended: &Ended) -> Option<&str> {
     }
 }
 
-fn observations(finished: &Finished) -> impl Iterator<Item = Observation> + '_ {
-    let place = finished.leased.task.job.zip(finished.outcome.target);
-    finished.outcome.findings.iter().filter_map(move |finding| {
-        let (job, target) = place?;
-        Some(Observation { job, target, task: finished.leased.task.id, finding: finding.clone() })
-    })
+/// What the attempts observed, but for what was seen of a target that has been detached or attached since: it would
+/// be the newest word about a state that is over.
+async fn observations(
+    transaction: &Transaction<'_>,
+    batch: &[&Finished],
+) -> Result<Vec<Observation>, db::Error> {
+    let probed: Vec<TargetId> =
+        batch.iter().filter(|f| f.outcome.as_of.is_some()).filter_map(|f| f.outcome.target).collect();
+    let changed_at =
+        if probed.is_empty() { HashMap::new() } else { db::target::changed_at(transaction, &probed).await? };
+    let mut observations = Vec::new();
+    for Finished { leased, outcome, .. } in batch {
+        let Some((job, target)) = leased.task.job.zip(outcome.target) else { continue };
+        if outcome.as_of.is_some_and(|as_of| changed_at.get(&target) != Some(&as_of)) {
+            continue;
+        }
+        let task = leased.task.id;
+        observations.extend(outcome.findings.iter().map(|finding| {
+            let finding = finding.clone();
+            Observation { job, target, task, finding }
+        }));
+    }
+    Ok(observations)
 }
 
 /// What a recorded attempt causes is enqueued with it or not at all.
@@ -200,8 +223,9 @@ async fn enqueue_follow_ups(
 }
 
 fn announce(batch: &[Finished], recorded: &Recorded) {
-    for Finished { leased, outcome, took, .. } in batch {
-        if recorded.owned.contains_key(&leased.task.id) {
+    for finished in batch {
+        let Finished { leased, outcome, took, .. } = finished;
+        if owns(&recorded.owned, finished) {
             let (ended, seconds) = (&outcome.ended, took.as_secs_f64());
             events::recorded(leased.task.id, leased.task.kind, ended.outcome(), seconds, error_of(ended));
         } else {

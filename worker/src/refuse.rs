@@ -59,7 +59,11 @@ async fn bury(refusing: Refusing, publisher: &Publisher, stop: &CancellationToke
         ],
     };
     while !stop.is_cancelled() {
-        match publisher.publish(publication.clone()).await {
+        let confirm = tokio::select! {
+            confirm = publisher.publish(publication.clone()) => confirm,
+            () = stop.cancelled() => return,
+        };
+        match confirm {
             Ok(confirmed) => return ticket.dead_lettered(confirmed),
             Err(error) => events::dead_letter_delayed(&error.to_string()),
         }

@@ -26,7 +26,7 @@ pub(super) async fn until_finished(
             Ok(state) if is_finished(&state) || Instant::now() >= deadline => return Ok(state),
             Ok(state) => progress.show(&describe(&state)),
             // The task does not mind: whoever watches it can wait as well.
-            Err(error) if error.is_transient() && Instant::now() < deadline => {
+            Err(error) if !error.blames_the_rows() && Instant::now() < deadline => {
                 progress.show(&error.to_string());
             }
             Err(error) => return Err(error),

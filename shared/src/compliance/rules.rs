@@ -186,7 +186,13 @@ fn verification(policy: &Policy, counted: &Counted, now: DateTime<Utc>) -> Resul
     let facts = &counted.copy.facts;
     let mut proofs = Vec::new();
     let structure = passing(facts.structure.as_ref(), "structure check")?;
-    if facts.restore_point.as_ref().is_some_and(|point| point.at > structure.at) {
+    // Also a check that was recorded later may have looked at the restore point before.
+    let checked = structure.says.restore_point;
+    if facts
+        .restore_point
+        .as_ref()
+        .is_some_and(|point| point.at > structure.at || point.says.restore_point != checked)
+    {
         return Err("no structure check since the newest restore point".to_owned());
     }
     match policy.verify.structure {

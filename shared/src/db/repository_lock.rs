@@ -21,6 +21,8 @@ pub enum Refused {
     Away,
     /// Somebody else holds it in a way that excludes this use.
     Busy,
+    /// The holder's lease is over: somebody else owns its task, or soon will.
+    Fenced,
 }
 
 /// Who asks for a lock.
@@ -28,7 +30,7 @@ pub enum Refused {
 pub struct Holder {
     /// The task.
     pub task: TaskId,
-    /// Its owner's epoch.
+    /// Its owner's epoch; 0 for a command, which has no lease.
     pub epoch: Epoch,
     /// How long it holds without a heartbeat.
     pub lease: Duration,
@@ -48,6 +50,9 @@ pub async fn acquire(
     };
     if stored.state != TargetState::Attached {
         return Ok(Err(Refused::Away));
+    }
+    if holder.epoch.0 > 0 && !has_lease(transaction, holder).await? {
+        return Ok(Err(Refused::Fenced));
     }
     let statement = "select count(*) from repository_lock
          where target_id = $1 and task_id <> $2 and (exclusive or $3)
@@ -69,6 +74,13 @@ pub async fn acquire(
         .execute(&statement, &[&stored.id.0, &holder.task.0, &holder.epoch.0, &exclusive, &lease])
         .await?;
     Ok(Ok(stored))
+}
+
+async fn has_lease(transaction: &Transaction<'_>, holder: Holder) -> Result<bool, Error> {
+    let statement = "select count(*) from lease where task_id = $1 and epoch = $2 and lease_until > now()";
+    let statement = prepared(transaction, statement).await?;
+    let row = transaction.query_one(&statement, &[&holder.task.0, &holder.epoch.0]).await?;
+    Ok(row.try_get::<_, i64>(0)? == 1)
 }
 
 /// Gives the locks of a holder back that has no lease to end.

@@ -1,7 +1,8 @@
 //! Table `target`.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
+use chrono::{DateTime, Utc};
 use deadpool_postgres::{GenericClient, Transaction};
 
 use super::{Error, from_json, parsed, prepared, to_json};
@@ -20,6 +21,8 @@ pub struct StoredTarget {
     pub repository_id: Option<String>,
     /// How often it was changed, from 1.
     pub version: i32,
+    /// When its definition or its state was changed last.
+    pub changed_at: DateTime<Utc>,
 }
 
 /// Writes a definition: a new row, or the next version of a row that differs.
@@ -38,14 +41,16 @@ pub async fn upsert(transaction: &Transaction<'_>, target: &Target) -> Result<Ta
 
 /// Reads all targets, by name.
 pub async fn all<C: GenericClient>(client: &C) -> Result<Vec<StoredTarget>, Error> {
-    let statement = "select id, definition, state, repository_id, version from target order by name";
+    let statement =
+        "select id, definition, state, repository_id, version, updated_at from target order by name";
     let statement = prepared(client, statement).await?;
     client.query(&statement, &[]).await?.iter().map(stored).collect()
 }
 
 /// Reads one target by name.
 pub async fn by_name<C: GenericClient>(client: &C, name: &TargetName) -> Result<Option<StoredTarget>, Error> {
-    let statement = "select id, definition, state, repository_id, version from target where name = $1";
+    let statement =
+        "select id, definition, state, repository_id, version, updated_at from target where name = $1";
     let statement = prepared(client, statement).await?;
     client.query_opt(&statement, &[&name.as_str()]).await?.as_ref().map(stored).transpose()
 }
@@ -55,8 +60,7 @@ pub async fn lock_by_name(
     transaction: &Transaction<'_>,
     name: &TargetName,
 ) -> Result<Option<StoredTarget>, Error> {
-    let statement =
-        "select id, definition, state, repository_id, version from target where name = $1 for update";
+    let statement = "select id, definition, state, repository_id, version, updated_at from target where name = $1 for no key update";
     let statement = prepared(transaction, statement).await?;
     transaction.query_opt(&statement, &[&name.as_str()]).await?.as_ref().map(stored).transpose()
 }
@@ -68,7 +72,20 @@ fn stored(row: &tokio_postgres::Row) -> Result<StoredTarget, Error> {
         state: parsed(row, "state")?,
         repository_id: row.try_get("repository_id")?,
         version: row.try_get("version")?,
+        changed_at: row.try_get("updated_at")?,
     })
+}
+
+/// When targets were changed last; they stay as they are until the transaction ends.
+pub async fn changed_at(
+    transaction: &Transaction<'_>,
+    ids: &[TargetId],
+) -> Result<HashMap<TargetId, DateTime<Utc>>, Error> {
+    let statement = "select id, updated_at from target where id = any($1) order by id for share";
+    let statement = prepared(transaction, statement).await?;
+    let ids: Vec<i32> = ids.iter().map(|id| id.0).collect();
+    let rows = transaction.query(&statement, &[&ids]).await?;
+    rows.iter().map(|row| Ok((TargetId(row.try_get(0)?), row.try_get(1)?))).collect()
 }
 
 /// The targets that may not be used now, by name.
@@ -80,7 +97,8 @@ pub async fn away<C: GenericClient>(client: &C) -> Result<HashSet<TargetName>, E
 /// Changes whether a target may be used.
 pub async fn set_state<C: GenericClient>(client: &C, id: TargetId, state: TargetState) -> Result<(), Error> {
     let statement =
-        prepared(client, "update target set state = $2, updated_at = now() where id = $1").await?;
+        prepared(client, "update target set state = $2, updated_at = clock_timestamp() where id = $1")
+            .await?;
     client.execute(&statement, &[&id.0, &state.as_str()]).await?;
     Ok(())
 }

@@ -131,11 +131,14 @@ pub async fn mark_published<C: GenericClient>(
     client: &C,
     confirmed: &[(TaskId, (i64, i32))],
 ) -> Result<u64, Error> {
-    let statement = "update task t
-         set publish_at = now() + make_interval(secs => $4 * power(2, least(t.publication, 8)))
-         from unnest($1::uuid[], $2::bigint[], $3::integer[]) as c(id, epoch, publication)
-         where t.id = c.id and t.epoch = c.epoch and t.publication = c.publication
-             and t.publish_at < 'infinity'";
+    let statement = "with mine as (
+             select t.id from task t join unnest($1::uuid[], $2::bigint[], $3::integer[])
+                 as c(id, epoch, publication)
+                 on t.id = c.id and t.epoch = c.epoch and t.publication = c.publication
+             where t.publish_at < 'infinity' order by t.id for update of t skip locked)
+         update task t set publish_at = now() + make_interval(secs => $4 * power(2, least(t.confirmed, 8))), \
+             confirmed = t.confirmed + 1
+         from mine where t.id = mine.id";
     let statement = prepared(client, statement).await?;
     let ids: Vec<Uuid> = confirmed.iter().map(|(id, _)| id.0).collect();
     let epochs: Vec<i64> = confirmed.iter().map(|(_, (epoch, _))| *epoch).collect();
@@ -146,10 +149,13 @@ pub async fn mark_published<C: GenericClient>(
 /// Puts off rows that were delivered but cannot start now, by `seconds` each. A row that waits for later anyway is
 /// left alone: its delivery was a stale copy.
 pub async fn put_off(transaction: &Transaction<'_>, rows: &[(TaskId, f64)]) -> Result<u64, Error> {
-    let statement = "update task t set run_at = now() + make_interval(secs => p.seconds),
-             publish_at = now() + make_interval(secs => p.seconds)
-         from unnest($1::uuid[], $2::float8[]) as p(id, seconds)
-         where t.id = p.id and t.run_at <= now()";
+    let statement = "with mine as (
+             select t.id, p.seconds from task t join unnest($1::uuid[], $2::float8[]) as p(id, seconds)
+                 on t.id = p.id
+             where t.run_at <= now() order by t.id for update of t)
+         update task t set run_at = now() + make_interval(secs => mine.seconds),
+             publish_at = now() + make_interval(secs => mine.seconds), publication = t.publication + 1, confirmed = 0
+         from mine where t.id = mine.id";
     let statement = prepared(transaction, statement).await?;
     let ids: Vec<Uuid> = rows.iter().map(|(id, _)| id.0).collect();
     let seconds: Vec<f64> = rows.iter().map(|(_, seconds)| *seconds).collect();

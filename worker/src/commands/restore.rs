@@ -21,8 +21,10 @@ use crate::engine::parent::Engine;
 use crate::engine::protocol::{Operation, OperationResult, Restore};
 use crate::execute::describe;
 
-/// Nobody extends the lease of a command: it is long enough for any restore.
-const LEASE: Duration = Duration::from_hours(24);
+/// How long a command holds a repository without saying so again.
+const LOCK: Duration = Duration::from_mins(2);
+/// A command's engine ends with the command: it needs no other end.
+const LEASE: Duration = Duration::from_hours(24 * 365);
 
 /// What to restore, and where to.
 #[derive(Debug, clap::Args)]
@@ -47,11 +49,25 @@ pub struct RestoreArgs {
 /// What keeps it from being restored, in words for a person.
 pub async fn run(args: RestoreArgs, database: &Database) -> anyhow::Result<()> {
     let point = choose(&args, database).await?;
-    let holder = Holder { task: TaskId::generate(), epoch: Epoch(0), lease: LEASE };
+    let holder = Holder { task: TaskId::generate(), epoch: Epoch(0), lease: LOCK };
     let stored = lock(database, &point, holder).await?;
-    let restored = restore(&args, &point, &stored).await;
+    let restored = tokio::select! {
+        restored = restore(&args, &point, &stored) => restored,
+        failed = keep_lock(database, &point, holder) => Err(failed),
+        _ = tokio::signal::ctrl_c() => Err(anyhow::anyhow!("interrupted: what was restored so far is incomplete")),
+    };
     db::repository_lock::release(&database.client().await?, holder.task).await?;
     restored
+}
+
+/// Holds the lock for as long as it is awaited; ends only with a failure.
+async fn keep_lock(database: &Database, point: &RestorePoint, holder: Holder) -> anyhow::Error {
+    loop {
+        tokio::time::sleep(LOCK / 4).await;
+        if let Err(error) = lock(database, point, holder).await {
+            return error.context("the repository could not be held any longer");
+        }
+    }
 }
 
 async fn choose(args: &RestoreArgs, database: &Database) -> anyhow::Result<RestorePoint> {
@@ -76,7 +92,7 @@ async fn lock(database: &Database, point: &RestorePoint, holder: Holder) -> anyh
     _ = db::commit(transaction).await?;
     match acquired {
         Ok(stored) => Ok(stored),
-        Err(Refused::Unknown | Refused::Away) => bail!("the target {target} is detached"),
+        Err(Refused::Unknown | Refused::Away | Refused::Fenced) => bail!("the target {target} is detached"),
         Err(Refused::Busy) => bail!("somebody uses the repository of {target} alone now: try again soon"),
     }
 }

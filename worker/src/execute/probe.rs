@@ -57,6 +57,7 @@ fn judge(stored: &StoredTarget, seen: Seen) -> Outcome {
         ended,
         detail: Some(json!({ "state": stored.state, "finding": finding })),
         findings: vec![finding],
+        as_of: Some(stored.changed_at),
         ..Outcome::done().on(stored.id)
     };
     let done = Ended::Done { warning: false };

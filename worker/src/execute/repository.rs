@@ -31,20 +31,27 @@ pub(super) async fn open(attempt: &Attempt<'_>, target: &TargetName) -> Result<O
 
 /// As [`open`], and creates the repository if it never was.
 pub(super) async fn open_or_create(attempt: &Attempt<'_>, target: &TargetName) -> Result<Opened, Ended> {
-    let opened = open(attempt, target).await?;
-    if opened.stored.repository_id.is_some() {
-        return Ok(opened);
-    }
-    // Two that create one repository would each write a key of their own.
-    let stored = lock(attempt, target, true).await?;
-    if stored.repository_id.is_none() {
-        let repository = describe(&stored)?;
-        let created = attempt.engine(Operation::Init { repository }).await?;
-        let OperationResult::Init(created) = created.result else { return Err(unexpected()) };
-        let client = attempt.worker.database.client().await.map_err(retry)?;
-        db::target::set_repository_id(&client, stored.id, &created.repository_id).await.map_err(retry)?;
+    let client = attempt.worker.database.client().await.map_err(retry)?;
+    let known = db::target::by_name(&client, target).await.map_err(retry)?;
+    drop(client);
+    if known.is_some_and(|known| known.repository_id.is_none()) {
+        create(attempt, target).await?;
     }
     open(attempt, target).await
+}
+
+/// Two that create one repository would each write a key of their own: it is locked alone from the beginning, because
+/// two that share it could never both rise.
+async fn create(attempt: &Attempt<'_>, target: &TargetName) -> Result<(), Ended> {
+    let stored = lock(attempt, target, true).await?;
+    if stored.repository_id.is_some() {
+        return Ok(());
+    }
+    let repository = describe(&stored)?;
+    let created = attempt.engine(Operation::Init { repository }).await?;
+    let OperationResult::Init(created) = created.result else { return Err(unexpected()) };
+    let client = attempt.worker.database.client().await.map_err(retry)?;
+    db::target::set_repository_id(&client, stored.id, &created.repository_id).await.map_err(retry)
 }
 
 /// The child answered something else than what it was asked.
@@ -78,6 +85,7 @@ async fn lock(attempt: &Attempt<'_>, target: &TargetName, exclusive: bool) -> Re
         Ok(stored) => Ok(stored),
         Err(Refused::Unknown) => Err(refuse(format!("no target is named {target}"))),
         Err(Refused::Away) => Err(away(target)),
+        Err(Refused::Fenced) => Err(Ended::Interrupted),
         Err(Refused::Busy) => Err(Ended::Postponed(Postponed::Busy(target.clone()))),
     }
 }

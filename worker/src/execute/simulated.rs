@@ -100,13 +100,13 @@ impl Simulated {
     ) -> Result<Outcome, Ended> {
         let client = attempt.worker.database.client().await.map_err(retry)?;
         let stored = db::target::by_name(&client, name).await.map_err(retry)?;
-        let state = stored.map(|stored| stored.state);
-        let finding = match state.ok_or_else(|| refuse(format!("no target is named {name}")))? {
+        let stored = stored.ok_or_else(|| refuse(format!("no target is named {name}")))?;
+        let finding = match stored.state {
             TargetState::Attached => Finding::Listing { present: true },
             TargetState::Detaching => Finding::Inventory { present: true },
             TargetState::Detached => Finding::Detached,
         };
-        Ok(Outcome { findings: vec![finding], ..Outcome::done().on(target) })
+        Ok(Outcome { findings: vec![finding], as_of: Some(stored.changed_at), ..Outcome::done().on(target) })
     }
 }
 
