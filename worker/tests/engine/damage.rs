@@ -2,9 +2,10 @@
 
 use std::{fs, os::unix::fs::FileExt, path::Path};
 
+use worker::engine::parent::EngineError;
 use worker::engine::protocol::{Level, VerifyResult};
 
-use crate::fixture::{Place, permanent, transient};
+use crate::fixture::{Place, permanent};
 
 fn flip_a_byte(path: &Path) {
     let file = fs::File::options().read(true).write(true).open(path).unwrap();
@@ -132,6 +133,6 @@ async fn what_is_no_fault_of_the_copy_is_an_error_and_no_verdict() {
     let message = permanent(place.verify(&repository, &saved.snapshot, no_manifest).await);
     assert!(message.contains("cannot read the manifest"), "{message}");
     let no_scratch = Level::Restore { manifest: place.path("manifest"), scratch: place.path("absent") };
-    let message = transient(place.verify(&repository, &saved.snapshot, no_scratch).await);
-    assert!(message.contains("cannot use the scratch directory"), "{message}");
+    let error = place.verify(&repository, &saved.snapshot, no_scratch).await.unwrap_err();
+    assert!(matches!(&error, EngineError::Process(why) if why.contains("scratch directory")), "{error:?}");
 }

@@ -302,7 +302,7 @@ async fn a_crash_is_told_with_the_end_of_what_it_said() {
     let operation = Operation::Init { repository: place.repository("repository") };
     let (_lease, lease) = watch::channel(in_a_while());
     let outcome = missing.run(operation, lease, CancellationToken::new(), ignore).await;
-    assert!(matches!(outcome, Err(EngineError::Transient(_))), "{outcome:?}");
+    assert!(matches!(outcome, Err(EngineError::Process(_))), "{outcome:?}");
 }
 
 #[tokio::test]
