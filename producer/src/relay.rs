@@ -48,13 +48,19 @@ async fn publish_batch(database: &Database, publisher: &Publisher) -> Result<usi
         return Ok(0);
     }
     let answers = join_all(due.iter().map(|row| publisher.publish(publication(row)))).await;
-    let mut confirmed = Vec::with_capacity(due.len());
+    let (mut confirmed, mut failed) = (Vec::with_capacity(due.len()), Vec::new());
     let mut first_error: Option<PublishError> = None;
     for (row, answer) in due.iter().zip(answers) {
         match answer {
             Ok(_) => confirmed.push((row.message.id, row.publication)),
-            Err(error) => _ = first_error.get_or_insert(error),
+            Err(error) => {
+                failed.push((row.message.id, row.publication));
+                first_error.get_or_insert(error);
+            }
         }
+    }
+    if !failed.is_empty() {
+        task::publish_again(&database.client().await?, &failed).await?;
     }
     if !confirmed.is_empty() {
         task::mark_published(&database.client().await?, &confirmed).await?;

@@ -24,9 +24,9 @@ async fn health_readiness_and_metrics_tell_the_truth() {
 
     let metrics = eventually("the metrics have the executions", async || {
         let metrics = metrics(&url).await;
-        metrics
-            .contains_key(r#"holdfast_executions_total{kind="backup",outcome="success"}"#)
-            .then_some(metrics)
+        let counted =
+            metrics.get(r#"holdfast_executions_total{kind="verify",outcome="success"}"#) == Some(&3.0);
+        (counted && metrics.contains_key(r#"holdfast_success_rate{period="day"}"#)).then_some(metrics)
     })
     .await;
     let value = |name: &str| metrics.get(name).unwrap_or_else(|| panic!("{name} is not among {metrics:#?}"));

@@ -140,10 +140,30 @@ pub async fn mark_published<C: GenericClient>(
              confirmed = t.confirmed + 1
          from mine where t.id = mine.id";
     let statement = prepared(client, statement).await?;
-    let ids: Vec<Uuid> = confirmed.iter().map(|(id, _)| id.0).collect();
-    let epochs: Vec<i64> = confirmed.iter().map(|(_, (epoch, _))| *epoch).collect();
-    let publications: Vec<i32> = confirmed.iter().map(|(_, (_, publication))| *publication).collect();
+    let (ids, epochs, publications) = columns(confirmed);
     Ok(client.execute(&statement, &[&ids, &epochs, &publications, &REPUBLISH_SECONDS]).await?)
+}
+
+/// Has publications that were not confirmed taken again soon. In doubt they were published: an id runs once.
+pub async fn publish_again<C: GenericClient>(
+    client: &C,
+    failed: &[(TaskId, (i64, i32))],
+) -> Result<u64, Error> {
+    let statement = "with mine as (
+             select t.id from task t join unnest($1::uuid[], $2::bigint[], $3::integer[])
+                 as f(id, epoch, publication)
+                 on t.id = f.id and t.epoch = f.epoch and t.publication = f.publication
+             where t.publish_at < 'infinity' order by t.id for update of t skip locked)
+         update task t set publish_at = now() + interval '1 second' from mine where t.id = mine.id";
+    let statement = prepared(client, statement).await?;
+    let (ids, epochs, publications) = columns(failed);
+    Ok(client.execute(&statement, &[&ids, &epochs, &publications]).await?)
+}
+
+fn columns(publications: &[(TaskId, (i64, i32))]) -> (Vec<Uuid>, Vec<i64>, Vec<i32>) {
+    let ids = publications.iter().map(|(id, _)| id.0).collect();
+    let epochs = publications.iter().map(|(_, (epoch, _))| *epoch).collect();
+    (ids, epochs, publications.iter().map(|(_, (_, publication))| *publication).collect())
 }
 
 /// Puts off rows that were delivered but cannot start now, by `seconds` each. A row that waits for later anyway is
