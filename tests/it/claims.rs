@@ -151,3 +151,65 @@ async fn a_second_signal_stops_at_once() {
     assert_eq!(world.number("select count(*) from task where attempt = 0").await, 1);
     worker.kill().await.unwrap();
 }
+
+#[tokio::test]
+async fn a_later_message_with_the_same_id_cannot_postpone_a_waiting_task() {
+    let world = world_with_a_job(json!({})).await;
+    let id = Uuid::now_v7();
+    let run = world.producer(&["enqueue", "backup", "--job", "sim", "--id", &id.to_string()]).await;
+    assert_eq!(run.code, 0, "{run:?}");
+    let later = json!({ "version": 1, "id": id, "kind": "backup", "job": "sim", "not_before": "2999-01-01T00:00:00Z" });
+    world.broker.publish("backup.normal", &[later.to_string().into(), message(Uuid::now_v7())]).await;
+    let worker = world.start_worker("w1", &[]);
+    eventually("the other task has run", async || (world.number(BACKUPS).await == 1).then_some(())).await;
+    let producer = world.start_producer();
+    eventually("the waiting task has run", async || (world.number(BACKUPS).await == 2).then_some(())).await;
+    world.stop(worker).await;
+    world.stop(producer).await;
+}
+
+#[tokio::test]
+async fn a_waiting_task_of_a_job_that_became_inactive_dies_once_and_is_no_dead_letter() {
+    let world = world_with_a_job(json!({})).await;
+    assert_eq!(world.producer(&["enqueue", "backup", "--job", "sim"]).await.code, 0);
+    let mut job = world.simulated_job("sim", &["disk-a"], &json!({}));
+    job["active"] = json!(false);
+    world.apply(&json!({ "targets": [], "jobs": [job] })).await;
+    let producer = world.start_producer();
+    let worker = world.start_worker("w1", &[]);
+    eventually("the task is dead", async || {
+        (world.number("select count(*) from dead_task where reason = 'refused'").await == 1).then_some(())
+    })
+    .await;
+    assert_eq!(world.number("select count(*) from task").await, 0);
+    eventually("its message is settled", async || {
+        (world.broker.ready("holdfast.backup.normal").await == 0).then_some(())
+    })
+    .await;
+    assert_eq!(world.broker.ready("holdfast.dead").await, 0);
+    world.stop(worker).await;
+    world.stop(producer).await;
+}
+
+#[tokio::test]
+async fn a_pool_that_paused_with_deliveries_of_many_tasks_goes_on() {
+    let world = world_with_a_job(json!({ "duration": "6s" })).await;
+    let worker = world.start_worker("w1", &[("HOLDFAST_POOLS_BACKUP_SLOTS", "2")]);
+    let many = || {
+        let tasks: Vec<Value> =
+            (0..20).map(|_| json!({ "id": Uuid::now_v7(), "kind": "backup", "job": "sim" })).collect();
+        json!({ "version": 1, "tasks": tasks }).to_string().into()
+    };
+    // More tasks than all stages hold, so that deliveries wait in the consumer's buffer as it pauses.
+    world.broker.publish("backup.normal", &[many(), many(), many(), many()]).await;
+    eventually("two run and all others are parked", async || {
+        let settled = world.broker.ready("holdfast.backup.normal").await == 0;
+        (settled && world.number("select count(*) from known_id").await == 80).then_some(())
+    })
+    .await;
+    world.execute("delete from task").await;
+    world.broker.publish("backup.normal", &[message(Uuid::now_v7())]).await;
+    let before = world.number(BACKUPS).await;
+    eventually("more has run", async || (world.number(BACKUPS).await >= before + 3).then_some(())).await;
+    world.stop(worker).await;
+}

@@ -134,3 +134,23 @@ fn answers(compliance: &Value) -> Vec<(String, String)> {
     let text = |value: &Value| value.as_str().unwrap().to_owned();
     verdicts.iter().map(|verdict| (text(&verdict["rule"]), text(&verdict["answer"]))).collect()
 }
+
+#[tokio::test]
+async fn several_jobs_may_use_a_new_target_at_once() {
+    let world = World::new().await;
+    world.write("source/a.txt", "alpha");
+    let jobs: Vec<Value> = (0..4).map(|n| world.files_job(&format!("docs-{n}"), &["disk-a"])).collect();
+    world.apply(&json!({ "targets": [world.target("disk-a", &json!({}))], "jobs": jobs })).await;
+    for job in 0..4 {
+        assert_eq!(world.producer(&["enqueue", "backup", "--job", &format!("docs-{job}")]).await.code, 0);
+    }
+    let producer = world.start_producer();
+    let worker = world.start_worker("w1", &[("HOLDFAST_POOLS_BACKUP_SLOTS", "4")]);
+    let backups = "select count(*) from execution where kind = 'backup' and outcome = 'success'";
+    eventually("each job has its backup", async || (world.number(backups).await == 4).then_some(())).await;
+    world.wait_until_idle().await;
+    assert_eq!(world.number("select count(*) from execution where outcome <> 'success'").await, 0);
+    world.check_invariants().await;
+    world.stop(worker).await;
+    world.stop(producer).await;
+}
