@@ -1,19 +1,19 @@
 //! The second stage: a task starts when a slot is free and the pool's rate allows it; what cannot start soon is
 //! parked in the database instead of held.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
 use shared::clock;
 use shared::message::TaskMessage;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
+use tokio::sync::mpsc;
 use tokio::time::timeout_at;
 use tokio_util::sync::CancellationToken;
 
 use crate::config::PoolConfig;
 use crate::receive::Received;
+use crate::slots::{Slot, Slots};
 use crate::ticket::Ticket;
 
 /// How long a task may wait for its start while its delivery is held: half of the 10 s within which every delivery
@@ -22,61 +22,6 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// How long a parked task waits before it comes again, at least; up to half as much is added, so that tasks that
 /// were parked together do not come back together.
 const PARK: Duration = Duration::from_secs(10);
-
-/// The right to run one task; giving it up frees the slot.
-#[derive(Debug)]
-pub struct Slot {
-    _permit: OwnedSemaphorePermit,
-}
-
-/// The slots of a pool.
-#[derive(Debug, Clone)]
-pub struct Slots {
-    free: Arc<Semaphore>,
-    total: usize,
-    saturated: watch::Sender<bool>,
-}
-
-impl Slots {
-    /// `total` free slots.
-    #[must_use]
-    pub fn new(total: usize) -> Self {
-        Self { free: Arc::new(Semaphore::new(total)), total, saturated: watch::Sender::new(false) }
-    }
-
-    /// All slots, free or not.
-    #[must_use]
-    pub const fn total(&self) -> usize {
-        self.total
-    }
-
-    /// Counts the free slots.
-    #[must_use]
-    pub fn free(&self) -> Arc<Semaphore> {
-        self.free.clone()
-    }
-
-    /// Tells when tasks had to be parked, so that consuming more would be in vain.
-    #[must_use]
-    pub fn saturated(&self) -> watch::Receiver<bool> {
-        self.saturated.subscribe()
-    }
-
-    /// Waits until a slot is free, and ends the saturation.
-    pub async fn freed(&self) {
-        // The semaphore is never closed.
-        _ = self.free.acquire().await;
-        self.saturated.send_replace(false);
-    }
-
-    async fn take(&self) -> Slot {
-        match self.free.clone().acquire_owned().await {
-            Ok(permit) => Slot { _permit: permit },
-            // The semaphore is never closed.
-            Err(_) => std::future::pending().await,
-        }
-    }
-}
 
 /// What is to become of a task.
 #[derive(Debug)]
@@ -147,7 +92,7 @@ async fn start(
         ready = timeout_at((ticket.received_at() + PATIENCE).into(), ready) => match ready {
             Ok(slot) => Wish::Start(slot),
             Err(_) => {
-                slots.saturated.send_replace(true);
+                slots.saturate();
                 Wish::Park(PARK.mul_f64(1.0 + 0.5 * rand::random::<f64>()))
             }
         },

@@ -16,12 +16,13 @@ use shared::task::{Task, TaskId, TaskKind};
 use shared::topology;
 use tokio::sync::mpsc;
 
-use crate::admit::{Admitted, Slot, Wish};
+use crate::admit::{Admitted, Wish};
 use crate::engine::clock::BootInstant;
 use crate::events;
 use crate::lease::Lease;
 use crate::plan::Plan;
 use crate::refuse::Refusing;
+use crate::slots::Slot;
 use crate::ticket::Ticket;
 use crate::worker::Worker;
 

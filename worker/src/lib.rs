@@ -6,6 +6,7 @@ pub mod config;
 
 pub mod pipeline;
 
+mod queues;
 pub mod receive;
 pub mod ticket;
 
@@ -14,6 +15,7 @@ pub mod claim;
 pub mod execute;
 pub mod record;
 pub mod refuse;
+pub mod slots;
 
 pub mod follow_up;
 pub mod lease;
@@ -34,11 +36,11 @@ use shared::lifecycle::Lifecycle;
 use shared::task::WorkerId;
 use tokio_util::sync::CancellationToken;
 
-use crate::admit::Slots;
 use crate::config::Config;
 use crate::engine::parent::Engine;
 use crate::lease::{Batches, Identity, Leases};
 use crate::pipeline::Pool;
+use crate::slots::Slots;
 use crate::worker::Worker;
 
 /// Runs the pools until the process is told to stop.

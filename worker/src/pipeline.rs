@@ -7,10 +7,11 @@ use shared::lifecycle::Shutdown;
 use shared::task::TaskKind;
 use tokio::sync::mpsc;
 
-use crate::admit::{self, Slots};
+use crate::admit;
 use crate::config::PoolConfig;
 use crate::outcome::Finished;
 use crate::receive::Intake;
+use crate::slots::Slots;
 use crate::worker::Worker;
 use crate::{claim, execute, record, refuse};
 
