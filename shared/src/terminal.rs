@@ -9,12 +9,19 @@ use comfy_table::{ContentArrangement, LineStyle, Table, TableStyle};
 const UNDERLINED_HEADER: TableStyle =
     TableStyle::new().header_separator(LineStyle::none().fill('─').junction('─'));
 
+/// Narrower, each word would be a column of letters.
+const NARROWEST: u16 = 60;
+
 /// An empty table; columns align, and long cells wrap at the terminal's width.
 #[must_use]
 pub fn table(headers: &[&str]) -> Table {
     let mut table = Table::new();
     table.load_style(UNDERLINED_HEADER);
     table.set_content_arrangement(ContentArrangement::Dynamic);
+    if table.width().is_some_and(|width| width < NARROWEST) {
+        // Some terminals say that they have no columns at all.
+        table.set_width(NARROWEST);
+    }
     table.set_header(headers.iter().copied());
     table
 }

@@ -5,7 +5,7 @@ use std::{
     path::Path,
 };
 
-use comfy_table::{Cell, Color, ContentArrangement, Table, presets};
+use comfy_table::{Cell, Color, ContentArrangement, LineStyle, Table, TableStyle};
 
 use super::{
     facts::{Facts, RestorePoint, Verdict},
@@ -72,7 +72,8 @@ fn print_totals(facts: &Facts) {
 /// Columns align, and long cells wrap at the terminal's width.
 fn table(headers: &[&str]) -> Table {
     let mut table = Table::new();
-    table.load_style(presets::UTF8_HORIZONTAL_ONLY);
+    let underline = LineStyle::none().fill('─').junction('─');
+    table.load_style(TableStyle::new().header_separator(underline));
     table.set_content_arrangement(ContentArrangement::Dynamic);
     if stdout().is_terminal() {
         // Narrower, each word would be a column of letters.
