@@ -17,6 +17,9 @@ text_enum! {
     }
 }
 
+/// The client libraries repeat, more than once, what our own lines say.
+const DEFAULT_FILTER: &str = "info,lapin=off,tokio_postgres=warn,refinery_core=warn";
+
 /// What is logged, and how.
 #[derive(Debug, Clone)]
 pub struct Telemetry {
@@ -27,7 +30,7 @@ pub struct Telemetry {
 impl Telemetry {
     /// Reads `log` (a filter such as `info` or `worker=debug`) and `log_format`.
     pub fn read(settings: &mut Settings) -> Self {
-        let filter: String = settings.get("log", "info".to_owned());
+        let filter: String = settings.get("log", DEFAULT_FILTER.to_owned());
         if let Err(error) = EnvFilter::try_new(&filter) {
             settings.reject(format!("log: {error}"));
         }

@@ -110,3 +110,17 @@ async fn an_unknown_job_does_not_use_its_id_up() {
     .await;
     world.stop(worker).await;
 }
+
+#[tokio::test]
+async fn a_kind_that_nobody_executes_yet_is_dead_lettered_from_its_own_queue() {
+    let world = world_with_a_job().await;
+    let worker = world.start_worker("w1", &[]);
+    world
+        .broker
+        .publish("forget.normal", &[with(task("sim"), "kind", json!("forget")).to_string().into()])
+        .await;
+    let letters = world.broker.dead_letters(1).await;
+    assert_eq!(letters[0].reason(), "unknown_kind");
+    assert!(letters[0].detail().contains("not implemented yet"), "{letters:?}");
+    world.stop(worker).await;
+}

@@ -60,7 +60,7 @@ impl Config {
     /// All that is wrong, at once.
     pub fn read(sources: &Sources) -> Result<Self, Invalid> {
         let mut settings = Settings::open(sources);
-        let config = Self {
+        let mut config = Self {
             database_url: settings.url("database_url"),
             amqp_url: settings.url("amqp_url"),
             name: settings.get("name", host_name()),
@@ -74,6 +74,10 @@ impl Config {
         };
         config.check(&mut settings);
         settings.finish()?;
+        if config.restore_root.is_none() {
+            // Another worker may have one.
+            config.pools.remove(&TaskKind::Restore);
+        }
         Ok(config)
     }
 

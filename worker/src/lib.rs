@@ -33,7 +33,7 @@ use anyhow::Context as _;
 use shared::broker::{Broker, Publisher};
 use shared::db::Database;
 use shared::lifecycle::Lifecycle;
-use shared::task::WorkerId;
+use shared::task::{TaskKind, WorkerId};
 use tokio_util::sync::CancellationToken;
 
 use crate::config::Config;
@@ -52,13 +52,20 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
     let broker = Broker::new(config.amqp_url, &format!("worker {}", config.name))?;
     let pool =
         |(&kind, &config): (_, &config::PoolConfig)| Pool { kind, config, slots: Slots::new(config.slots) };
-    let pools: Vec<Pool> = config.pools.iter().map(pool).collect();
+    let mut pools: Vec<Pool> = config.pools.iter().map(pool).collect();
     let identity = Identity {
         id: WorkerId::generate(),
         name: config.name,
         pools: pools.iter().map(|pool| (pool.kind, (pool.slots.free(), pool.slots.total()))).collect(),
         batches: Batches::default(),
     };
+    // What nobody executes yet is taken as well, and goes to the dead letters with that reason.
+    let unimplemented = TaskKind::ALL.iter().filter(|kind| !kind.is_implemented());
+    pools.extend(unimplemented.map(|&kind| Pool {
+        kind,
+        config: config::PoolConfig { slots: 1, rate: None },
+        slots: Slots::new(1),
+    }));
     let program = std::env::current_exe().context("finding this program, which is its own engine")?;
     let worker = Arc::new(Worker {
         database,

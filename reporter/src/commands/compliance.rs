@@ -56,7 +56,8 @@ pub async fn run(database: &Database, args: &Args) -> anyhow::Result<ExitCode> {
     } else {
         print(&text(&answers))?;
     }
-    let compliant = answers.jobs.iter().all(|job| job.judged.compliant);
+    // Without a job nothing was shown to comply: a check against an empty or wrong database must not be green.
+    let compliant = !answers.jobs.is_empty() && answers.jobs.iter().all(|job| job.judged.compliant);
     Ok(if compliant { ExitCode::SUCCESS } else { ExitCode::from(NOT_COMPLIANT) })
 }
 
