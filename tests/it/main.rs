@@ -9,6 +9,7 @@
 
 mod bad_messages;
 mod claims;
+mod definitions;
 mod demo;
 mod detach;
 mod failures;
