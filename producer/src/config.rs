@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use secrecy::SecretString;
+use shared::db::DatabaseConfig;
 use shared::settings::{Invalid, Settings, Sources};
 use shared::telemetry::Telemetry;
 
@@ -10,14 +11,18 @@ use shared::telemetry::Telemetry;
 const GRACE: Duration = Duration::from_secs(10);
 /// How often expired leases are looked for: what a rescue waits beside the lease itself.
 const REAPER_INTERVAL: Duration = Duration::from_secs(5);
+/// How long a confirmed message may lie unclaimed before it is published again: the broker may have been wiped.
+const REPUBLISH_AFTER: Duration = Duration::from_mins(10);
+/// How long an id is remembered.
+const ID_WINDOW: Duration = Duration::from_hours(7 * 24);
 /// What only the long-running process uses; the commands let it stand in the same file.
-const SERVICE_KEYS: [&str; 3] = ["amqp_url", "grace", "reaper_interval"];
+const SERVICE_KEYS: [&str; 5] = ["amqp_url", "grace", "reaper_interval", "republish_after", "id_window"];
 
 /// What every command needs.
 #[derive(Debug, Clone)]
 pub struct Base {
     /// Where the database is.
-    pub database_url: SecretString,
+    pub database: DatabaseConfig,
     /// What is logged.
     pub telemetry: Telemetry,
 }
@@ -38,7 +43,7 @@ impl Base {
     }
 
     fn from(settings: &mut Settings) -> Self {
-        Self { database_url: settings.url("database_url"), telemetry: Telemetry::read(settings) }
+        Self { database: DatabaseConfig::read(settings), telemetry: Telemetry::read(settings) }
     }
 }
 
@@ -53,6 +58,10 @@ pub struct Config {
     pub grace: Duration,
     /// How often expired leases are looked for.
     pub reaper_interval: Duration,
+    /// How long a confirmed message may lie unclaimed before it is published again; each time twice as long.
+    pub republish_after: Duration,
+    /// How long an id is remembered, so that it runs once: a day at least, in whole days.
+    pub id_window: Duration,
 }
 
 impl Config {
@@ -67,9 +76,18 @@ impl Config {
             amqp_url: settings.url("amqp_url"),
             grace: settings.duration("grace", GRACE),
             reaper_interval: settings.duration("reaper_interval", REAPER_INTERVAL),
+            republish_after: settings.duration("republish_after", REPUBLISH_AFTER),
+            id_window: settings.duration("id_window", ID_WINDOW),
         };
-        if config.reaper_interval.is_zero() {
-            settings.reject("reaper_interval: is zero".to_owned());
+        for (key, duration) in
+            [("reaper_interval", config.reaper_interval), ("republish_after", config.republish_after)]
+        {
+            if duration.is_zero() {
+                settings.reject(format!("{key}: is zero"));
+            }
+        }
+        if config.id_window < Duration::from_hours(24) {
+            settings.reject("id_window: is less than a day".to_owned());
         }
         settings.finish()?;
         Ok(config)
@@ -99,6 +117,6 @@ mod tests {
     fn a_command_needs_no_broker_and_minds_no_service_key() {
         let sources = sources(&["database_url=postgres://h/d", "grace=20s"]);
         let base = Base::read(&sources).unwrap();
-        assert_eq!(base.database_url.expose_secret(), "postgres://h/d");
+        assert_eq!(base.database.url.expose_secret(), "postgres://h/d");
     }
 }

@@ -37,6 +37,14 @@ pub(crate) fn buried(lost: &Expired) {
     );
 }
 
+pub(crate) fn cancelled(lost: &Expired) {
+    let task = &lost.leased.task;
+    tracing::warn!(
+        task = %task.id, kind = %task.kind, worker = %lost.worker,
+        "a lease expired whose end was asked for: its task is cancelled"
+    );
+}
+
 pub(crate) fn missed_wake(tasks: u64) {
     tracing::info!(tasks, "woke tasks that began to wait while their target came back");
 }

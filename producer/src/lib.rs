@@ -42,7 +42,7 @@ pub async fn run(config: Config, database: Database) -> anyhow::Result<()> {
         let (database, stop) = (database.clone(), shutdown.soft.clone());
         async move {
             let _ends = relay_ended.drop_guard();
-            relay::run(&database, &publisher, &stop).await;
+            relay::run(&database, &publisher, config.republish_after, &stop).await;
             Ok(())
         }
     });
@@ -54,7 +54,7 @@ pub async fn run(config: Config, database: Database) -> anyhow::Result<()> {
         }
     });
     lifecycle.spawn("upkeep", async move {
-        upkeep::run(&database, &shutdown.soft).await;
+        upkeep::run(&database, config.id_window, &shutdown.soft).await;
         Ok(())
     });
     lifecycle.wait(config.grace).await

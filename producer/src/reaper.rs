@@ -5,19 +5,16 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use shared::db::dead_task::{self, Dead, Reason};
 use shared::db::execution::{self, Execution, Volume};
-use shared::db::lease::{self, Expired};
+use shared::db::lease::{self, Expired, Leased};
 use shared::db::task::{self, Waiting};
 use shared::db::{self, Database};
-use shared::task::{Ended, Next, Outcome, after};
+use shared::task::{Ended, Next, Outcome, Tries, after};
 use tokio_util::sync::CancellationToken;
 
 use crate::events;
 
 /// Leases that are taken in one transaction.
 const BATCH: usize = 500;
-/// What the record of a lost attempt says.
-const ERROR: &str = "the worker was not heard of until its lease ran out";
-
 /// Looks for expired leases every `interval` until `stop`.
 pub async fn run(database: &Database, interval: Duration, stop: &CancellationToken) {
     while !stop.is_cancelled() {
@@ -50,8 +47,9 @@ async fn reap(database: &Database) -> Result<usize, db::Error> {
 
     for lost in &expired {
         match next(lost) {
-            Next::Dead => events::buried(lost),
-            Next::Queued { .. } | Next::Succeeded => events::rescued(lost),
+            Next::Queued { .. } => events::rescued(lost),
+            Next::Cancelled => events::cancelled(lost),
+            Next::Dead | Next::Succeeded => events::buried(lost),
         }
     }
     if missed > 0 {
@@ -60,7 +58,7 @@ async fn reap(database: &Database) -> Result<usize, db::Error> {
     Ok(expired.len())
 }
 
-/// Tells what runs again from what died with too many workers.
+/// Tells what runs again from what died with too many workers; what a person ended meanwhile is neither.
 fn sort(expired: &[Expired], now: DateTime<Utc>) -> (Vec<Waiting>, Vec<Dead<'_>>) {
     let (mut rescued, mut dead) = (Vec::new(), Vec::new());
     for lost in expired {
@@ -74,10 +72,11 @@ fn sort(expired: &[Expired], now: DateTime<Utc>) -> (Vec<Waiting>, Vec<Dead<'_>>
                 rescues: leased.rescues + i32::from(by_rescue),
                 // One more than the next claim would make it: the lost owner's epoch never comes again.
                 epoch: leased.epoch.0 + 1,
-                last_error: Some(ERROR.to_owned()),
+                last_error: Some(error(lost)),
             }),
+            Next::Cancelled => {}
             Next::Dead | Next::Succeeded => {
-                dead.push(Dead { leased, reason: Reason::Lost, last_error: ERROR.to_owned() });
+                dead.push(Dead { leased, reason: Reason::Lost, last_error: error(lost) });
             }
         }
     }
@@ -85,18 +84,28 @@ fn sort(expired: &[Expired], now: DateTime<Utc>) -> (Vec<Waiting>, Vec<Dead<'_>>
 }
 
 fn next(lost: &Expired) -> Next {
-    // A rescue does not wait: there is nothing to spread.
-    after(&Ended::Lost, lost.leased.attempt, lost.leased.rescues, 0.0)
+    let Leased { attempt, rescues, .. } = lost.leased;
+    // How often it may be tried does not matter to a rescue, and there is nothing to spread.
+    after(&ended(lost), Tries { attempt, max_attempts: attempt, rescues }, 0.0)
+}
+
+fn ended(lost: &Expired) -> Ended {
+    lost.leased.cancelled_by.clone().map_or(Ended::Lost, |by| Ended::Cancelled { by })
+}
+
+/// What the record of the attempt says.
+fn error(lost: &Expired) -> String {
+    ended(lost).error().unwrap_or_default().into_owned()
 }
 
 fn record(lost: &Expired) -> Execution<'_> {
     Execution {
         leased: &lost.leased,
         target: None,
-        outcome: Outcome::Lost,
+        outcome: ended(lost).outcome().unwrap_or(Outcome::Lost),
         seconds: lost.seconds,
         volume: Volume::default(),
-        error: Some(ERROR.to_owned()),
+        error: Some(error(lost)),
         detail: None,
         worker: lost.worker,
     }
@@ -104,7 +113,6 @@ fn record(lost: &Expired) -> Execution<'_> {
 
 #[cfg(test)]
 mod tests {
-    use shared::db::lease::Leased;
     use shared::task::{Epoch, MAX_RESCUES, Priority, Task, TaskId, TaskKind, WorkerId};
 
     use super::*;
@@ -120,7 +128,7 @@ mod tests {
             requested_by: "test".to_owned(),
             enqueued_at: now,
         };
-        let leased = Leased { task, attempt: 3, rescues, epoch: Epoch(7), started_at: now };
+        let leased = Leased { task, attempt: 3, rescues, epoch: Epoch(7), started_at: now, cancelled_by: None };
         Expired { leased, worker: WorkerId::generate(), seconds: 1.0 }
     }
 
@@ -131,6 +139,15 @@ mod tests {
         assert!(dead.is_empty());
         let row = &rescued[0];
         assert_eq!((row.attempt, row.rescues, row.epoch, row.run_at), (2, 1, 8, Some(now)));
+    }
+
+    #[test]
+    fn a_task_whose_end_was_asked_for_before_its_worker_vanished_does_not_run_again() {
+        let mut lost = [expired(0)];
+        lost[0].leased.cancelled_by = Some("ops".to_owned());
+        let (rescued, dead) = sort(&lost, shared::clock::now());
+        assert!(rescued.is_empty() && dead.is_empty());
+        assert_eq!(record(&lost[0]).outcome, Outcome::Cancelled);
     }
 
     #[test]

@@ -23,10 +23,12 @@ const POLL: Duration = Duration::from_millis(100);
 const LONGEST_REST: Duration = Duration::from_secs(5);
 
 /// Publishes batch after batch until `stop`; the batch at hand is finished.
-pub async fn run(database: &Database, publisher: &Publisher, stop: &CancellationToken) {
+///
+/// `again` is how long a confirmed message may lie unclaimed before it is published again.
+pub async fn run(database: &Database, publisher: &Publisher, again: Duration, stop: &CancellationToken) {
     let mut rests = rests();
     while !stop.is_cancelled() {
-        let rest = match publish_batch(database, publisher).await {
+        let rest = match publish_batch(database, publisher, again).await {
             Ok(taken) => {
                 rests = self::rests();
                 if taken == 0 { POLL } else { Duration::ZERO }
@@ -41,7 +43,11 @@ pub async fn run(database: &Database, publisher: &Publisher, stop: &Cancellation
     }
 }
 
-async fn publish_batch(database: &Database, publisher: &Publisher) -> Result<usize, db::Error> {
+async fn publish_batch(
+    database: &Database,
+    publisher: &Publisher,
+    again: Duration,
+) -> Result<usize, db::Error> {
     let limit = i64::try_from(BATCH).unwrap_or(i64::MAX);
     let due = task::take_due(&database.client().await?, limit).await?;
     if due.is_empty() {
@@ -63,7 +69,7 @@ async fn publish_batch(database: &Database, publisher: &Publisher) -> Result<usi
         task::publish_again(&database.client().await?, &failed).await?;
     }
     if !confirmed.is_empty() {
-        task::mark_published(&database.client().await?, &confirmed).await?;
+        task::mark_published(&database.client().await?, &confirmed, again).await?;
     }
     match first_error {
         None => events::published(confirmed.len()),

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use shared::db::{self, Database, known_id, partition, repository_lock, worker};
+use shared::db::{self, Database, dead_task, known_id, partition, repository_lock, worker};
 use tokio_util::sync::CancellationToken;
 
 use crate::events;
@@ -15,13 +15,14 @@ const INTERVAL: Duration = Duration::from_hours(1);
 const FORGET_BATCH: i64 = 10_000;
 
 /// Looks after the database at once, and then every hour until `stop`.
-pub async fn run(database: &Database, stop: &CancellationToken) {
+pub async fn run(database: &Database, id_window: Duration, stop: &CancellationToken) {
     while !stop.is_cancelled() {
         // Each duty stands for itself: one that fails leaves the others to be done.
         report("creating partitions", create_partitions(database).await.map(|names| names.len() as u64));
-        report("forgetting ids", forget_ids(database, stop).await);
+        report("forgetting ids", forget_ids(database, id_window, stop).await);
         report("sweeping repository locks", sweep_locks(database).await);
         report("sweeping workers", sweep_workers(database).await);
+        report("sweeping dead tasks", sweep_dead_tasks(database).await);
         _ = tokio::time::timeout(INTERVAL, stop.cancelled()).await;
     }
 }
@@ -39,11 +40,15 @@ pub async fn create_partitions(database: &Database) -> Result<Vec<String>, db::E
     Ok(created)
 }
 
-async fn forget_ids(database: &Database, stop: &CancellationToken) -> Result<u64, db::Error> {
+async fn forget_ids(
+    database: &Database,
+    window: Duration,
+    stop: &CancellationToken,
+) -> Result<u64, db::Error> {
     let client = database.client().await?;
     let mut forgotten = 0;
     while !stop.is_cancelled() {
-        let batch = known_id::forget(&client, FORGET_BATCH).await?;
+        let batch = known_id::forget(&client, window, FORGET_BATCH).await?;
         forgotten += batch;
         if i64::try_from(batch).is_ok_and(|batch| batch < FORGET_BATCH) {
             break;
@@ -58,6 +63,10 @@ async fn sweep_locks(database: &Database) -> Result<u64, db::Error> {
 
 async fn sweep_workers(database: &Database) -> Result<u64, db::Error> {
     worker::sweep(&database.client().await?).await
+}
+
+async fn sweep_dead_tasks(database: &Database) -> Result<u64, db::Error> {
+    dead_task::sweep(&database.client().await?).await
 }
 
 fn report(duty: &'static str, done: Result<u64, db::Error>) {

@@ -4,6 +4,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use secrecy::SecretString;
+use shared::db::DatabaseConfig;
 use shared::settings::{Invalid, Settings, Sources};
 use shared::telemetry::Telemetry;
 
@@ -24,7 +25,7 @@ const SERVICE_KEYS: [&str; 5] = ["amqp_url", "listen", "refresh", "grace", "job_
 #[derive(Debug, Clone)]
 pub struct Base {
     /// Where the database is.
-    pub database_url: SecretString,
+    pub database: DatabaseConfig,
     /// What is logged.
     pub telemetry: Telemetry,
 }
@@ -45,7 +46,7 @@ impl Base {
     }
 
     fn from(settings: &mut Settings) -> Self {
-        Self { database_url: settings.url("database_url"), telemetry: Telemetry::read(settings) }
+        Self { database: DatabaseConfig::read(settings), telemetry: Telemetry::read(settings) }
     }
 }
 

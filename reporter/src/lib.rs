@@ -27,7 +27,7 @@ use metrics::queues;
 /// # Errors
 /// An address that cannot be listened on, or the failure of the task that failed first.
 pub async fn run(config: Config) -> anyhow::Result<()> {
-    let database = Database::new(&config.base.database_url, "reporter")?;
+    let database = Database::new(&config.base.database, "reporter")?;
     let collection = config.collection();
     let broker = Broker::new(config.amqp_url, "reporter")?;
     let recorder = metrics::install(config.refresh)?;

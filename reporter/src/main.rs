@@ -55,7 +55,7 @@ async fn execute(command: Command, sources: &Sources) -> anyhow::Result<ExitCode
     }
     let base = Base::read(sources)?;
     base.telemetry.start();
-    let database = Database::new(&base.database_url, "reporter")?;
+    let database = Database::new(&base.database, "reporter")?;
     match command {
         Command::Status(args) => status::run(&database, &args).await,
         Command::Compliance(args) => compliance::run(&database, &args).await,

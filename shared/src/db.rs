@@ -19,23 +19,87 @@ pub mod worker;
 
 pub mod compliance;
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use deadpool_postgres::{
-    Client, GenericClient, Manager, ManagerConfig, Pool, PoolError, RecyclingMethod, Runtime, Timeouts,
-    Transaction,
+    Client, GenericClient, Hook, HookError, Manager, ManagerConfig, Pool, PoolError, RecyclingMethod, Runtime,
+    TimeoutType, Timeouts, Transaction,
 };
 use secrecy::{ExposeSecret, SecretString};
 use tokio_postgres::error::SqlState;
 use tokio_postgres::{NoTls, Row, Statement};
 
-/// The most connections that one process opens.
-const POOL_SIZE: usize = 10;
-/// How long a caller waits for a free connection, as the predecessor did under load.
-const POOL_WAIT: Duration = Duration::from_secs(30);
+use crate::settings::Settings;
+
 /// How long opening or checking a connection may take.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Where the database is, and how a process uses its connections.
+#[derive(Debug, Clone)]
+pub struct DatabaseConfig {
+    /// `postgres://..`
+    pub url: SecretString,
+    /// The most connections that the process opens, from 1; it opens them as they are needed.
+    pub pool_size: usize,
+    /// How long a caller waits for a free one.
+    pub pool_wait: Duration,
+    /// How old a connection may become before another one takes its place.
+    pub connection_lifetime: Duration,
+    /// Whether a connection is asked for a sign of life before it is used again.
+    pub verify_connections: bool,
+}
+
+impl DatabaseConfig {
+    /// The defaults are what the predecessor used under load: 20 connections and 10 more, half a minute of patience,
+    /// new connections every hour, each checked before its use.
+    #[must_use]
+    pub const fn new(url: SecretString) -> Self {
+        Self {
+            url,
+            pool_size: 30,
+            pool_wait: Duration::from_secs(30),
+            connection_lifetime: Duration::from_hours(1),
+            verify_connections: true,
+        }
+    }
+
+    /// Reads the settings.
+    pub fn read(settings: &mut Settings) -> Self {
+        let default = Self::new(settings.url("database_url"));
+        let config = Self {
+            pool_size: settings.get("database.pool_size", default.pool_size),
+            pool_wait: settings.duration("database.pool_wait", default.pool_wait),
+            connection_lifetime: settings
+                .duration("database.connection_lifetime", default.connection_lifetime),
+            verify_connections: settings.get("database.verify_connections", default.verify_connections),
+            ..default
+        };
+        if !(1..=MAX_POOL_SIZE).contains(&config.pool_size) {
+            settings.reject(format!("database.pool_size: use 1 to {MAX_POOL_SIZE}"));
+        }
+        for (key, duration) in [
+            ("database.pool_wait", config.pool_wait),
+            ("database.connection_lifetime", config.connection_lifetime),
+        ] {
+            if duration.is_zero() {
+                settings.reject(format!("{key}: is zero"));
+            }
+        }
+        config
+    }
+}
+
+impl<T: Into<SecretString>> From<T> for DatabaseConfig {
+    fn from(url: T) -> Self {
+        Self::new(url.into())
+    }
+}
+
+/// A server takes hundreds of connections, not thousands.
+const MAX_POOL_SIZE: usize = 1000;
 
 /// What can go wrong with the database.
 #[derive(Debug, thiserror::Error)]
@@ -46,6 +110,20 @@ pub enum Error {
     /// No connection could be had.
     #[error("no database connection: {}", describe_pool(.0))]
     Pool(PoolError),
+    /// All connections of the process stayed busy.
+    #[error(
+        "no database connection: all {size} stayed busy for {} (raise database.pool_size, or look for what holds them)",
+        humantime::format_duration(*.wait)
+    )]
+    Exhausted {
+        /// How many there are.
+        size: usize,
+        /// How long one was waited for.
+        wait: Duration,
+    },
+    /// A transaction took too long, because the server hangs or holds a lock.
+    #[error("database: no answer within {}", humantime::format_duration(*.0))]
+    TimedOut(Duration),
     /// PostgreSQL refused a statement, or the connection broke.
     #[error("database: {}", describe(.0))]
     Postgres(tokio_postgres::Error),
@@ -77,7 +155,7 @@ impl Error {
     #[must_use]
     pub fn blames_the_rows(&self) -> bool {
         match self {
-            Self::Pool(_) | Self::Url(_) => false,
+            Self::Pool(_) | Self::Url(_) | Self::Exhausted { .. } | Self::TimedOut(_) => false,
             Self::Value { .. } => true,
             Self::Postgres(error) => error.code().is_some_and(|code| {
                 let data_constraint_limit = ["22", "23", "54"];
@@ -110,12 +188,7 @@ fn describe(error: &tokio_postgres::Error) -> String {
 fn describe_pool(error: &PoolError) -> String {
     match error {
         PoolError::Backend(error) => describe(error),
-        PoolError::Timeout(_) => {
-            format!(
-                "all {POOL_SIZE} connections stayed busy for {} s, or the server did not answer",
-                POOL_WAIT.as_secs()
-            )
-        }
+        PoolError::Timeout(_) => format!("the server did not answer within {} s", CONNECT_TIMEOUT.as_secs()),
         other => other.to_string(),
     }
 }
@@ -124,6 +197,8 @@ fn describe_pool(error: &PoolError) -> String {
 #[derive(Clone)]
 pub struct Database {
     pool: Pool,
+    wait: Duration,
+    exhausted: Arc<AtomicU64>,
 }
 
 impl Database {
@@ -131,8 +206,9 @@ impl Database {
     ///
     /// # Errors
     /// When the URL cannot be understood. The message never holds the URL, because a password may stand in it.
-    pub fn new(url: &SecretString, process: &str) -> Result<Self, Error> {
-        let mut config: tokio_postgres::Config = url
+    pub fn new(database: &DatabaseConfig, process: &str) -> Result<Self, Error> {
+        let mut config: tokio_postgres::Config = database
+            .url
             .expose_secret()
             .parse()
             .map_err(|error: tokio_postgres::Error| Error::Url(describe(&error)))?;
@@ -140,30 +216,49 @@ impl Database {
         // A peer that is gone without a word is noticed within a third of a lease, not after the kernel's 15 minutes.
         config.tcp_user_timeout(Duration::from_secs(15)).keepalives_idle(Duration::from_secs(15));
         config.keepalives_interval(Duration::from_secs(5)).keepalives_retries(3);
-        let manager_config = ManagerConfig { recycling_method: RecyclingMethod::Fast };
-        let pool = Pool::builder(Manager::from_config(config, NoTls, manager_config))
-            .max_size(POOL_SIZE)
+        let recycling_method =
+            if database.verify_connections { RecyclingMethod::Verified } else { RecyclingMethod::Fast };
+        let lifetime = database.connection_lifetime;
+        let pool = Pool::builder(Manager::from_config(config, NoTls, ManagerConfig { recycling_method }))
+            .max_size(database.pool_size)
+            .pre_recycle(Hook::sync_fn(move |_, metrics| {
+                if metrics.age() < lifetime { Ok(()) } else { Err(HookError::message("the connection is old")) }
+            }))
             .runtime(Runtime::Tokio1)
             .timeouts(Timeouts {
-                wait: Some(POOL_WAIT),
+                wait: Some(database.pool_wait),
                 create: Some(CONNECT_TIMEOUT),
                 recycle: Some(CONNECT_TIMEOUT),
             })
             .build()
             .map_err(|error| Error::Url(error.to_string()))?;
-        Ok(Self { pool })
+        Ok(Self { pool, wait: database.pool_wait, exhausted: Arc::default() })
     }
 
     /// A connection of the pool.
+    ///
+    /// # Errors
+    /// None was free in time ([`Error::Exhausted`]), or the server does not answer.
     pub async fn client(&self) -> Result<Client, Error> {
-        Ok(self.pool.get().await?)
+        self.pool.get().await.map_err(|error| match error {
+            PoolError::Timeout(TimeoutType::Wait) => {
+                self.exhausted.fetch_add(1, Ordering::Relaxed);
+                Error::Exhausted { size: self.pool.status().max_size, wait: self.wait }
+            }
+            other => Error::Pool(other),
+        })
     }
 
     /// How the pool is used at this moment.
     #[must_use]
     pub fn status(&self) -> PoolStatus {
         let status = self.pool.status();
-        PoolStatus { size: status.size, available: status.available, waiting: status.waiting }
+        PoolStatus {
+            size: status.size,
+            available: status.available,
+            waiting: status.waiting,
+            exhausted: self.exhausted.load(Ordering::Relaxed),
+        }
     }
 
     /// Has all statements prepared anew, on every connection: a migration may have made their plans invalid.
@@ -193,6 +288,17 @@ pub struct PoolStatus {
     pub available: usize,
     /// Callers that wait for one.
     pub waiting: usize,
+    /// Callers that waited in vain, since the process began.
+    pub exhausted: u64,
+}
+
+/// Gives a piece of work on the database so long. When the time is over it is dropped, and its transaction rolled
+/// back as soon as the server answers; whether a commit that was under way took place is then unknown.
+pub async fn within<T>(
+    limit: Duration,
+    work: impl Future<Output = Result<T, Error>>,
+) -> Result<T, Error> {
+    tokio::time::timeout(limit, work).await.unwrap_or(Err(Error::TimedOut(limit)))
 }
 
 /// Proof that a transaction was committed: only what holds one may be acknowledged.

@@ -1,12 +1,13 @@
 //! A job: what is backed up, where its copies go, and which rules it must keep.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
 use crate::name::{id_type, name_type, text_enum};
 use crate::target::{Media, TargetName};
-use crate::task::Priority;
+use crate::task::{Priority, TaskKind};
 
 id_type! {
     /// A job's number in the database.
@@ -39,6 +40,9 @@ pub struct Job {
     pub priority: Priority,
     /// How old each level of verification may be.
     pub verify: VerifyWindows,
+    /// How often and how long tasks of a kind are tried, where the job has its own opinion.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub tries: BTreeMap<TaskKind, TryLimits>,
     /// Three backups instead of two, and only evidence that Holdfast itself observed.
     pub strict: bool,
     /// An inactive job takes no tasks.
@@ -51,6 +55,17 @@ impl Job {
     pub fn primary(&self) -> Option<&TargetName> {
         self.targets.first()
     }
+}
+
+/// How often and how long a task may be tried; what is absent is left to the worker.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TryLimits {
+    /// Attempts before the task is dead, from 1.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub attempts: Option<u16>,
+    /// How long one attempt may take.
+    #[serde(with = "humantime_serde", default, skip_serializing_if = "Option::is_none")]
+    pub timeout: Option<Duration>,
 }
 
 /// The data of a job and the place where it lives.
@@ -85,6 +100,9 @@ pub enum SourceData {
         failure_rate: f64,
         /// The size that a restore point claims, in bytes.
         bytes: u64,
+        /// Whether each attempt ends its process, as a poison task would.
+        #[serde(default)]
+        aborts: bool,
     },
 }
 

@@ -1,5 +1,6 @@
 //! A task: one piece of work, and the one function that owns what can become of it.
 
+use std::borrow::Cow;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
@@ -69,6 +70,26 @@ impl TaskKind {
         !matches!(self, Self::Report | Self::Maintain)
     }
 
+    /// How often a task of this kind is tried where neither its worker nor its job says otherwise.
+    #[must_use]
+    pub const fn max_attempts(self) -> i32 {
+        match self {
+            // What a target looks like in an hour is another question.
+            Self::Probe => 3,
+            _ => 5,
+        }
+    }
+
+    /// How long an attempt of this kind may take where neither its worker nor its job says otherwise.
+    #[must_use]
+    pub const fn time_limit(self) -> Duration {
+        match self {
+            Self::Probe | Self::Record => Duration::from_mins(10),
+            Self::Report | Self::Maintain => Duration::from_hours(1),
+            Self::Backup | Self::Copy | Self::Verify | Self::Restore | Self::Forget => Duration::from_hours(24),
+        }
+    }
+
     /// Whether this version executes the kind; tasks of the others are refused with that reason.
     #[must_use]
     pub const fn is_implemented(self) -> bool {
@@ -121,6 +142,16 @@ pub enum Ended {
     },
     /// The work could not begin; the attempt does not count.
     Postponed(Postponed),
+    /// The work took longer than it may; another attempt can be faster.
+    TimedOut {
+        /// How long it was given.
+        limit: Duration,
+    },
+    /// A person ended it.
+    Cancelled {
+        /// Who.
+        by: String,
+    },
     /// The worker was told to stop; the attempt does not count.
     Interrupted,
     /// The lease expired without a word from its owner.
@@ -150,14 +181,16 @@ pub enum Next {
         /// Whether this was a rescue from a lost worker.
         rescued: bool,
     },
+    /// A person ended it.
+    Cancelled,
     /// It will not run again by itself.
     Dead,
 }
 
-/// How often a task is tried before it is dead.
-pub const MAX_ATTEMPTS: i32 = 5;
 /// How often a task is taken from a worker that vanished before it is dead: the next could be its victim too.
 pub const MAX_RESCUES: i32 = 3;
+/// From so many rescues on, a task runs alone in its process: it may be what its workers died of.
+pub const QUARANTINE_RESCUES: i32 = 2;
 /// How long a task waits when somebody else holds the repository, by half more or less: two that met must not meet again.
 const BUSY_DELAY: Duration = Duration::from_secs(5);
 /// The first retry waits up to this long, each later one up to twice as long.
@@ -167,14 +200,15 @@ const LONGEST_BACKOFF: Duration = Duration::from_hours(1);
 
 /// The transition of a running task when its attempt has ended.
 ///
-/// `attempt` counts from 1 and includes the one that ended; `rescues` does not include this end. `jitter`,
-/// from 0 to 1, spreads retries (full jitter, so that tasks that failed together do not come back together).
+/// `jitter`, from 0 to 1, spreads retries (full jitter, so that tasks that failed together do not come back together).
 #[must_use]
-pub fn after(ended: &Ended, attempt: i32, rescues: i32, jitter: f64) -> Next {
+pub fn after(ended: &Ended, tries: Tries, jitter: f64) -> Next {
+    let Tries { attempt, max_attempts, rescues } = tries;
     let queued = |after, attempt_counts, rescued| Next::Queued { after, attempt_counts, rescued };
     match ended {
         Ended::Done { .. } => Next::Succeeded,
-        Ended::Failed { retryable: true, .. } if attempt < MAX_ATTEMPTS => {
+        Ended::Cancelled { .. } => Next::Cancelled,
+        Ended::Failed { retryable: true, .. } | Ended::TimedOut { .. } if attempt < max_attempts => {
             queued(Some(backoff(attempt).mul_f64(jitter.clamp(0.0, 1.0))), true, false)
         }
         Ended::Postponed(Postponed::Detached(_)) => queued(None, false, false),
@@ -183,8 +217,19 @@ pub fn after(ended: &Ended, attempt: i32, rescues: i32, jitter: f64) -> Next {
         }
         Ended::Interrupted => queued(Some(Duration::ZERO), false, false),
         Ended::Lost if rescues < MAX_RESCUES => queued(Some(Duration::ZERO), false, true),
-        Ended::Failed { .. } | Ended::Lost => Next::Dead,
+        Ended::Failed { .. } | Ended::TimedOut { .. } | Ended::Lost => Next::Dead,
     }
+}
+
+/// How often a task was tried, and how often it may be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Tries {
+    /// Counts from 1 and includes the attempt that ended.
+    pub attempt: i32,
+    /// The last attempt that may be made.
+    pub max_attempts: i32,
+    /// Rescues from lost workers before this end.
+    pub rescues: i32,
 }
 
 fn backoff(attempt: i32) -> Duration {
@@ -200,8 +245,25 @@ impl Ended {
             Self::Done { warning: false } => Some(Outcome::Success),
             Self::Done { warning: true } => Some(Outcome::Warning),
             Self::Failed { .. } => Some(Outcome::Failed),
+            Self::TimedOut { .. } => Some(Outcome::TimedOut),
+            Self::Cancelled { .. } => Some(Outcome::Cancelled),
             Self::Lost => Some(Outcome::Lost),
             Self::Postponed(_) | Self::Interrupted => None,
+        }
+    }
+
+    /// Why the attempt came to no good end, for people.
+    #[must_use]
+    pub fn error(&self) -> Option<Cow<'_, str>> {
+        match self {
+            Self::Failed { error, .. } => Some(Cow::Borrowed(error)),
+            Self::TimedOut { limit } => {
+                let limit = humantime::format_duration(*limit);
+                Some(Cow::Owned(format!("not done within its time limit of {limit}")))
+            }
+            Self::Cancelled { by } => Some(Cow::Owned(format!("cancelled by {by}"))),
+            Self::Lost => Some(Cow::Borrowed("the worker was not heard of until its lease ran out")),
+            Self::Done { .. } | Self::Postponed(_) | Self::Interrupted => None,
         }
     }
 }
@@ -236,9 +298,15 @@ mod tests {
             any::<bool>().prop_map(|retryable| Ended::Failed { retryable, error: String::new() }),
             Just(Ended::Postponed(Postponed::Busy("disk-a".parse().unwrap()))),
             Just(Ended::Postponed(Postponed::Detached("disk-a".parse().unwrap()))),
+            Just(Ended::TimedOut { limit: Duration::from_secs(1) }),
+            Just(Ended::Cancelled { by: "ops".to_owned() }),
             Just(Ended::Interrupted),
             Just(Ended::Lost),
         ]
+    }
+
+    fn tries(attempt: i32, rescues: i32) -> Tries {
+        Tries { attempt, max_attempts: 5, rescues }
     }
 
     proptest! {
@@ -249,28 +317,28 @@ mod tests {
         ) {
             let (mut attempt, mut rescues, mut died) = (1, 0, None);
             for (n, end) in ends.iter().enumerate() {
-                match after(end, attempt, rescues, 1.0) {
+                match after(end, tries(attempt, rescues), 1.0) {
                     Next::Dead => { died = Some(n); break; }
                     Next::Queued { attempt_counts, rescued, .. } => {
                         attempt += i32::from(attempt_counts);
                         rescues += i32::from(rescued);
                     }
-                    Next::Succeeded => prop_assert!(false, "a bad end became a success"),
+                    Next::Succeeded | Next::Cancelled => prop_assert!(false, "a bad end became another"),
                 }
             }
-            prop_assert!(died.is_some_and(|n| n < usize::try_from(MAX_ATTEMPTS + MAX_RESCUES).unwrap()));
+            prop_assert!(died.is_some_and(|n| n < usize::try_from(5 + MAX_RESCUES).unwrap()));
         }
 
         #[test]
         fn only_done_work_succeeds(end in any_end(), attempt in 1..100, rescues in 0..100, jitter in 0.0..1.0) {
-            let next = after(&end, attempt, rescues, jitter);
+            let next = after(&end, tries(attempt, rescues), jitter);
             prop_assert_eq!(next == Next::Succeeded, matches!(end, Ended::Done { .. }));
         }
 
         #[test]
-        fn a_retry_never_waits_longer_than_the_longest_backoff(attempt in 1..MAX_ATTEMPTS, jitter in -1.0..2.0) {
+        fn a_retry_never_waits_longer_than_the_longest_backoff(attempt in 1..5, jitter in -1.0..2.0) {
             let end = Ended::Failed { retryable: true, error: String::new() };
-            if let Next::Queued { after: Some(wait), .. } = after(&end, attempt, 0, jitter) {
+            if let Next::Queued { after: Some(wait), .. } = after(&end, tries(attempt, 0), jitter) {
                 prop_assert!(wait <= LONGEST_BACKOFF);
             }
         }
@@ -279,6 +347,14 @@ mod tests {
     #[test]
     fn what_cannot_come_out_differently_is_not_tried_again() {
         let end = Ended::Failed { retryable: false, error: "wrong password".into() };
-        assert_eq!(after(&end, 1, 0, 0.5), Next::Dead);
+        assert_eq!(after(&end, tries(1, 0), 0.5), Next::Dead);
+    }
+
+    #[test]
+    fn what_a_person_ended_never_runs_again_and_what_took_too_long_does() {
+        assert_eq!(after(&Ended::Cancelled { by: "ops".into() }, tries(1, 0), 0.5), Next::Cancelled);
+        let slow = Ended::TimedOut { limit: Duration::from_secs(1) };
+        assert!(matches!(after(&slow, tries(4, 0), 0.5), Next::Queued { attempt_counts: true, .. }));
+        assert_eq!(after(&slow, tries(5, 0), 0.5), Next::Dead);
     }
 }

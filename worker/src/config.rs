@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use secrecy::SecretString;
+use shared::db::DatabaseConfig;
 use shared::settings::{Invalid, Settings, Sources};
 use shared::task::TaskKind;
 use shared::telemetry::Telemetry;
@@ -14,7 +15,7 @@ use shared::telemetry::Telemetry;
 #[derive(Debug, Clone)]
 pub struct Config {
     /// The database.
-    pub database_url: SecretString,
+    pub database: DatabaseConfig,
     /// The broker.
     pub amqp_url: SecretString,
     /// What people call this worker.
@@ -61,7 +62,7 @@ impl Config {
     pub fn read(sources: &Sources) -> Result<Self, Invalid> {
         let mut settings = Settings::open(sources);
         let mut config = Self {
-            database_url: settings.url("database_url"),
+            database: DatabaseConfig::read(&mut settings),
             amqp_url: settings.url("amqp_url"),
             name: settings.get("name", host_name()),
             lease: settings.duration("lease", Duration::from_mins(5)),

@@ -48,7 +48,7 @@ use crate::worker::Worker;
 /// # Errors
 /// The failure of the first task of the process that failed.
 pub async fn run(config: Config) -> anyhow::Result<()> {
-    let database = Database::new(&config.database_url, "holdfast worker")?;
+    let database = Database::new(&config.database, "holdfast worker")?;
     let broker = Broker::new(config.amqp_url, &format!("worker {}", config.name))?;
     let pool =
         |(&kind, &config): (_, &config::PoolConfig)| Pool { kind, config, slots: Slots::new(config.slots) };
@@ -89,7 +89,7 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
     });
     let (beating, stop) = (worker.clone(), settled.clone());
     // Executors that use up the pool must not keep the leases from being extended.
-    let own_connection = Database::new(&config.database_url, "holdfast heartbeat")?;
+    let own_connection = Database::new(&config.database, "holdfast heartbeat")?;
     lifecycle.spawn("heartbeat", async move {
         beating.leases.run(&own_connection, &beating.identity, config.lease, config.heartbeat, &stop).await
     });

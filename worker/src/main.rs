@@ -55,7 +55,7 @@ fn main() -> ExitCode {
 async fn run(command: Command, config: Config) -> anyhow::Result<()> {
     match command {
         Command::Restore(args) => {
-            let database = Database::new(&config.database_url, "holdfast restore")?;
+            let database = Database::new(&config.database, "holdfast restore")?;
             restore::run(args, &database).await
         }
         Command::Run | Command::Exec => worker::run(config).await,

@@ -89,4 +89,6 @@ pub struct Finished {
     pub outcome: Outcome,
     /// How long it took.
     pub took: Duration,
+    /// How often the task may be tried.
+    pub max_attempts: i32,
 }

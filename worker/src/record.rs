@@ -1,5 +1,6 @@
 //! The last stage: one transaction writes all that came out of a batch of attempts, and ends their leases.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::time::Duration;
 
@@ -11,16 +12,19 @@ use shared::db::lease::Leased;
 use shared::db::task::Waiting;
 use shared::db::{self, Committed};
 use shared::target::TargetId;
-use shared::task::{self, Ended, Next, Postponed, TaskId};
+use shared::task::{self, Ended, Next, Postponed, TaskId, Tries};
 use tokio::sync::mpsc;
 
 use crate::events;
 use crate::follow_up;
+use crate::identity::Counter;
 use crate::outcome::{Finished, Outcome};
 use crate::worker::Worker;
 
 /// The most attempts of one transaction.
 const MAX_BATCH: usize = 500;
+/// How long a transaction may take before it is begun anew on another connection.
+const TRANSACTION_LIMIT: Duration = Duration::from_secs(30);
 
 /// Records in batches, as large as what came while the transaction before ran, until nothing comes any more.
 pub async fn run(mut finished: mpsc::Receiver<Finished>, worker: &Worker) -> anyhow::Result<()> {
@@ -29,7 +33,7 @@ pub async fn run(mut finished: mpsc::Receiver<Finished>, worker: &Worker) -> any
         let mut batches = vec![std::mem::take(&mut batch)];
         while let Some(mut batch) = batches.pop() {
             match persist(&batch, worker).await {
-                Ok(recorded) => announce(&batch, &recorded),
+                Ok(recorded) => announce(&batch, &recorded, worker),
                 Err(error) if batch.len() > 1 => {
                     events::batch_split("record", batch.len(), &error.to_string());
                     let rest = batch.split_off(batch.len() / 2);
@@ -53,7 +57,7 @@ struct Recorded {
 async fn persist(batch: &[Finished], worker: &Worker) -> Result<Recorded, db::Error> {
     let mut delays = worker.backoff();
     loop {
-        match transact(batch, worker).await {
+        match db::within(TRANSACTION_LIMIT, transact(batch, worker)).await {
             Ok(recorded) => return Ok(recorded),
             Err(error) if error.is_conflict() => {}
             Err(error) if error.blames_the_rows() => return Err(error),
@@ -76,9 +80,10 @@ async fn transact(batch: &[Finished], worker: &Worker) -> Result<Recorded, db::E
     // Whoever is not there was fenced: nothing of it is written.
     let batch: Vec<&Finished> = batch.iter().filter(|finished| owns(&owned, finished)).collect();
 
+    let moves: Vec<Move<'_>> = batch.iter().map(|finished| Move::of(finished, &owned)).collect();
     write_products(&transaction, &batch).await?;
-    write_executions(&transaction, &batch, worker).await?;
-    move_tasks(&transaction, &batch).await?;
+    write_executions(&transaction, &moves, worker).await?;
+    move_tasks(&transaction, &moves).await?;
     let observations = observations(&transaction, &batch).await?;
     if !observations.is_empty() {
         let judged = db::compliance::record(&transaction, observations, &[]).await?;
@@ -109,22 +114,54 @@ async fn write_products(transaction: &Transaction<'_>, batch: &[&Finished]) -> R
     Ok(())
 }
 
+/// How an attempt is taken to have ended, and where its task goes.
+struct Move<'a> {
+    finished: &'a Finished,
+    ended: Cow<'a, Ended>,
+    next: Next,
+}
+
+impl<'a> Move<'a> {
+    /// An end that would run the task again is overruled by a person who asked for its end meanwhile.
+    fn of(finished: &'a Finished, owned: &HashMap<TaskId, Leased>) -> Self {
+        let leased = &finished.leased;
+        let tries = Tries {
+            attempt: leased.attempt,
+            max_attempts: finished.max_attempts,
+            rescues: leased.rescues,
+        };
+        let ended = &finished.outcome.ended;
+        let next = task::after(ended, tries, rand::random());
+        let cancelled_by = owned.get(&leased.task.id).and_then(|owned| owned.cancelled_by.clone());
+        match (next, cancelled_by) {
+            (Next::Queued { .. }, Some(by)) => {
+                Self { finished, ended: Cow::Owned(Ended::Cancelled { by }), next: Next::Cancelled }
+            }
+            (next, _) => Self { finished, ended: Cow::Borrowed(ended), next },
+        }
+    }
+
+    fn error(&self) -> Option<String> {
+        self.ended.error().map(Cow::into_owned)
+    }
+}
+
 async fn write_executions(
     transaction: &Transaction<'_>,
-    batch: &[&Finished],
+    moves: &[Move<'_>],
     worker: &Worker,
 ) -> Result<(), db::Error> {
-    let executions: Vec<Execution<'_>> = batch
+    let executions: Vec<Execution<'_>> = moves
         .iter()
-        .filter_map(|finished| {
-            let Outcome { ended, target, volume, detail, .. } = &finished.outcome;
+        .filter_map(|moved| {
+            let Outcome { target, volume, detail, .. } = &moved.finished.outcome;
             Some(Execution {
-                leased: &finished.leased,
+                leased: &moved.finished.leased,
                 target: *target,
-                outcome: ended.outcome()?,
-                seconds: finished.took.as_secs_f64(),
+                outcome: moved.ended.outcome()?,
+                seconds: moved.finished.took.as_secs_f64(),
                 volume: *volume,
-                error: error_of(ended).map(str::to_owned),
+                error: moved.error(),
                 detail: detail.clone(),
                 worker: worker.identity.id,
             })
@@ -133,25 +170,26 @@ async fn write_executions(
     if executions.is_empty() { Ok(()) } else { db::execution::insert(transaction, &executions).await }
 }
 
-async fn move_tasks(transaction: &Transaction<'_>, batch: &[&Finished]) -> Result<(), db::Error> {
+async fn move_tasks(transaction: &Transaction<'_>, moves: &[Move<'_>]) -> Result<(), db::Error> {
     let (mut waiting, mut dead) = (Vec::new(), Vec::new());
     let now = db::now(transaction).await?;
-    for Finished { leased, outcome, .. } in batch {
-        match task::after(&outcome.ended, leased.attempt, leased.rescues, rand::random()) {
-            Next::Succeeded => {}
+    for moved in moves {
+        let leased = &moved.finished.leased;
+        match moved.next {
+            Next::Succeeded | Next::Cancelled => {}
             Next::Queued { after, attempt_counts, rescued } => waiting.push(Waiting {
                 task: leased.task.clone(),
                 run_at: after.map(|wait| now + wait),
-                waiting_for: waiting_for(&outcome.ended),
+                waiting_for: waiting_for(&moved.ended),
                 attempt: leased.attempt - i32::from(!attempt_counts),
                 rescues: leased.rescues + i32::from(rescued),
                 epoch: leased.epoch.0,
-                last_error: error_of(&outcome.ended).map(str::to_owned),
+                last_error: moved.error(),
             }),
             Next::Dead => dead.push(Dead {
                 leased,
-                reason: Reason::Failed,
-                last_error: error_of(&outcome.ended).unwrap_or_default().to_owned(),
+                reason: reason(&moved.ended),
+                last_error: moved.error().unwrap_or_default(),
             }),
         }
     }
@@ -164,16 +202,17 @@ async fn move_tasks(transaction: &Transaction<'_>, batch: &[&Finished]) -> Resul
     Ok(())
 }
 
-fn waiting_for(ended: &Ended) -> Option<String> {
+const fn reason(ended: &Ended) -> Reason {
     match ended {
-        Ended::Postponed(Postponed::Detached(target)) => Some(db::task::waiting_for(target)),
-        _ => None,
+        Ended::TimedOut { .. } => Reason::TimedOut,
+        Ended::Lost => Reason::Lost,
+        _ => Reason::Failed,
     }
 }
 
-fn error_of(ended: &Ended) -> Option<&str> {
+fn waiting_for(ended: &Ended) -> Option<String> {
     match ended {
-        Ended::Failed { error, .. } => Some(error),
+        Ended::Postponed(Postponed::Detached(target)) => Some(db::task::waiting_for(target)),
         _ => None,
     }
 }
@@ -222,13 +261,15 @@ async fn enqueue_follow_ups(
     db::task::insert(transaction, &tasks).await
 }
 
-fn announce(batch: &[Finished], recorded: &Recorded) {
+fn announce(batch: &[Finished], recorded: &Recorded, worker: &Worker) {
     for finished in batch {
         let Finished { leased, outcome, took, .. } = finished;
         if owns(&recorded.owned, finished) {
             let (ended, seconds) = (&outcome.ended, took.as_secs_f64());
-            events::recorded(leased.task.id, leased.task.kind, ended.outcome(), seconds, error_of(ended));
+            let error = ended.error();
+            events::recorded(leased.task.id, leased.task.kind, ended.outcome(), seconds, error.as_deref());
         } else {
+            worker.identity.counters.add(Counter::Discarded, 1);
             events::discarded(leased.task.id, leased.epoch);
         }
     }
@@ -239,8 +280,9 @@ fn announce(batch: &[Finished], recorded: &Recorded) {
 fn unrecordable(batch: Vec<Finished>, error: &db::Error) -> Option<Vec<Finished>> {
     let reason = format!("the results could not be recorded: {error}");
     events::batch_split("record", batch.len(), &reason);
-    let repeated =
-        |finished: &Finished| error_of(&finished.outcome.ended).is_some_and(|e| e.contains("be recorded"));
+    let repeated = |finished: &Finished| {
+        finished.outcome.ended.error().is_some_and(|error| error.contains("be recorded"))
+    };
     if batch.iter().any(repeated) {
         return None;
     }

@@ -32,6 +32,7 @@ impl Finding {
             }
             State::Running { .. } => ("running", None, None),
             State::Succeeded => ("succeeded", None, None),
+            State::Cancelled => ("cancelled", None, None),
             State::Dead { last_error } => ("dead", Some(last_error), None),
         };
         let mut found = Self { id, state, outcome: None, seconds: None, bytes: None, error, detail };

@@ -53,13 +53,13 @@ pub async fn run(cli: Cli) -> Result<Exit, Failure> {
     if let Command::Run = cli.command {
         let config = Config::read(&cli.sources)?;
         config.base.telemetry.start();
-        let database = Database::new(&config.base.database_url, "producer")?;
+        let database = Database::new(&config.base.database, "producer")?;
         crate::run(config, database).await?;
         return Ok(Exit::Done);
     }
     let config = Base::read(&cli.sources)?;
     config.telemetry.start();
-    let database = Database::new(&config.database_url, "producer")?;
+    let database = Database::new(&config.database, "producer")?;
     match cli.command {
         Command::Run => Ok(Exit::Done),
         Command::Migrate => migrate::run(&database).await,

@@ -75,6 +75,9 @@ pub(super) async fn until_finished(
             State::Dead { last_error } => {
                 return Ok(Round::Died(anyhow!("the probe for job {job} died: {last_error}")));
             }
+            State::Cancelled => {
+                return Ok(Round::Died(anyhow!("the probe for job {job} was cancelled")));
+            }
             State::Unknown => {
                 return Ok(Round::Died(anyhow!("the probe for job {job} is not known any more")));
             }

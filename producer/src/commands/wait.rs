@@ -37,7 +37,7 @@ pub(super) async fn until_finished(
 
 /// Whether nothing more will come of a task by itself.
 pub(super) const fn is_finished(state: &State) -> bool {
-    matches!(state, State::Succeeded | State::Dead { .. } | State::Unknown)
+    matches!(state, State::Succeeded | State::Cancelled | State::Dead { .. } | State::Unknown)
 }
 
 async fn look(database: &Database, id: TaskId) -> Result<State, db::Error> {
@@ -51,10 +51,12 @@ fn describe(state: &State) -> String {
         State::Queued { waiting_for: Some(what), .. } => format!("waits for {what}"),
         State::Queued { waiting_for: None, last_error: Some(error) } => format!("queued again: {error}"),
         State::Queued { waiting_for: None, last_error: None } => "queued".to_owned(),
-        State::Running { progress } => {
+        State::Running { cancelled_by: Some(by), .. } => format!("is ended for {by}"),
+        State::Running { progress, cancelled_by: None } => {
             format!("running{}", progress.as_ref().map_or_else(String::new, bytes))
         }
         State::Succeeded => "succeeded".to_owned(),
+        State::Cancelled => "cancelled".to_owned(),
         State::Dead { last_error } => format!("dead: {last_error}"),
     }
 }

@@ -1,12 +1,12 @@
 //! A job as users write it.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use shared::compliance::{DEFAULT_RPO, READ_WINDOW, RESTORE_WINDOW};
-use shared::job::{Job, VerifyWindows};
+use shared::job::{Job, TryLimits, VerifyWindows};
 use shared::target::TargetName;
-use shared::task::Priority;
+use shared::task::{Priority, TaskKind};
 
 use super::fields::{Fields, Located};
 use super::node::Value;
@@ -23,6 +23,7 @@ pub(super) fn read(mut fields: Fields<'_, '_>, references: &mut Vec<Located<Targ
     let rto = fields.optional("rto", period);
     let priority = fields.optional("priority", parsed).unwrap_or(Priority::Normal);
     let verify = verify(&mut fields);
+    let tries = tries(&mut fields);
     let strict = fields.optional("strict", truth).unwrap_or(false);
     let active = fields.optional("active", truth).unwrap_or(true);
     fields.not_implemented("schedule");
@@ -38,6 +39,7 @@ pub(super) fn read(mut fields: Fields<'_, '_>, references: &mut Vec<Located<Targ
         rto,
         priority,
         verify,
+        tries,
         strict,
         active,
     })
@@ -63,6 +65,29 @@ fn verify(fields: &mut Fields<'_, '_>) -> VerifyWindows {
         verify.finish();
     }
     windows
+}
+
+fn tries(fields: &mut Fields<'_, '_>) -> BTreeMap<TaskKind, TryLimits> {
+    let mut tries = BTreeMap::new();
+    let Some(mut kinds) = fields.optional_below("tries") else { return tries };
+    for &kind in TaskKind::ALL.iter().filter(|kind| kind.needs_job() && kind.is_implemented()) {
+        if let Some(mut limits) = kinds.optional_below(kind.as_str()) {
+            let attempts = limits.optional("attempts", attempts);
+            let timeout = limits.optional("timeout", period);
+            limits.finish();
+            tries.insert(kind, TryLimits { attempts, timeout });
+        }
+    }
+    kinds.finish();
+    tries
+}
+
+fn attempts(value: &Value) -> Result<u16, String> {
+    match value {
+        Value::Whole(attempts @ 1..=100) => Ok(u16::try_from(*attempts).unwrap_or(100)),
+        Value::Whole(_) => Err("is not from 1 to 100".to_owned()),
+        other => Err(format!("is {}, a whole number from 1 to 100 is needed", other.what())),
+    }
 }
 
 fn read_window(value: &Value) -> Result<Duration, String> {

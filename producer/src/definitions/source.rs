@@ -5,7 +5,7 @@ use shared::job::{Hashes, Source, SourceData};
 use super::fields::Fields;
 use super::node::Value;
 use super::place;
-use super::values::{absolute_path, bytes, duration, parsed, share, text};
+use super::values::{absolute_path, bytes, duration, parsed, share, text, truth};
 
 enum Kind {
     Files,
@@ -46,6 +46,7 @@ fn simulated(fields: &mut Fields<'_, '_>) -> SourceData {
         duration: fields.optional("duration", duration).unwrap_or_default(),
         failure_rate: fields.optional("failure_rate", share).unwrap_or_default(),
         bytes: fields.optional("bytes", bytes).unwrap_or_default(),
+        aborts: fields.optional("aborts", truth).unwrap_or_default(),
     }
 }
 

@@ -1,19 +1,26 @@
-//! Table `dead_task`: what will not be tried again by itself.
+//! Table `dead_task`: what will not be tried again by itself. A person decides about each: it is replayed as a new
+//! task, or dropped; its row stays until long after that.
 
 use std::collections::HashSet;
+use std::time::Duration;
 
+use chrono::{DateTime, Utc};
 use deadpool_postgres::{GenericClient, Transaction};
+use uuid::Uuid;
 
-use super::lease::{Columns, Leased};
-use super::{Error, prepared};
+use super::lease::{Columns, Leased, task_of};
+use super::{Error, parsed, prepared};
+use crate::job::JobName;
 use crate::name::text_enum;
-use crate::task::TaskId;
+use crate::task::{Task, TaskId, TaskKind};
 
 text_enum! {
     /// Why a task died.
     Reason {
         /// Its last attempt failed.
         Failed = "failed",
+        /// Its last attempt took too long.
+        TimedOut = "timed_out",
         /// Its job took no tasks any more when its time came.
         Refused = "refused",
         /// Too many workers vanished while they had it.
@@ -21,7 +28,19 @@ text_enum! {
     }
 }
 
-/// A task that died.
+text_enum! {
+    /// What a person decided about a dead task.
+    DeadState {
+        /// Nothing yet.
+        Open = "open",
+        /// A new task does its work.
+        Replayed = "replayed",
+        /// Nobody wants it any more.
+        Dropped = "dropped",
+    }
+}
+
+/// A task that dies.
 #[derive(Debug)]
 pub struct Dead<'a> {
     /// The task with its last attempt.
@@ -82,14 +101,188 @@ pub async fn bury_waiting(
              on r.id = g.id
          returning id";
     let statement = prepared(transaction, statement).await?;
-    let ids: Vec<uuid::Uuid> = refused.iter().map(|(id, _)| id.0).collect();
+    let ids: Vec<Uuid> = refused.iter().map(|(id, _)| id.0).collect();
     let why: Vec<&str> = refused.iter().map(|(_, why)| why.as_str()).collect();
     let rows = transaction.query(&statement, &[&ids, &why]).await?;
     rows.iter().map(|row| Ok(TaskId(row.try_get(0)?))).collect()
 }
 
-/// How many dead tasks there are.
+/// Which dead tasks are meant; what is absent does not matter.
+#[derive(Debug, Clone, Default)]
+pub struct Filter {
+    /// These; when empty, all that match the rest.
+    pub ids: Vec<TaskId>,
+    /// Of one kind.
+    pub kind: Option<TaskKind>,
+    /// Of one job.
+    pub job: Option<JobName>,
+    /// That died for one reason.
+    pub reason: Option<Reason>,
+    /// That died at least so long ago.
+    pub older_than: Option<Duration>,
+    /// That died at most so long ago.
+    pub newer_than: Option<Duration>,
+}
+
+/// The conditions of a [`Filter`], with its parameters from $1 to $6.
+const MATCHES: &str = "($1::uuid[] = '{}' or d.id = any($1)) and ($2::text is null or d.kind = $2)
+     and ($3::text is null or d.job_id = (select id from job where name = $3))
+     and ($4::text is null or d.reason = $4)
+     and ($5::float8 is null or d.died_at <= now() - make_interval(secs => $5))
+     and ($6::float8 is null or d.died_at >= now() - make_interval(secs => $6))";
+
+/// A [`Filter`] as the statements take it.
+struct Matching {
+    ids: Vec<Uuid>,
+    kind: Option<&'static str>,
+    job: Option<String>,
+    reason: Option<&'static str>,
+    older_than: Option<f64>,
+    newer_than: Option<f64>,
+}
+
+impl Matching {
+    fn of(filter: &Filter) -> Self {
+        Self {
+            ids: filter.ids.iter().map(|id| id.0).collect(),
+            kind: filter.kind.map(TaskKind::as_str),
+            job: filter.job.as_ref().map(ToString::to_string),
+            reason: filter.reason.map(Reason::as_str),
+            older_than: filter.older_than.as_ref().map(Duration::as_secs_f64),
+            newer_than: filter.newer_than.as_ref().map(Duration::as_secs_f64),
+        }
+    }
+
+    fn parameters(&self) -> [&(dyn tokio_postgres::types::ToSql + Sync); 6] {
+        [&self.ids, &self.kind, &self.job, &self.reason, &self.older_than, &self.newer_than]
+    }
+}
+
+/// A dead task as people see it.
+#[derive(Debug, Clone)]
+pub struct Stored {
+    /// The task.
+    pub task: Task,
+    /// Its job's name.
+    pub job: Option<JobName>,
+    /// How often it was tried.
+    pub attempts: i32,
+    /// Rescues from lost workers.
+    pub rescues: i32,
+    /// Why it died.
+    pub reason: Reason,
+    /// What its last attempt said.
+    pub last_error: String,
+    /// When it died.
+    pub died_at: DateTime<Utc>,
+    /// What was decided about it.
+    pub state: DeadState,
+    /// When.
+    pub settled_at: Option<DateTime<Utc>>,
+    /// Who decided.
+    pub settled_by: Option<String>,
+    /// The task that does its work now.
+    pub replayed_as: Option<TaskId>,
+}
+
+/// Dead tasks, the newest first, at most `limit`; without `settled` only those that nobody has decided about.
+pub async fn list<C: GenericClient>(
+    client: &C,
+    filter: &Filter,
+    settled: bool,
+    limit: i64,
+) -> Result<Vec<Stored>, Error> {
+    let statement = format!(
+        "select d.*, j.name as job from dead_task d left join job j on j.id = d.job_id
+         where (d.state = 'open' or $7) and {MATCHES} order by d.died_at desc, d.id desc limit $8"
+    );
+    let statement = prepared(client, &statement).await?;
+    let matching = Matching::of(filter);
+    let parameters = [&matching.parameters()[..], &[&settled, &limit]].concat();
+    client.query(&statement, &parameters).await?.iter().map(stored).collect()
+}
+
+/// Locks the open dead tasks of a filter, the oldest first, at most `limit`, for a decision in this transaction.
+pub async fn lock_open(
+    transaction: &Transaction<'_>,
+    filter: &Filter,
+    limit: i64,
+) -> Result<Vec<Stored>, Error> {
+    let statement = format!(
+        "select d.*, (select name from job j where j.id = d.job_id) as job from dead_task d
+         where d.state = 'open' and {MATCHES} order by d.died_at, d.id limit $7 for update"
+    );
+    let statement = prepared(transaction, &statement).await?;
+    let matching = Matching::of(filter);
+    let parameters = [&matching.parameters()[..], &[&limit]].concat();
+    transaction.query(&statement, &parameters).await?.iter().map(stored).collect()
+}
+
+/// Writes down that dead tasks are done again by new ones, as pairs of the dead and the new.
+pub async fn mark_replayed(
+    transaction: &Transaction<'_>,
+    replays: &[(TaskId, TaskId)],
+    by: &str,
+) -> Result<u64, Error> {
+    let statement = "update dead_task d
+         set state = 'replayed', settled_at = now(), settled_by = $3, replayed_as = r.new_id
+         from unnest($1::uuid[], $2::uuid[]) as r(id, new_id) where d.id = r.id and d.state = 'open'";
+    let statement = prepared(transaction, statement).await?;
+    let dead: Vec<Uuid> = replays.iter().map(|(dead, _)| dead.0).collect();
+    let new: Vec<Uuid> = replays.iter().map(|(_, new)| new.0).collect();
+    Ok(transaction.execute(&statement, &[&dead, &new, &by]).await?)
+}
+
+/// Writes down that nobody wants dead tasks any more.
+pub async fn mark_dropped(
+    transaction: &Transaction<'_>,
+    dropped: &[TaskId],
+    by: &str,
+) -> Result<u64, Error> {
+    let statement = "update dead_task set state = 'dropped', settled_at = now(), settled_by = $2
+         where id = any($1) and state = 'open'";
+    let statement = prepared(transaction, statement).await?;
+    let ids: Vec<Uuid> = dropped.iter().map(|id| id.0).collect();
+    Ok(transaction.execute(&statement, &[&ids, &by]).await?)
+}
+
+/// The dead task that a task does again.
+pub async fn replay_of<C: GenericClient>(client: &C, task: TaskId) -> Result<Option<TaskId>, Error> {
+    let statement = prepared(client, "select id from dead_task where replayed_as = $1").await?;
+    let row = client.query_opt(&statement, &[&task.0]).await?;
+    row.map(|row| Ok(TaskId(row.try_get(0)?))).transpose()
+}
+
+/// How many dead tasks nobody has decided about.
 pub async fn count<C: GenericClient>(client: &C) -> Result<i64, Error> {
-    let statement = prepared(client, "select count(*) from dead_task").await?;
+    let statement = prepared(client, "select count(*) from dead_task where state = 'open'").await?;
     Ok(client.query_one(&statement, &[]).await?.try_get(0)?)
+}
+
+/// Removes dead tasks that were decided about 90 days ago; returns how many.
+pub async fn sweep<C: GenericClient>(client: &C) -> Result<u64, Error> {
+    let statement = "delete from dead_task where state <> 'open' and settled_at < now() - interval '90 days'";
+    let statement = prepared(client, statement).await?;
+    Ok(client.execute(&statement, &[]).await?)
+}
+
+fn stored(row: &tokio_postgres::Row) -> Result<Stored, Error> {
+    let job: Option<&str> = row.try_get("job")?;
+    let job = job.map(str::parse).transpose().map_err(|error: crate::name::InvalidName| Error::Value {
+        column: "job",
+        why: error.to_string(),
+    })?;
+    Ok(Stored {
+        task: task_of(row, "id")?,
+        job,
+        attempts: row.try_get("attempts")?,
+        rescues: row.try_get("rescues")?,
+        reason: parsed(row, "reason")?,
+        last_error: row.try_get("last_error")?,
+        died_at: row.try_get("died_at")?,
+        state: parsed(row, "state")?,
+        settled_at: row.try_get("settled_at")?,
+        settled_by: row.try_get("settled_by")?,
+        replayed_as: row.try_get::<_, Option<Uuid>>("replayed_as")?.map(TaskId),
+    })
 }

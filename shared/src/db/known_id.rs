@@ -1,14 +1,12 @@
 //! Table `known_id`: every id of the idempotency window, so that an id runs once.
 
 use std::collections::HashSet;
+use std::time::Duration;
 
 use deadpool_postgres::{GenericClient, Transaction};
 
 use super::{Error, prepared};
 use crate::task::TaskId;
-
-/// How long an id is remembered, in days.
-pub const WINDOW_DAYS: i32 = 7;
 
 /// Remembers ids and returns those that were not known before.
 ///
@@ -23,13 +21,15 @@ pub async fn insert(transaction: &Transaction<'_>, ids: &[TaskId]) -> Result<Has
     rows.iter().map(|row| Ok(TaskId(row.try_get(0)?))).collect()
 }
 
-/// Forgets up to `limit` ids whose window is over and whose task is neither waiting nor running; returns how many.
-pub async fn forget<C: GenericClient>(client: &C, limit: i64) -> Result<u64, Error> {
+/// Forgets up to `limit` ids whose window, in whole days, is over and whose task is neither waiting nor running;
+/// returns how many.
+pub async fn forget<C: GenericClient>(client: &C, window: Duration, limit: i64) -> Result<u64, Error> {
     let statement = "delete from known_id where id in (
              select id from known_id k where day < current_date - $1::integer
                  and not exists (select from task t where t.id = k.id)
                  and not exists (select from lease l where l.task_id = k.id)
              limit $2)";
     let statement = prepared(client, statement).await?;
-    Ok(client.execute(&statement, &[&WINDOW_DAYS, &limit]).await?)
+    let days = i32::try_from(window.as_secs() / 86_400).unwrap_or(i32::MAX);
+    Ok(client.execute(&statement, &[&days, &limit]).await?)
 }

@@ -25,6 +25,8 @@ pub struct Leased {
     pub epoch: Epoch,
     /// When the attempt began, on the database's clock.
     pub started_at: DateTime<Utc>,
+    /// Who asked for its end, if somebody did.
+    pub cancelled_by: Option<String>,
 }
 
 /// Takes tasks that were never seen before; `ids` must have been fresh in this transaction.
@@ -83,46 +85,96 @@ pub async fn take_waiting(
     rows.iter().map(leased).collect()
 }
 
-/// What a worker says about a task that it runs.
-#[derive(Debug, Clone)]
-pub struct Beat {
-    /// Which task.
-    pub task: TaskId,
-    /// As which owner.
-    pub epoch: Epoch,
-    /// What the executor reported last.
-    pub progress: Option<Value>,
-}
-
 /// Extends the leases of a worker, and the repository locks of their tasks; returns the tasks that are still its
 /// own. A lease that has expired is not extended: its owner has ended the work already.
 pub async fn heartbeat<C: GenericClient>(
     client: &C,
     worker: WorkerId,
     lease: Duration,
-    beats: &[Beat],
+    held: &[(TaskId, Epoch)],
 ) -> Result<Vec<(TaskId, Epoch)>, Error> {
-    let statement = "with beat as (
-             select * from unnest($1::uuid[], $2::bigint[], $3::jsonb[]) as t(task_id, epoch, progress)),
+    let statement = "with held as (select * from unnest($1::uuid[], $2::bigint[]) as t(task_id, epoch)),
          mine as (
-             select l.task_id, b.progress from lease l join beat b on b.task_id = l.task_id and b.epoch = l.epoch
-             where l.worker_id = $4 and l.lease_until > now() order by l.task_id for update of l),
+             select l.task_id from lease l join held h on h.task_id = l.task_id and h.epoch = l.epoch
+             where l.worker_id = $3 and l.lease_until > now() order by l.task_id for update of l),
          extended as (
-             update lease l set lease_until = now() + make_interval(secs => $5),
-                 progress = coalesce(mine.progress, l.progress)
+             update lease l set lease_until = now() + make_interval(secs => $4)
              from mine where l.task_id = mine.task_id returning l.task_id, l.epoch),
          locks as (
-             update repository_lock r set expires_at = now() + make_interval(secs => $5)
+             update repository_lock r set expires_at = now() + make_interval(secs => $4)
              from extended e where r.task_id = e.task_id and r.epoch = e.epoch)
          select task_id, epoch from extended";
     let statement = prepared(client, statement).await?;
-    let ids: Vec<Uuid> = beats.iter().map(|beat| beat.task.0).collect();
-    let epochs: Vec<i64> = beats.iter().map(|beat| beat.epoch.0).collect();
-    let progress: Vec<&Option<Value>> = beats.iter().map(|beat| &beat.progress).collect();
-    let parameters: [&(dyn tokio_postgres::types::ToSql + Sync); 5] =
-        [&ids, &epochs, &progress, &worker.0, &lease.as_secs_f64()];
-    let rows = client.query(&statement, &parameters).await?;
+    let (ids, epochs) = owners(held);
+    let rows = client.query(&statement, &[&ids, &epochs, &worker.0, &lease.as_secs_f64()]).await?;
     rows.iter().map(|row| Ok((TaskId(row.try_get(0)?), Epoch(row.try_get(1)?)))).collect()
+}
+
+fn owners(owners: &[(TaskId, Epoch)]) -> (Vec<Uuid>, Vec<i64>) {
+    owners.iter().map(|(task, epoch)| (task.0, epoch.0)).unzip()
+}
+
+/// How far a running task is.
+#[derive(Debug, Clone)]
+pub struct Moved {
+    /// Which task.
+    pub task: TaskId,
+    /// As which owner.
+    pub epoch: Epoch,
+    /// What the executor reported last.
+    pub progress: Value,
+}
+
+/// A running task whose end a person asked for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CancelRequest {
+    /// Which task.
+    pub task: TaskId,
+    /// As which owner.
+    pub epoch: Epoch,
+    /// Who asked.
+    pub by: String,
+}
+
+/// Stores how far a worker's tasks are, those that moved, and returns those of its tasks whose end was asked for.
+pub async fn control<C: GenericClient>(
+    client: &C,
+    worker: WorkerId,
+    moved: &[Moved],
+) -> Result<Vec<CancelRequest>, Error> {
+    if !moved.is_empty() {
+        let statement = "with moved as (
+                 select l.task_id, m.progress from lease l
+                 join unnest($1::uuid[], $2::bigint[], $3::jsonb[]) as m(task_id, epoch, progress)
+                     on m.task_id = l.task_id and m.epoch = l.epoch
+                 where l.worker_id = $4 order by l.task_id for update of l)
+             update lease l set progress = moved.progress from moved where l.task_id = moved.task_id";
+        let statement = prepared(client, statement).await?;
+        let ids: Vec<Uuid> = moved.iter().map(|moved| moved.task.0).collect();
+        let epochs: Vec<i64> = moved.iter().map(|moved| moved.epoch.0).collect();
+        let progress: Vec<&Value> = moved.iter().map(|moved| &moved.progress).collect();
+        client.execute(&statement, &[&ids, &epochs, &progress, &worker.0]).await?;
+    }
+    let statement = "select task_id, epoch, cancelled_by from lease
+         where worker_id = $1 and cancelled_by is not null";
+    let statement = prepared(client, statement).await?;
+    let rows = client.query(&statement, &[&worker.0]).await?;
+    rows.iter()
+        .map(|row| {
+            Ok(CancelRequest {
+                task: TaskId(row.try_get("task_id")?),
+                epoch: Epoch(row.try_get("epoch")?),
+                by: row.try_get("cancelled_by")?,
+            })
+        })
+        .collect()
+}
+
+/// Asks for the end of a running task; `false` if it does not run. Its worker sees it within seconds.
+pub async fn cancel<C: GenericClient>(client: &C, task: TaskId, by: &str) -> Result<bool, Error> {
+    let statement = "update lease set cancelled_by = coalesce(cancelled_by, $2) where task_id = $1";
+    let statement = prepared(client, statement).await?;
+    Ok(client.execute(&statement, &[&task.0, &by]).await? == 1)
 }
 
 /// Ends leases: each row that comes back was still its owner's, and its results may be written in this transaction.
@@ -139,8 +191,7 @@ pub async fn complete(
          unlocked as (delete from repository_lock r using mine where r.task_id = mine.task_id)
          delete from lease l using mine where l.task_id = mine.task_id returning l.*";
     let statement = prepared(transaction, statement).await?;
-    let ids: Vec<Uuid> = ended.iter().map(|(id, _)| id.0).collect();
-    let epochs: Vec<i64> = ended.iter().map(|(_, epoch)| epoch.0).collect();
+    let (ids, epochs) = owners(ended);
     let rows = transaction.query(&statement, &[&ids, &epochs, &worker.0]).await?;
     rows.iter().map(leased).collect()
 }
@@ -160,11 +211,12 @@ pub struct Expired {
 /// transaction; a row that another reaper holds is left to it.
 pub async fn take_expired(transaction: &Transaction<'_>, limit: i64) -> Result<Vec<Expired>, Error> {
     let statement = "with expired as (
-             select task_id from lease where lease_until < now() order by task_id limit $1 for update skip locked)
+             select task_id from lease where lease_until < now() and kind = any($2)
+             order by task_id limit $1 for update skip locked)
          delete from lease l using expired where l.task_id = expired.task_id
          returning l.*, extract(epoch from now() - l.started_at)::float8 as seconds";
     let statement = prepared(transaction, statement).await?;
-    let rows = transaction.query(&statement, &[&limit]).await?;
+    let rows = transaction.query(&statement, &[&limit, &super::task::known_kinds()]).await?;
     rows.iter()
         .map(|row| {
             let worker = WorkerId(row.try_get("worker_id")?);
@@ -192,12 +244,14 @@ pub struct Running {
     pub started_at: DateTime<Utc>,
     /// What the executor reported last.
     pub progress: Option<Value>,
+    /// Who asked for its end, if somebody did.
+    pub cancelled_by: Option<String>,
 }
 
 /// What runs now, the oldest first, at most `limit`.
 pub async fn running<C: GenericClient>(client: &C, limit: i64) -> Result<Vec<Running>, Error> {
     let statement = "select l.task_id, l.kind, j.name as job, l.params ->> 'target' as target, l.attempt, \
-             w.name as worker, l.started_at, l.progress
+             w.name as worker, l.started_at, l.progress, l.cancelled_by
          from lease l left join job j on j.id = l.job_id left join worker w on w.id = l.worker_id
          order by l.started_at, l.task_id limit $1";
     let statement = prepared(client, statement).await?;
@@ -213,6 +267,7 @@ pub async fn running<C: GenericClient>(client: &C, limit: i64) -> Result<Vec<Run
                 worker: row.try_get("worker")?,
                 started_at: row.try_get("started_at")?,
                 progress: row.try_get("progress")?,
+                cancelled_by: row.try_get("cancelled_by")?,
             })
         })
         .collect()
@@ -232,6 +287,7 @@ fn leased(row: &Row) -> Result<Leased, Error> {
         rescues: row.try_get("rescues")?,
         epoch: Epoch(row.try_get("epoch")?),
         started_at: row.try_get("started_at")?,
+        cancelled_by: row.try_get("cancelled_by")?,
     })
 }
 

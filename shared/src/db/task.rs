@@ -1,5 +1,7 @@
 //! Table `task`: what waits. It is the outbox as well: the relay publishes a row when its `publish_at` has come.
 
+use std::time::Duration;
+
 use chrono::{DateTime, Utc};
 use deadpool_postgres::{GenericClient, Transaction};
 use uuid::Uuid;
@@ -7,13 +9,10 @@ use uuid::Uuid;
 use super::{Error, prepared};
 use crate::message::TaskMessage;
 use crate::target::TargetName;
-use crate::task::{Task, TaskId};
+use crate::task::{Task, TaskId, TaskKind};
 
 /// How long the relay has for a confirm before another one may publish the row again, in seconds.
 const CONFIRM_SECONDS: f64 = 30.0;
-/// A confirmed message that nobody claims is published again after this long, in seconds: the broker may have been
-/// wiped. Each time twice as long, because a long backlog looks the same.
-const REPUBLISH_SECONDS: f64 = 600.0;
 
 /// A waiting row.
 #[derive(Debug, Clone, PartialEq)]
@@ -100,17 +99,23 @@ pub struct Due {
     pub publication: (i64, i32),
 }
 
+/// The kinds that this version knows: rows of others, written by a newer version, are left to it.
+pub(super) fn known_kinds() -> Vec<&'static str> {
+    TaskKind::ALL.iter().map(|kind| kind.as_str()).collect()
+}
+
 /// Takes up to `limit` rows whose time has come. Other relays leave them alone for a while; what is not marked as
 /// published by then is taken again.
 pub async fn take_due<C: GenericClient>(client: &C, limit: i64) -> Result<Vec<Due>, Error> {
     let statement = "with due as (
-             select id from task where publish_at <= now() order by publish_at limit $1 for update skip locked)
+             select id from task where publish_at <= now() and kind = any($3)
+             order by publish_at limit $1 for update skip locked)
          update task t set publish_at = now() + make_interval(secs => $2), publication = publication + 1
          from due where t.id = due.id
          returning t.id, t.kind, t.priority, t.job_id, t.params, t.requested_by, t.enqueued_at, t.epoch, t.publication, \
              (select name from job where job.id = t.job_id) as job";
     let statement = prepared(client, statement).await?;
-    let rows = client.query(&statement, &[&limit, &CONFIRM_SECONDS]).await?;
+    let rows = client.query(&statement, &[&limit, &CONFIRM_SECONDS, &known_kinds()]).await?;
     rows.iter()
         .map(|row| {
             let job: Option<String> = row.try_get("job")?;
@@ -127,9 +132,13 @@ pub async fn take_due<C: GenericClient>(client: &C, limit: i64) -> Result<Vec<Du
 
 /// Marks publications as confirmed. A row that is gone, or was published again since, is left alone: the attempt
 /// was faster than the mark.
+///
+/// What nobody claims comes due again after `again`, because the broker may have been wiped; each time twice as late,
+/// because a long backlog looks the same.
 pub async fn mark_published<C: GenericClient>(
     client: &C,
     confirmed: &[(TaskId, (i64, i32))],
+    again: Duration,
 ) -> Result<u64, Error> {
     let statement = "with mine as (
              select t.id from task t join unnest($1::uuid[], $2::bigint[], $3::integer[])
@@ -141,7 +150,8 @@ pub async fn mark_published<C: GenericClient>(
          from mine where t.id = mine.id";
     let statement = prepared(client, statement).await?;
     let (ids, epochs, publications) = columns(confirmed);
-    Ok(client.execute(&statement, &[&ids, &epochs, &publications, &REPUBLISH_SECONDS]).await?)
+    let again = again.as_secs_f64();
+    Ok(client.execute(&statement, &[&ids, &epochs, &publications, &again]).await?)
 }
 
 /// Has publications that were not confirmed taken again soon. In doubt they were published: an id runs once.
@@ -206,6 +216,19 @@ pub async fn wake<C: GenericClient>(client: &C, waiting_for: &str) -> Result<u64
     Ok(client.execute(&statement, &[&waiting_for]).await?)
 }
 
+/// Takes a waiting task out, because a person asked for its end, and records that; `false` if it does not wait.
+pub async fn cancel<C: GenericClient>(client: &C, id: TaskId, by: &str) -> Result<bool, Error> {
+    // One statement: what is claimed at the same moment is either still here or gone already.
+    let statement = "with gone as (delete from task where id = $1 returning *)
+         insert into execution (task_id, kind, job_id, requested_by, enqueued_at, epoch, attempt, outcome, \
+             started_at, seconds, error)
+         select id, kind, job_id, requested_by, enqueued_at, epoch, attempt, 'cancelled', now(), 0, \
+             'cancelled by ' || $2
+         from gone";
+    let statement = prepared(client, statement).await?;
+    Ok(client.execute(&statement, &[&id.0, &by]).await? == 1)
+}
+
 /// Where a task is in its life.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum State {
@@ -222,9 +245,13 @@ pub enum State {
     Running {
         /// What the executor reported last.
         progress: Option<serde_json::Value>,
+        /// Who asked for its end, if somebody did.
+        cancelled_by: Option<String>,
     },
     /// It is finished.
     Succeeded,
+    /// A person ended it.
+    Cancelled,
     /// It will not run again by itself.
     Dead {
         /// What the last attempt said.
@@ -237,7 +264,8 @@ pub async fn state<C: GenericClient>(client: &C, id: TaskId) -> Result<State, Er
     // One statement, so that a task on its way from one table to the next is seen in one of them.
     let statement =
         "select exists (select from known_id where id = $1) as known, t.id as queued, t.waiting_for, \
-             t.last_error, l.task_id as running, l.progress, d.id as dead, d.last_error as cause
+             t.last_error, l.task_id as running, l.progress, l.cancelled_by, d.id as dead, d.last_error as cause, \
+             (select outcome from execution e where e.task_id = $1 order by finished_at desc limit 1) as outcome
          from (select $1::uuid as id) i left join task t on t.id = i.id left join lease l on l.task_id = i.id
              left join dead_task d on d.id = i.id";
     let statement = prepared(client, statement).await?;
@@ -246,13 +274,17 @@ pub async fn state<C: GenericClient>(client: &C, id: TaskId) -> Result<State, Er
     Ok(if is("dead")? {
         State::Dead { last_error: row.try_get("cause")? }
     } else if is("running")? {
-        State::Running { progress: row.try_get("progress")? }
+        State::Running { progress: row.try_get("progress")?, cancelled_by: row.try_get("cancelled_by")? }
     } else if is("queued")? {
         State::Queued { waiting_for: row.try_get("waiting_for")?, last_error: row.try_get("last_error")? }
-    } else if row.try_get("known")? {
-        State::Succeeded
     } else {
-        State::Unknown
+        match row.try_get::<_, Option<&str>>("outcome")? {
+            Some("cancelled") => State::Cancelled,
+            Some(_) => State::Succeeded,
+            // Its executions may be older than what is kept of them.
+            None if row.try_get("known")? => State::Succeeded,
+            None => State::Unknown,
+        }
     })
 }
 
