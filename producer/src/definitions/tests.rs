@@ -96,8 +96,12 @@ fn every_field_reaches_its_place() {
     assert_eq!(job.verify.structure, Some(Duration::from_hours(24)));
     assert_eq!(job.verify.restore, Duration::from_hours(14 * 24));
     assert_eq!((job.priority, job.strict, job.active), (Priority::High, true, false));
-    let expected =
-        SourceData::Simulated { duration: Duration::from_secs(2), failure_rate: 0.25, bytes: 1 << 30 };
+    let expected = SourceData::Simulated {
+        duration: Duration::from_secs(2),
+        failure_rate: 0.25,
+        bytes: 1 << 30,
+        aborts: false,
+    };
     assert_eq!(job.source.data, expected);
     assert_eq!(job.source.place.region.as_deref(), Some("eu"));
 }
