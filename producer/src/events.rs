@@ -1,10 +1,11 @@
-//! What the long-running process says: one function an event.
+//! What the producer says: one function an event.
 
 use std::time::Duration;
 
 use shared::broker::PublishError;
 use shared::db::Error;
 use shared::db::lease::Expired;
+use shared::message::Refusal;
 
 pub(crate) fn published(tasks: usize) {
     tracing::debug!(tasks, "published");
@@ -43,6 +44,14 @@ pub(crate) fn cancelled(lost: &Expired) {
         task = %task.id, kind = %task.kind, worker = %lost.worker,
         "a lease expired whose end was asked for: its task is cancelled"
     );
+}
+
+pub(crate) fn returned(queue: &str, tasks: usize, fresh: usize) {
+    tracing::warn!(queue, tasks, fresh, "a message was delivered too often: its tasks are queued again");
+}
+
+pub(crate) fn refused(queue: &str, refusal: &Refusal) {
+    tracing::warn!(queue, reason = refusal.code(), detail = %refusal, "refused: it goes to the dead letters");
 }
 
 pub(crate) fn missed_wake(tasks: u64) {
