@@ -9,6 +9,7 @@
 
 mod bad_messages;
 mod claims;
+mod dead;
 mod definitions;
 mod demo;
 mod detach;
@@ -19,4 +20,5 @@ mod recorders;
 mod reporter;
 mod restic;
 mod schema;
+mod tasks;
 mod unreadable;

@@ -111,12 +111,11 @@ impl Life {
     pub(super) async fn read(database: &Database, id: TaskId) -> Result<Option<Self>, db::Error> {
         let mut client = database.client().await?;
         // A task may move from table to table meanwhile: one snapshot shows it in one place.
-        let transaction =
-            client.build_transaction().isolation_level(IsolationLevel::RepeatableRead).read_only(true);
-        let transaction = transaction.start().await?;
-        let executions = execution::of_task(&transaction, id).await?;
-        let Some(stage) = Stage::read(&transaction, id, executions.last()).await? else { return Ok(None) };
-        let replay_of = dead_task::replay_of(&transaction, id).await?;
+        let snapshot = client.build_transaction().isolation_level(IsolationLevel::RepeatableRead);
+        let snapshot = snapshot.read_only(true).start().await?;
+        let executions = execution::of_task(&snapshot, id).await?;
+        let Some(stage) = Stage::read(&snapshot, id, executions.last()).await? else { return Ok(None) };
+        let replay_of = dead_task::replay_of(&snapshot, id).await?;
         Ok(Some(Self { stage, replay_of, executions }))
     }
 
@@ -133,9 +132,9 @@ impl Life {
         }
         let mut text = aligned(&fields);
         if self.executions.is_empty() {
-            text.push_str("\nattempts: none has ended\n");
+            text.push_str("\nended attempts: none\n");
         } else {
-            _ = writeln!(text, "\nattempts\n{}", attempts(&self.executions));
+            _ = writeln!(text, "\nended attempts\n{}", attempts(&self.executions));
         }
         text
     }
@@ -189,7 +188,8 @@ fn waiting_fields(task: &Listed, now: DateTime<Utc>) -> Vec<(&'static str, Strin
         ("job", task.job.clone().unwrap_or_default()),
         ("asked for", asked(task.enqueued_at, &task.requested_by, now)),
         ("starts", starts),
-        ("tried", tried(task.attempt, task.rescues)),
+        ("attempts", task.attempt.to_string()),
+        ("rescues", task.rescues.to_string()),
         ("params", task.params.to_string()),
     ];
     if let Some(error) = &task.last_error {
@@ -208,7 +208,8 @@ fn running_fields(task: &Held, now: DateTime<Utc>) -> Vec<(&'static str, String)
         ("started", moment_ago(task.started_at, now)),
         ("worker", shown::line(&task.worker, shown::CELL)),
         ("lease until", moment(task.lease_until)),
-        ("attempt", format!("{}, {} rescues", task.attempt, task.rescues)),
+        ("attempt", task.attempt.to_string()),
+        ("rescues", task.rescues.to_string()),
         ("progress", task.progress.as_ref().map(shown::progress).unwrap_or_default()),
         ("params", task.params.to_string()),
     ];
@@ -229,7 +230,8 @@ fn dead_fields(task: &Dead, now: DateTime<Utc>) -> Vec<(&'static str, String)> {
         ("died", moment_ago(task.died_at, now)),
         ("reason", task.reason.to_string()),
         ("last error", shown::line(&task.last_error, LONG)),
-        ("tried", tried(task.attempts, task.rescues)),
+        ("attempts", task.attempts.to_string()),
+        ("rescues", task.rescues.to_string()),
         ("params", task.params.to_string()),
     ]
 }
@@ -246,10 +248,6 @@ fn gone_fields(task: &Gone, state: &str) -> Vec<(&'static str, String)> {
 fn asked(at: DateTime<Utc>, by: &str, now: DateTime<Utc>) -> String {
     let by = if by.is_empty() { "somebody".to_owned() } else { shown::line(by, shown::CELL) };
     format!("{} by {by}", moment_ago(at, now))
-}
-
-fn tried(attempts: i32, rescues: i32) -> String {
-    format!("{attempts} times, {rescues} rescues")
 }
 
 /// Names and values in two columns.

@@ -1,10 +1,9 @@
 //! How values are shown to people.
 
 use std::io::Write as _;
-use std::time::Duration;
 
 use anyhow::Context as _;
-use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
+use chrono::{DateTime, SecondsFormat, Utc};
 use serde_json::Value;
 use shared::terminal;
 
@@ -36,9 +35,14 @@ pub(super) fn moment_ago(time: DateTime<Utc>, now: DateTime<Utc>) -> String {
 
 /// The time since a moment in its two largest units, such as `2h 5m`.
 pub(super) fn age(time: DateTime<Utc>, now: DateTime<Utc>) -> String {
-    let seconds = (now - time).max(TimeDelta::zero()).num_seconds().unsigned_abs();
-    let exact = humantime::format_duration(Duration::from_secs(seconds)).to_string();
-    exact.split(' ').take(2).collect::<Vec<_>>().join(" ")
+    let seconds = (now - time).num_seconds().max(0);
+    let (minutes, hours, days) = (seconds / 60, seconds / 3600, seconds / 86_400);
+    match (days, hours, minutes) {
+        (0, 0, 0) => format!("{seconds}s"),
+        (0, 0, _) => format!("{minutes}m {}s", seconds % 60),
+        (0, _, _) => format!("{hours}h {}m", minutes % 60),
+        _ => format!("{days}d {}h", hours % 24),
+    }
 }
 
 /// Text on one line and without control characters, which could be meant for the terminal; at most `max` characters.
@@ -54,7 +58,7 @@ pub(super) fn line(text: &str, max: usize) -> String {
     shown
 }
 
-/// How far a running task is, with what its executor knows of it: `restic 42 %, 1.2 GiB of 2.9 GiB, 17 of 40 files`.
+/// How far a running task is, with what its executor knows of it: `reading 42 %, 1.2 GiB of 2.9 GiB, 17 of 40 files`.
 pub(super) fn progress(progress: &Value) -> String {
     let number = |field: &str| progress.get(field).and_then(Value::as_f64);
     let size = |bytes: f64| {
@@ -88,6 +92,7 @@ pub(super) fn progress(progress: &Value) -> String {
 
 #[cfg(test)]
 mod tests {
+    use chrono::TimeDelta;
     use serde_json::json;
 
     use super::*;
@@ -95,8 +100,13 @@ mod tests {
     #[test]
     fn an_age_is_told_in_two_units() {
         let now = shared::clock::now();
-        assert_eq!(age(now - TimeDelta::seconds(7325), now), "2h 2m");
-        assert_eq!(age(now + TimeDelta::seconds(5), now), "0s");
+        let told = |seconds| age(now - TimeDelta::seconds(seconds), now);
+        assert_eq!(told(7325), "2h 2m");
+        assert_eq!(told(59), "59s");
+        assert_eq!(told(61), "1m 1s");
+        assert_eq!(told(50 * 3600), "2d 2h");
+        // Clocks differ.
+        assert_eq!(told(-5), "0s");
     }
 
     #[test]

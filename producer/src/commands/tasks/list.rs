@@ -1,6 +1,7 @@
 //! `producer tasks list`
 
 use chrono::{DateTime, Utc};
+use deadpool_postgres::tokio_postgres::IsolationLevel;
 use serde_json::json;
 use shared::db::lease::{self, Held};
 use shared::db::task::{self, Listed, Which};
@@ -65,17 +66,19 @@ struct Found {
 
 impl Found {
     async fn read(database: &Database, args: &Args) -> Result<Self, db::Error> {
-        let client = database.client().await?;
+        let mut client = database.client().await?;
+        // A task may move meanwhile: one snapshot shows it in one place.
+        let snapshot = client.build_transaction().isolation_level(IsolationLevel::RepeatableRead);
+        let snapshot = snapshot.read_only(true).start().await?;
         let which = Which { id: None, kind: args.kind, job: args.job.clone() };
         let limit = i64::from(args.limit) + 1;
-        // What waits first: a task that starts meanwhile is seen twice rather than not at all.
         let waiting = match args.state {
             Some(State::Running) => Vec::new(),
-            _ => task::list(&client, &which, limit).await?,
+            _ => task::list(&snapshot, &which, limit).await?,
         };
         let running = match args.state {
             Some(State::Waiting) => Vec::new(),
-            _ => lease::list(&client, &which, limit).await?,
+            _ => lease::list(&snapshot, &which, limit).await?,
         };
         Ok(Self { running, waiting })
     }
