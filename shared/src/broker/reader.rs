@@ -22,7 +22,8 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// How often it is looked for.
 const POLL: Duration = Duration::from_millis(100);
 
-/// Consumes one queue. What is not settled when it is closed, or dropped, goes back in its old order.
+/// Consumes one queue. What is not settled when it is closed, or dropped, goes back: all of it, but RabbitMQ 3.10
+/// shuffles what comes back together, so that nothing may rest on a queue's order afterwards.
 #[derive(Debug)]
 pub struct Reader {
     channel: Channel,

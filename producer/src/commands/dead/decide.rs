@@ -229,6 +229,7 @@ impl Selection {
                 held.push((letter, delivered));
             }
         }
+        held.sort_by(|(one, _), (other, _)| one.position().cmp(&other.position()));
         Ok(held)
     }
 

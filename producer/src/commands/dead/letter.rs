@@ -52,6 +52,11 @@ impl Letter {
         }
     }
 
+    /// What letters are sorted by, the oldest first; one whose age cannot be told counts as the oldest.
+    pub(super) fn position(&self) -> (Option<DateTime<Utc>>, &str) {
+        (self.died_at, &self.id)
+    }
+
     /// What a body alone tells.
     pub(super) fn of_body(body: &[u8]) -> Self {
         let task: Value = match body.len() {

@@ -17,7 +17,7 @@ const WINDOW: u16 = 20_000;
 /// How long the broker may take to hand over the next one.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// The dead letters, from the oldest on.
+/// The dead letters, in whatever order the broker hands them over.
 pub(super) struct Letters {
     reader: Reader,
     left: u32,
@@ -39,7 +39,7 @@ impl Letters {
             opened.await.context("the dead letters cannot be read; --tasks leaves them out")?;
         let left = total.min(u32::from(WINDOW));
         if left < total {
-            eprintln!("there are {total} dead letters: the oldest {left} are looked at");
+            eprintln!("there are {total} dead letters: {left} of them are looked at");
         }
         Ok(Self { reader, left })
     }

@@ -75,7 +75,7 @@ async fn letters(broker: Option<&SecretString>, filters: &Filters) -> Result<Vec
         }
     }
     letters.close().await?;
-    found.reverse();
+    found.sort_by(|one, other| other.position().cmp(&one.position()));
     Ok(found)
 }
 
