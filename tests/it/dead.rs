@@ -428,6 +428,29 @@ async fn a_message_that_was_delivered_too_often_is_queued_again_or_refused_with_
 }
 
 #[tokio::test]
+async fn a_returned_message_stays_with_the_broker_until_the_database_has_it() {
+    let world = world_with_jobs().await;
+    let (_connection, channel) = world.broker.channel().await;
+    let (task, body) = backup_of("docs");
+    world.broker.publish("backup.normal", &[body]).await;
+    wear_out(&channel, "holdfast.backup.normal").await;
+    world.execute("alter table known_id rename to known_id_away").await;
+    let producer = world.start_producer();
+    eventually("the producer has tried twice", async || {
+        (producer.log().matches("could not be queued again").count() >= 2).then_some(())
+    })
+    .await;
+    world.execute("alter table known_id_away rename to known_id").await;
+    eventually("the task waits", async || {
+        (world.text("select id::text from task").await == Some(task.to_string())).then_some(())
+    })
+    .await;
+    world.stop(producer).await;
+    assert_eq!(world.broker.ready(topology::RETURNED).await, 0);
+    assert_eq!(world.broker.ready(topology::DEAD_QUEUE).await, 0);
+}
+
+#[tokio::test]
 async fn a_returned_message_runs() {
     let world = world_with_jobs().await;
     let (_connection, channel) = world.broker.channel().await;

@@ -85,7 +85,8 @@ impl Found {
 }
 
 fn table(running: &[Held], waiting: &[Listed], now: DateTime<Utc>) -> String {
-    let headers = ["task", "state", "kind", "job", "age", "attempt", "start", "worker", "progress"];
+    let headers =
+        ["task", "state", "kind", "job", "age", "attempt", "start", "worker", "progress or last error"];
     let mut table = terminal::table(&headers);
     for task in running {
         let state = if task.cancelled_by.is_some() { "ending" } else { "running" };
