@@ -3,7 +3,7 @@
 //! The worker fences itself: a deadline on a clock that counts suspend is taken before each extension is asked for,
 //! so that it can only be earlier than the database's. Work that outlives its deadline ends by itself.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -27,6 +27,8 @@ const RETRY: Duration = Duration::from_secs(1);
 #[derive(Debug)]
 pub struct Leases {
     held: Mutex<HashMap<TaskId, Held>>,
+    /// Held by a child of this process.
+    lent: Mutex<HashSet<TaskId>>,
     healthy: watch::Sender<bool>,
     /// Wakes the heartbeat before its time.
     doubt: Notify,
@@ -112,7 +114,7 @@ impl Drop for Lease {
 
 impl Default for Leases {
     fn default() -> Self {
-        Self { held: Mutex::default(), healthy: watch::Sender::new(true), doubt: Notify::new() }
+        Self { held: Mutex::default(), lent: Mutex::default(), healthy: watch::Sender::new(true), doubt: Notify::new() }
     }
 }
 
@@ -134,6 +136,24 @@ impl Leases {
         };
         self.lock().insert(task, held);
         Lease { task, epoch, leases: self.clone(), deadline: deadlines, fenced, cancelled_by, ended, progress }
+    }
+
+    /// Whether this worker, or a child of it, runs a task.
+    pub fn knows(&self, task: TaskId) -> bool {
+        self.lock().contains_key(&task) || self.lent().contains(&task)
+    }
+
+    /// Leaves a lease to a child of this process, which extends it from now on, until [`Leases::take_back`].
+    pub fn lend(&self, lease: Lease) {
+        self.lent().insert(lease.task);
+        drop(lease);
+    }
+
+    /// Holds a lease again that was left to a child, as it was then.
+    pub fn take_back(self: &Arc<Self>, task: TaskId, epoch: Epoch, deadline: BootInstant) -> Lease {
+        let lease = self.hold(task, epoch, deadline);
+        self.lent().remove(&task);
+        lease
     }
 
     /// Waits until the last heartbeat succeeded: nothing is claimed that could not be kept.
@@ -300,6 +320,10 @@ impl Leases {
                 });
             }
         }
+    }
+
+    fn lent(&self) -> MutexGuard<'_, HashSet<TaskId>> {
+        self.lent.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<TaskId, Held>> {

@@ -6,6 +6,7 @@ pub mod config;
 
 pub mod pipeline;
 
+mod consumers;
 mod queues;
 pub mod receive;
 pub mod ticket;

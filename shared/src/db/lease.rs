@@ -85,6 +85,26 @@ pub async fn take_waiting(
     rows.iter().map(leased).collect()
 }
 
+/// Extends leases of a worker that it does not know of, because it did not hear of the commit that gave them, and
+/// returns them. A task that was just taken in this transaction is among `ids` only if it has no such lease.
+pub async fn adopt(
+    transaction: &Transaction<'_>,
+    worker: WorkerId,
+    lease: Duration,
+    ids: &[TaskId],
+) -> Result<Vec<Leased>, Error> {
+    // What this transaction wrote has its time.
+    let statement = "with mine as (
+             select task_id from lease where task_id = any($1) and worker_id = $2 and lease_until > now()
+                 and started_at < now() order by task_id for update)
+         update lease l set lease_until = now() + make_interval(secs => $3)
+         from mine where l.task_id = mine.task_id returning l.*";
+    let statement = prepared(transaction, statement).await?;
+    let ids: Vec<Uuid> = ids.iter().map(|id| id.0).collect();
+    let rows = transaction.query(&statement, &[&ids, &worker.0, &lease.as_secs_f64()]).await?;
+    rows.iter().map(leased).collect()
+}
+
 /// A lease that its owner holds still.
 pub async fn owned<C: GenericClient>(
     client: &C,
