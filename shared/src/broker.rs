@@ -91,7 +91,12 @@ impl Broker {
             }
             let delay = delays.next().unwrap_or(CONNECT_TIMEOUT);
             let error = format!("{error:#}");
-            tracing::warn!(purpose, error, delay_ms = delay.as_millis(), "the session with the broker ended: starting over");
+            tracing::warn!(
+                purpose,
+                error,
+                delay_ms = delay.as_millis(),
+                "the session with the broker ended: starting over"
+            );
             tokio::select! {
                 () = tokio::time::sleep(delay) => {}
                 () = stop.cancelled() => return,

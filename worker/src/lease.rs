@@ -114,7 +114,12 @@ impl Drop for Lease {
 
 impl Default for Leases {
     fn default() -> Self {
-        Self { held: Mutex::default(), lent: Mutex::default(), healthy: watch::Sender::new(true), doubt: Notify::new() }
+        Self {
+            held: Mutex::default(),
+            lent: Mutex::default(),
+            healthy: watch::Sender::new(true),
+            doubt: Notify::new(),
+        }
     }
 }
 
@@ -135,7 +140,16 @@ impl Leases {
             ended: ended.clone(),
         };
         self.lock().insert(task, held);
-        Lease { task, epoch, leases: self.clone(), deadline: deadlines, fenced, cancelled_by, ended, progress }
+        Lease {
+            task,
+            epoch,
+            leases: self.clone(),
+            deadline: deadlines,
+            fenced,
+            cancelled_by,
+            ended,
+            progress,
+        }
     }
 
     /// Whether this worker, or a child of it, runs a task.
@@ -192,9 +206,8 @@ impl Leases {
     ) -> anyhow::Result<()> {
         let reporting = async {
             while !stop.is_cancelled() {
-                let report = async {
-                    identity.report(&database.client().await?, database.status().exhausted).await
-                };
+                let report =
+                    async { identity.report(&database.client().await?, database.status().exhausted).await };
                 if let Err(error) = db::within(every, report).await {
                     events::report_failed(&error.to_string());
                 }

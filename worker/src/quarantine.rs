@@ -67,7 +67,7 @@ impl Quarantine {
         &self,
         leased: &Leased,
         lease: Lease,
-        leases: &Arc<Leases>,
+        all: &Arc<Leases>,
         worker: WorkerId,
         stop: &CancellationToken,
     ) -> Option<(Lease, Ended)> {
@@ -83,12 +83,12 @@ impl Quarantine {
             }
         };
         // A child that hangs must not keep its lease for ever: only the child extends it.
-        leases.lend(lease);
-        let status = wait(child, stop).await;
-        let lease = leases.take_back(task, epoch, deadline);
-        let how = match status {
-            Ok(status) if status.success() => return None,
-            Ok(status) => status.to_string(),
+        all.lend(lease);
+        let exit = wait(child, stop).await;
+        let lease = all.take_back(task, epoch, deadline);
+        let how = match exit {
+            Ok(exit) if exit.success() => return None,
+            Ok(exit) => exit.to_string(),
             Err(error) => error.to_string(),
         };
         events::quarantine_died(task, &how);

@@ -66,7 +66,7 @@ impl Intake {
         channel.basic_qos(prefetch, BasicQosOptions { global: false }).await?;
         let own = Consuming::default();
         tokio::select! {
-            ended = self.deliver(&channel, &own, stop) => return ended,
+            ended = self.deliver(&channel, &own, stop) => ended,
             // What is held goes back with the channel: another worker may be able to claim it.
             () = self.worker.leases.unhealthy_for(HOLD) => {
                 anyhow::bail!("the database is away: what was delivered goes back to its queue")

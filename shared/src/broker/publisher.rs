@@ -316,7 +316,10 @@ mod tests {
     fn of_confirms_that_come_together_a_returned_message_is_never_taken_for_published() {
         let mut returned = HashSet::new();
         // The first is polled before the confirm that carries its return.
-        assert_eq!(judged(&mut returned, vec![ack("a", None), ack("b", Some("a"))]), ["unroutable", "in doubt"]);
+        assert_eq!(
+            judged(&mut returned, vec![ack("a", None), ack("b", Some("a"))]),
+            ["unroutable", "in doubt"]
+        );
         // Two returned messages whose returns were swapped, seen one after the other.
         assert_eq!(judged(&mut returned, vec![ack("c", Some("d"))]), ["in doubt"]);
         assert_eq!(judged(&mut returned, vec![ack("d", Some("c"))]), ["unroutable"]);

@@ -112,7 +112,8 @@ pub async fn owned<C: GenericClient>(
     task: TaskId,
     epoch: Epoch,
 ) -> Result<Option<Leased>, Error> {
-    let statement = "select * from lease where task_id = $1 and epoch = $2 and worker_id = $3 and lease_until > now()";
+    let statement =
+        "select * from lease where task_id = $1 and epoch = $2 and worker_id = $3 and lease_until > now()";
     let statement = prepared(client, statement).await?;
     client.query_opt(&statement, &[&task.0, &epoch.0, &worker.0]).await?.as_ref().map(leased).transpose()
 }
