@@ -17,6 +17,8 @@ use crate::topology;
 
 /// How long connecting, and declaring the topology, may take.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+/// No longer is waited before the next try, and as much again by chance: a broker that is back is noticed soon.
+const LONGEST_DELAY: Duration = Duration::from_secs(2);
 /// A session that lasted this long was healthy: the next fault starts with a short delay again.
 const HEALTHY: Duration = Duration::from_secs(30);
 /// A peer that is gone without a word is noticed after two intervals of silence. The URL may ask for another.
@@ -113,7 +115,7 @@ fn parse(url: &SecretString) -> anyhow::Result<AMQPUri> {
 fn backoff() -> impl Iterator<Item = Duration> {
     backon::ExponentialBuilder::default()
         .with_min_delay(Duration::from_millis(100))
-        .with_max_delay(Duration::from_secs(5))
+        .with_max_delay(LONGEST_DELAY)
         .with_jitter()
         .without_max_times()
         .build()
