@@ -205,15 +205,20 @@ impl Leases {
         stop: &CancellationToken,
     ) -> anyhow::Result<()> {
         let reporting = async {
-            while !stop.is_cancelled() {
-                let report =
-                    async { identity.report(&database.client().await?, database.status().exhausted).await };
-                if let Err(error) = db::within(every, report).await {
-                    events::report_failed(&error.to_string());
+            loop {
+                let report = async {
+                    identity.report(&database.client().await?, database.status().exhausted).await
+                };
+                tokio::select! {
+                    reported = db::within(every, report) => if let Err(error) = reported {
+                        events::report_failed(&error.to_string());
+                    },
+                    () = stop.cancelled() => {}
                 }
-                _ = tokio::time::timeout(every, stop.cancelled()).await;
+                if tokio::time::timeout(every, stop.cancelled()).await.is_ok() {
+                    break identity.leave(database).await;
+                }
             }
-            identity.leave(database).await;
         };
         tokio::join!(reporting, self.extend(database, identity.id, lease, every, stop));
         Ok(())
