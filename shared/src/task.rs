@@ -72,7 +72,7 @@ impl TaskKind {
 
     /// How often a task of this kind is tried where neither its worker nor its job says otherwise.
     #[must_use]
-    pub const fn max_attempts(self) -> i32 {
+    pub const fn max_attempts(self) -> u16 {
         match self {
             // What a target looks like in an hour is another question.
             Self::Probe => 3,
@@ -86,7 +86,9 @@ impl TaskKind {
         match self {
             Self::Probe | Self::Record => Duration::from_mins(10),
             Self::Report | Self::Maintain => Duration::from_hours(1),
-            Self::Backup | Self::Copy | Self::Verify | Self::Restore | Self::Forget => Duration::from_hours(24),
+            Self::Backup | Self::Copy | Self::Verify | Self::Restore | Self::Forget => {
+                Duration::from_hours(24)
+            }
         }
     }
 

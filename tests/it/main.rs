@@ -9,6 +9,7 @@
 
 mod bad_messages;
 mod claims;
+mod control;
 mod dead;
 mod definitions;
 mod demo;
@@ -16,6 +17,7 @@ mod detach;
 mod failures;
 mod killed_worker;
 mod main_line;
+mod pool;
 mod recorders;
 mod reporter;
 mod restic;
