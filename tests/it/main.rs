@@ -15,6 +15,7 @@ mod detach;
 mod failures;
 mod killed_worker;
 mod main_line;
+mod model;
 mod recorders;
 mod reporter;
 mod restic;
