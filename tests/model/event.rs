@@ -253,7 +253,7 @@ impl Event {
         let [first, second, third] = dice.map(usize::from);
         let worker = first % WORKERS;
         let task = TaskNo(second % TASKS);
-        let slot = second;
+        let slot = second % 8;
         let batch = if second % 2 == 0 { Batch::All } else { Batch::One };
         match kind {
             Kind::Publish => Self::Publish { task },

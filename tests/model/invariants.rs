@@ -75,8 +75,9 @@ pub fn broken_at_rest(state: &State, invariants: &[Invariant]) -> Option<Broken>
     TaskNo::all().find_map(|task| {
         let rows = &state.database[task];
         let seen = &rows.seen;
+        let unheard_of = seen.wiped && !rows.known;
         let holds = [
-            (Invariant::EveryPublicationEnds, !seen.accepted || seen.wiped || !seen.ends.is_empty()),
+            (Invariant::EveryPublicationEnds, !seen.accepted || unheard_of || !seen.ends.is_empty()),
             (Invariant::NothingIsLeft, rests(state, task)),
         ];
         first_broken(&holds, task, invariants)
