@@ -17,6 +17,7 @@ mod detach;
 mod failures;
 mod killed_worker;
 mod main_line;
+mod model;
 mod pool;
 mod recorders;
 mod reporter;
