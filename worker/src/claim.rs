@@ -20,7 +20,7 @@ use tokio_util::sync::CancellationToken;
 use crate::admit::{Admitted, Wish};
 use crate::engine::clock::BootInstant;
 use crate::events;
-use crate::lease::Lease;
+use crate::lease::{self, Lease};
 use crate::plan::Plan;
 use crate::refuse::Refusing;
 use crate::slots::Slot;
@@ -123,7 +123,7 @@ async fn persist(batch: &[Admitted], worker: &Worker) -> Result<Persisted, db::E
 
 /// `again` says that an earlier try may have been committed without our hearing of it.
 async fn transact(batch: &[Admitted], again: bool, worker: &Worker) -> Result<Persisted, db::Error> {
-    let deadline = BootInstant::from_now(worker.lease);
+    let deadline = lease::deadline(worker.lease);
     let mut client = worker.database.client().await?;
     let transaction = client.transaction().await?;
     let names: Vec<&JobName> = batch.iter().filter_map(|admitted| admitted.task.job.as_ref()).collect();
