@@ -27,7 +27,7 @@ const RETRY: Duration = Duration::from_secs(1);
 /// and for the moment that ending an operation takes.
 #[must_use]
 pub fn deadline(lease: Duration) -> BootInstant {
-    BootInstant::from_now(lease - lease / 20)
+    BootInstant::from_now(lease.mul_f64(0.95))
 }
 
 /// All leases of this worker.
