@@ -72,7 +72,7 @@ impl TaskKind {
 
     /// How often a task of this kind is tried where neither its worker nor its job says otherwise.
     #[must_use]
-    pub const fn max_attempts(self) -> i32 {
+    pub const fn max_attempts(self) -> u16 {
         match self {
             // What a target looks like in an hour is another question.
             Self::Probe => 3,

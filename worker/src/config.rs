@@ -26,6 +26,8 @@ pub struct Config {
     pub heartbeat: Duration,
     /// How long running work may go on after a soft stop.
     pub grace: Duration,
+    /// Where the `simulated` executor writes down what it does, for tests that compare it with the database.
+    pub effect_log: Option<PathBuf>,
     /// Where restore tests and manifests are put while they are needed.
     pub scratch: PathBuf,
     /// The directory below which `restore` tasks make theirs; without it they are refused.
@@ -34,6 +36,8 @@ pub struct Config {
     pub pools: BTreeMap<TaskKind, PoolConfig>,
     /// What is logged.
     pub telemetry: Telemetry,
+    /// Where all this came from: a task that runs alone in its process is told the same.
+    pub sources: Sources,
 }
 
 /// One pool's limits.
@@ -43,6 +47,17 @@ pub struct PoolConfig {
     pub slots: usize,
     /// Tasks that start in a second, if limited.
     pub rate: Option<Rate>,
+    /// How often and how long a task may be tried where its job does not say otherwise.
+    pub tries: Tries,
+}
+
+/// How often and how long a task may be tried.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Tries {
+    /// Attempts before it is dead, from 1.
+    pub attempts: u16,
+    /// How long one attempt may take.
+    pub timeout: Duration,
 }
 
 /// A rate of starts.
@@ -52,6 +67,14 @@ pub struct Rate {
     pub period: Duration,
     /// Starts that may come at once after a pause.
     pub burst: NonZeroU32,
+}
+
+impl Tries {
+    /// The defaults of a kind.
+    #[must_use]
+    pub const fn of(kind: TaskKind) -> Self {
+        Self { attempts: kind.max_attempts(), timeout: kind.time_limit() }
+    }
 }
 
 impl Config {
@@ -68,10 +91,12 @@ impl Config {
             lease: settings.duration("lease", Duration::from_mins(5)),
             heartbeat: settings.duration("heartbeat", Duration::from_secs(30)),
             grace: settings.duration("grace", Duration::from_secs(30)),
+            effect_log: settings.optional("effect_log"),
             scratch: settings.get("scratch", std::env::temp_dir()),
             restore_root: settings.optional("restore_root"),
             pools: pools(&mut settings),
             telemetry: Telemetry::read(&mut settings),
+            sources: sources.clone(),
         };
         config.check(&mut settings);
         settings.finish()?;
@@ -106,14 +131,30 @@ fn pools(settings: &mut Settings) -> BTreeMap<TaskKind, PoolConfig> {
         let slots: usize = settings.get(&format!("pools.{kind}.slots"), default_slots(kind));
         let rate: Option<f64> = settings.optional(&format!("pools.{kind}.rate_per_second"));
         let burst: Option<NonZeroU32> = settings.optional(&format!("pools.{kind}.burst"));
+        let tries = tries(settings, kind);
         if slots > MAX_SLOTS {
             settings.reject(format!("pools.{kind}.slots: at most {MAX_SLOTS}"));
         } else if slots > 0 {
             let rate = rate.and_then(|rate| checked_rate(settings, kind, rate, burst));
-            pools.insert(kind, PoolConfig { slots, rate });
+            pools.insert(kind, PoolConfig { slots, rate, tries });
         }
     }
     pools
+}
+
+fn tries(settings: &mut Settings, kind: TaskKind) -> Tries {
+    let default = Tries::of(kind);
+    let tries = Tries {
+        attempts: settings.get(&format!("pools.{kind}.attempts"), default.attempts),
+        timeout: settings.duration(&format!("pools.{kind}.timeout"), default.timeout),
+    };
+    if !(1..=100).contains(&tries.attempts) {
+        settings.reject(format!("pools.{kind}.attempts: use 1 to 100"));
+    }
+    if tries.timeout.is_zero() {
+        settings.reject(format!("pools.{kind}.timeout: is zero"));
+    }
+    tries
 }
 
 /// Twice the slots are prefetched, and the broker counts those in 16 bits.

@@ -1,5 +1,7 @@
 //! What a worker says while it works: one function an event.
 
+use std::time::Duration;
+
 use shared::message::Refusal;
 use shared::task::{Epoch, Outcome, TaskId, TaskKind};
 
@@ -36,6 +38,46 @@ pub fn fenced(task: TaskId, epoch: Epoch) {
 /// A heartbeat did not reach the database: nothing is claimed until one does.
 pub fn heartbeat_failed(error: &str) {
     tracing::warn!(error, "heartbeat failed: claiming nothing until one succeeds");
+}
+
+/// The worker could not say that it is there; the heartbeat says what is wrong.
+pub fn report_failed(error: &str) {
+    tracing::debug!(error, "could not report this worker");
+}
+
+/// Progress could not be stored, nor a person's word be looked for; the heartbeat says what is wrong.
+pub fn control_failed(error: &str) {
+    tracing::debug!(error, "could not store progress or look for cancellations");
+}
+
+/// A person asked for the end of a task that runs here.
+pub fn cancelled(task: TaskId, by: &str) {
+    tracing::info!(%task, by, "cancelled: its work ends here");
+}
+
+/// An attempt took longer than it may.
+pub fn timed_out(task: TaskId, limit: Duration) {
+    tracing::warn!(%task, limit_seconds = limit.as_secs_f64(), "the time limit is over: the work ends here");
+}
+
+/// A task gets a process of its own, because it may be what its workers died of.
+pub fn quarantined(task: TaskId, rescues: i32) {
+    tracing::warn!(%task, rescues, "runs alone in its process: it may be what its workers died of");
+}
+
+/// The process of a task that ran alone ended without recording anything.
+pub fn quarantine_died(task: TaskId, how: &str) {
+    tracing::error!(%task, how, "the process of a task that ran alone died with it");
+}
+
+/// The broker holds messages for a consumer that it does not serve: the session starts anew.
+pub fn consumer_lost(kind: TaskKind, why: &str) {
+    tracing::error!(%kind, why, "a consumer has silently gone: starting over");
+}
+
+/// The effect log could not be written.
+pub fn effect_lost(error: &str) {
+    tracing::error!(error, "the effect log could not be written");
 }
 
 /// A message or a task in one was refused; it goes to the dead letters.

@@ -20,7 +20,7 @@ use futures_util::stream::{FuturesUnordered, StreamExt as _};
 use shared::db::lease::Leased;
 use shared::job::SourceData;
 use shared::target::TargetName;
-use shared::task::{Ended, Postponed};
+use shared::task::{Ended, Postponed, QUARANTINE_RESCUES};
 use shared::work::Work;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
@@ -31,9 +31,10 @@ use simulated::Simulated;
 
 use crate::claim::Claimed;
 use crate::events;
-use crate::lease::Lease;
+use crate::identity::Counter;
 use crate::outcome::{Finished, Outcome};
 use crate::plan::JobWithTargets;
+use crate::speed::Speedometer;
 use crate::worker::Worker;
 
 /// How long a cancelled operation may take to end: a kill is immediate, unless its disk hangs.
@@ -66,35 +67,66 @@ async fn finish(
     stop: &CancellationToken,
 ) {
     let started = Instant::now();
-    let outcome = work(&claimed, worker, stop).await;
-    let took = started.elapsed();
-    claimed.lease.end();
-    let Claimed { leased, plan, lease, slot, .. } = claimed;
+    let Claimed { leased, plan, away, lease, slot } = claimed;
+    let tries = worker.tries(leased.task.kind, &plan);
+    let (lease, outcome) = match &worker.quarantine {
+        Some(quarantine) if leased.rescues >= QUARANTINE_RESCUES => {
+            worker.identity.counters.count(Counter::Quarantined);
+            match quarantine.run(&leased, lease, &worker.leases, worker.identity.id, stop).await {
+                Some((lease, ended)) => (lease, Outcome::new(ended)),
+                // Its process has recorded what came out.
+                None => return,
+            }
+        }
+        _ => {
+            let (cancel, speed) = (CancellationToken::new(), Speedometer::default());
+            let attempt =
+                Attempt { worker, leased: &leased, plan: &plan, lease: &lease, cancel: &cancel, speed: &speed };
+            let outcome = work(&attempt, &away, tries.timeout, stop).await;
+            (lease, outcome)
+        }
+    };
+    lease.end();
+    let (took, max_attempts) = (started.elapsed(), i32::from(tries.attempts));
     // The recorder outlives the executors.
-    _ = finished.send(Finished { leased, plan, lease, outcome, took }).await;
+    _ = finished.send(Finished { leased, plan, lease, outcome, took, max_attempts }).await;
     drop(slot);
 }
 
-async fn work(claimed: &Claimed, worker: &Worker, stop: &CancellationToken) -> Outcome {
-    let Claimed { leased, plan, away, lease, .. } = claimed;
-    let cancel = CancellationToken::new();
-    let attempt = Attempt { worker, leased, plan, lease, cancel: &cancel };
-    let mut executing = pin!(AssertUnwindSafe(execute(&attempt, away)).catch_unwind());
+async fn work(
+    attempt: &Attempt<'_>,
+    away: &HashSet<TargetName>,
+    limit: Duration,
+    stop: &CancellationToken,
+) -> Outcome {
+    let mut executing = pin!(AssertUnwindSafe(execute(attempt, away)).catch_unwind());
     tokio::select! {
-        ended = &mut executing => ended.unwrap_or_else(|panic| panicked(leased, panic.as_ref())),
-        () = ends_early(lease, stop) => {
+        ended = &mut executing => ended.unwrap_or_else(|panic| panicked(attempt.leased, panic.as_ref())),
+        early = ends_early(attempt, limit, stop) => {
             // Whatever it still returns is not recorded; but its child must be gone before its locks are.
-            cancel.cancel();
+            attempt.cancel.cancel();
             _ = tokio::time::timeout(CANCEL_TIMEOUT, executing).await;
-            Outcome::new(Ended::Interrupted)
+            Outcome::new(early)
         }
     }
 }
 
-async fn ends_early(lease: &Lease, stop: &CancellationToken) {
+async fn ends_early(attempt: &Attempt<'_>, limit: Duration, stop: &CancellationToken) -> Ended {
+    let task = attempt.leased.task.id;
     tokio::select! {
-        () = lease.lost() => {}
-        () = stop.cancelled() => {}
+        () = attempt.lease.lost() => {
+            attempt.worker.identity.counters.count(Counter::Fenced);
+            Ended::Interrupted
+        }
+        () = stop.cancelled() => Ended::Interrupted,
+        by = attempt.lease.cancelled() => {
+            events::cancelled(task, &by);
+            Ended::Cancelled { by }
+        }
+        () = tokio::time::sleep(limit) => {
+            events::timed_out(task, limit);
+            Ended::TimedOut { limit }
+        }
     }
 }
 
@@ -135,8 +167,8 @@ async fn on_job(
         return Err(Ended::Postponed(Postponed::Detached(target.clone())));
     }
     match (&plan.job.job.source.data, work) {
-        (SourceData::Simulated { duration, failure_rate, bytes }, _) => {
-            Simulated { duration: *duration, failure_rate: *failure_rate, bytes: *bytes }
+        (SourceData::Simulated { duration, failure_rate, bytes, aborts }, _) => {
+            Simulated { duration: *duration, failure_rate: *failure_rate, bytes: *bytes, aborts: *aborts }
                 .run(attempt, plan, work)
                 .await
         }

@@ -3,11 +3,14 @@
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use shared::db::worker::{BatchCount, PoolUse, Worker};
 use shared::db::{self, Database};
 use shared::task::{TaskKind, WorkerId};
 use tokio::sync::Semaphore;
+
+use crate::events;
 
 /// Who this worker is, and how busy.
 #[derive(Debug)]
@@ -20,24 +23,36 @@ pub struct Identity {
     pub pools: BTreeMap<TaskKind, (Arc<Semaphore>, usize)>,
     /// Counts its transactions.
     pub batches: Batches,
+    /// Counts what else is worth a number.
+    pub counters: Counters,
 }
 
 impl Identity {
-    fn describe(&self) -> Worker {
+    /// Tells the database that this worker is there.
+    pub async fn report<C: deadpool_postgres::GenericClient>(
+        &self,
+        client: &C,
+        exhausted: u64,
+    ) -> Result<(), db::Error> {
         let pool = |(free, slots): &(Arc<Semaphore>, usize)| PoolUse {
             slots: *slots,
             busy: slots.saturating_sub(free.available_permits()),
         };
-        Worker {
+        let mut counters = self.counters.counts();
+        counters.insert("pool_exhausted".to_owned(), exhausted);
+        let worker = Worker {
             id: self.id,
             name: self.name.clone(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
             pools: self.pools.iter().map(|(kind, slots)| (*kind, pool(slots))).collect(),
             batches: self.batches.counts(),
-        }
+            counters,
+        };
+        db::worker::report(client, &worker).await
     }
 
-    async fn leave(&self, database: &Database) {
+    /// Tells the database that this worker is gone.
+    pub async fn leave(&self, database: &Database) {
         let left = async { db::worker::leave(&database.client().await?, self.id).await };
         // A row that stays is swept later.
         if let Ok(Err(error)) = tokio::time::timeout(Duration::from_secs(2), left).await {
@@ -62,5 +77,45 @@ impl Batches {
     fn counts(&self) -> BTreeMap<String, BatchCount> {
         let counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         counts.iter().map(|(stage, count)| ((*stage).to_owned(), *count)).collect()
+    }
+}
+
+/// What is counted beside batches.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Counter {
+    /// Results that came after their task had got another owner.
+    Discarded,
+    /// Attempts that ended because their lease was lost.
+    Fenced,
+    /// Tasks that ran alone, because they may be what their workers died of.
+    Quarantined,
+    /// Sessions that were started anew because a consumer had silently gone.
+    ConsumersLost,
+}
+
+impl Counter {
+    const ALL: [(Self, &'static str); 4] = [
+        (Self::Discarded, "discarded"),
+        (Self::Fenced, "fenced"),
+        (Self::Quarantined, "quarantined"),
+        (Self::ConsumersLost, "consumers_lost"),
+    ];
+}
+
+/// Counts events since the start.
+#[derive(Debug, Default)]
+pub struct Counters([AtomicU64; Counter::ALL.len()]);
+
+impl Counters {
+    /// One more.
+    pub fn count(&self, counter: Counter) {
+        self.0[counter as usize].fetch_add(1, Ordering::Relaxed);
+    }
+
+    fn counts(&self) -> BTreeMap<String, u64> {
+        let count = |(counter, name): (Counter, &str)| {
+            (name.to_owned(), self.0[counter as usize].load(Ordering::Relaxed))
+        };
+        Counter::ALL.map(count).into_iter().collect()
     }
 }

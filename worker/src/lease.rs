@@ -1,28 +1,35 @@
-//! The leases that this worker holds, and the heartbeat that extends them.
+//! The leases that this worker holds, the heartbeat that extends them, and the word of people who end their work.
 //!
 //! The worker fences itself: a deadline on a clock that counts suspend is taken before each extension is asked for,
 //! so that it can only be earlier than the database's. Work that outlives its deadline ends by itself.
 
-use std::collections::{BTreeMap, HashMap};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use serde_json::Value;
-use shared::db::lease::{Beat, heartbeat};
-use shared::db::worker::{BatchCount, PoolUse, Worker};
+use shared::db::lease::{CancelRequest, Moved, control, heartbeat};
 use shared::db::{self, Database};
-use shared::task::{Epoch, TaskId, TaskKind, WorkerId};
-use tokio::sync::watch;
+use shared::task::{Epoch, TaskId, WorkerId};
+use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 
 use crate::engine::clock::BootInstant;
 use crate::events;
+use crate::identity::Identity;
+
+/// How often progress is stored, and a person's word looked for: one statement a worker that runs something.
+const CONTROL: Duration = Duration::from_secs(2);
+/// How soon a heartbeat that failed is tried again.
+const RETRY: Duration = Duration::from_secs(1);
 
 /// All leases of this worker.
 #[derive(Debug)]
 pub struct Leases {
     held: Mutex<HashMap<TaskId, Held>>,
     healthy: watch::Sender<bool>,
+    /// Wakes the heartbeat before its time.
+    doubt: Notify,
 }
 
 #[derive(Debug)]
@@ -31,6 +38,7 @@ struct Held {
     deadline: watch::Sender<BootInstant>,
     progress: watch::Receiver<Option<Value>>,
     fenced: CancellationToken,
+    cancelled_by: watch::Sender<Option<String>>,
     ended: CancellationToken,
 }
 
@@ -39,17 +47,18 @@ struct Held {
 pub struct Lease {
     task: TaskId,
     epoch: Epoch,
-    leases: std::sync::Arc<Leases>,
+    leases: Arc<Leases>,
     /// Until when the work may go on; moves with each heartbeat.
     pub deadline: watch::Receiver<BootInstant>,
     /// Told when somebody else owns the task now.
     pub fenced: CancellationToken,
+    cancelled_by: watch::Receiver<Option<String>>,
     ended: CancellationToken,
     progress: watch::Sender<Option<Value>>,
 }
 
 impl Lease {
-    /// Says how far the work is; it is stored with the next heartbeat.
+    /// Says how far the work is; it is stored within seconds.
     pub fn report(&self, progress: Value) {
         self.progress.send_replace(Some(progress));
     }
@@ -57,6 +66,12 @@ impl Lease {
     /// Says that the work is over: the lease is kept until it is recorded, and its end then is no fencing.
     pub fn end(&self) {
         self.ended.cancel();
+    }
+
+    /// Whether the work may go on at this moment.
+    #[must_use]
+    pub fn is_valid(&self) -> bool {
+        !self.deadline.borrow().is_past() && !self.fenced.is_cancelled()
     }
 
     /// Waits until the lease is lost: fenced, or not extended in time.
@@ -73,6 +88,16 @@ impl Lease {
             }
         }
     }
+
+    /// Waits until a person asks for the end of the work, and says who.
+    pub async fn cancelled(&self) -> String {
+        let mut cancelled_by = self.cancelled_by.clone();
+        match cancelled_by.wait_for(Option::is_some).await.map(|by| by.clone()) {
+            Ok(Some(by)) => by,
+            // Nobody can ask any more once the lease is not held.
+            Ok(None) | Err(_) => std::future::pending().await,
+        }
+    }
 }
 
 impl Drop for Lease {
@@ -87,26 +112,53 @@ impl Drop for Lease {
 
 impl Default for Leases {
     fn default() -> Self {
-        Self { held: Mutex::default(), healthy: watch::Sender::new(true) }
+        Self { held: Mutex::default(), healthy: watch::Sender::new(true), doubt: Notify::new() }
     }
 }
 
 impl Leases {
     /// Holds a lease that was just claimed; `deadline` was taken before the claim was asked for.
-    pub fn hold(self: &std::sync::Arc<Self>, task: TaskId, epoch: Epoch, deadline: BootInstant) -> Lease {
+    pub fn hold(self: &Arc<Self>, task: TaskId, epoch: Epoch, deadline: BootInstant) -> Lease {
         let (deadline, deadlines) = watch::channel(deadline);
         let (progress, reports) = watch::channel(None);
+        let (cancel, cancelled_by) = watch::channel(None);
         let fenced = CancellationToken::new();
         let ended = CancellationToken::new();
-        let held = Held { epoch, deadline, progress: reports, fenced: fenced.clone(), ended: ended.clone() };
+        let held = Held {
+            epoch,
+            deadline,
+            progress: reports,
+            fenced: fenced.clone(),
+            cancelled_by: cancel,
+            ended: ended.clone(),
+        };
         self.lock().insert(task, held);
-        Lease { task, epoch, leases: self.clone(), deadline: deadlines, fenced, ended, progress }
+        Lease { task, epoch, leases: self.clone(), deadline: deadlines, fenced, cancelled_by, ended, progress }
     }
 
     /// Waits until the last heartbeat succeeded: nothing is claimed that could not be kept.
     pub async fn healthy(&self) {
         // The sender lives as long as `self`.
         _ = self.healthy.subscribe().wait_for(|healthy| *healthy).await;
+    }
+
+    /// Waits until heartbeats have failed for so long without a break.
+    pub async fn unhealthy_for(&self, duration: Duration) {
+        let mut healthy = self.healthy.subscribe();
+        loop {
+            _ = healthy.wait_for(|healthy| !*healthy).await;
+            let recovered = healthy.wait_for(|healthy| *healthy);
+            if tokio::time::timeout(duration, recovered).await.is_err() {
+                return;
+            }
+        }
+    }
+
+    /// Says that the database did not do what it was asked: the next heartbeat comes at once, and until it succeeds
+    /// nothing is claimed.
+    pub fn doubt(&self) {
+        self.healthy.send_replace(false);
+        self.doubt.notify_one();
     }
 
     /// Extends the leases, and reports the worker, every `every` until `stop`.
@@ -118,66 +170,136 @@ impl Leases {
         every: Duration,
         stop: &CancellationToken,
     ) -> anyhow::Result<()> {
-        let mut ticks = tokio::time::interval(every);
-        ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-        loop {
-            tokio::select! {
-                biased;
-                () = stop.cancelled() => {
-                    identity.leave(database).await;
-                    return Ok(());
+        let reporting = async {
+            while !stop.is_cancelled() {
+                let report = async {
+                    identity.report(&database.client().await?, database.status().exhausted).await
+                };
+                if let Err(error) = db::within(every, report).await {
+                    events::report_failed(&error.to_string());
                 }
-                _ = ticks.tick() => {}
+                _ = tokio::time::timeout(every, stop.cancelled()).await;
             }
-            let beaten = tokio::select! {
-                beaten = tokio::time::timeout(every, self.beat(database, identity, lease)) => beaten,
-                () = stop.cancelled() => continue,
-            };
-            let failure = match beaten {
-                Ok(Ok(())) => None,
-                Ok(Err(error)) => Some(error.to_string()),
-                Err(_) => Some("no answer in time".to_owned()),
-            };
-            self.healthy.send_replace(failure.is_none());
-            if let Some(failure) = failure {
-                events::heartbeat_failed(&failure);
-            }
-        }
-    }
-
-    async fn beat(&self, database: &Database, identity: &Identity, lease: Duration) -> Result<(), db::Error> {
-        let client = database.client().await?;
-        db::worker::report(&client, &identity.describe()).await?;
-        let beats = self.beats();
-        if beats.is_empty() {
-            return Ok(());
-        }
-        let deadline = BootInstant::from_now(lease);
-        let kept = heartbeat(&client, identity.id, lease, &beats).await?;
-        let kept: HashMap<TaskId, Epoch> = kept.into_iter().collect();
-        let held = self.lock();
-        for beat in &beats {
-            // A task that ended meanwhile is not held any more.
-            let Some(held) = held.get(&beat.task).filter(|held| held.epoch == beat.epoch) else { continue };
-            if kept.get(&beat.task) == Some(&beat.epoch) {
-                held.deadline.send_replace(deadline);
-            } else if !held.ended.is_cancelled() {
-                events::fenced(beat.task, beat.epoch);
-                held.fenced.cancel();
-            }
-        }
+            identity.leave(database).await;
+        };
+        tokio::join!(reporting, self.extend(database, identity.id, lease, every, stop));
         Ok(())
     }
 
-    fn beats(&self) -> Vec<Beat> {
+    /// Extends the leases every `every`, and passes the word of people on, until `stop`.
+    pub async fn extend(
+        &self,
+        database: &Database,
+        worker: WorkerId,
+        lease: Duration,
+        every: Duration,
+        stop: &CancellationToken,
+    ) {
+        tokio::join!(
+            self.run_heartbeat(database, worker, lease, every, stop),
+            self.run_control(database, worker, stop)
+        );
+    }
+
+    async fn run_heartbeat(
+        &self,
+        database: &Database,
+        worker: WorkerId,
+        lease: Duration,
+        every: Duration,
+        stop: &CancellationToken,
+    ) {
+        let mut rest = Duration::ZERO;
+        loop {
+            tokio::select! {
+                biased;
+                () = stop.cancelled() => return,
+                () = self.doubt.notified() => {}
+                () = tokio::time::sleep(rest) => {}
+            }
+            let beaten = tokio::select! {
+                beaten = db::within(every, self.beat(database, worker, lease)) => beaten,
+                () = stop.cancelled() => return,
+            };
+            self.healthy.send_replace(beaten.is_ok());
+            rest = if beaten.is_ok() { every } else { every.min(RETRY) };
+            if let Err(failure) = beaten {
+                events::heartbeat_failed(&failure.to_string());
+            }
+        }
+    }
+
+    async fn beat(&self, database: &Database, worker: WorkerId, lease: Duration) -> Result<(), db::Error> {
+        let client = database.client().await?;
+        let beats: Vec<(TaskId, Epoch)> =
+            self.lock().iter().map(|(task, held)| (*task, held.epoch)).collect();
+        let deadline = BootInstant::from_now(lease);
+        // Also with nothing to extend: whether it can be done is what claims wait to know.
+        let kept = heartbeat(&client, worker, lease, &beats).await?;
+        self.settle(&beats, &kept.into_iter().collect(), deadline);
+        Ok(())
+    }
+
+    fn settle(&self, beats: &[(TaskId, Epoch)], kept: &HashMap<TaskId, Epoch>, deadline: BootInstant) {
         let held = self.lock();
-        held.iter()
-            .map(|(task, held)| Beat {
-                task: *task,
-                epoch: held.epoch,
-                progress: held.progress.borrow().clone(),
-            })
-            .collect()
+        for (task, epoch) in beats {
+            // A task that ended meanwhile is not held any more.
+            let Some(held) = held.get(task).filter(|held| held.epoch == *epoch) else { continue };
+            if kept.get(task) == Some(epoch) {
+                held.deadline.send_replace(deadline);
+            } else if !held.ended.is_cancelled() {
+                events::fenced(*task, *epoch);
+                held.fenced.cancel();
+            }
+        }
+    }
+
+    async fn run_control(&self, database: &Database, worker: WorkerId, stop: &CancellationToken) {
+        while tokio::time::timeout(CONTROL, stop.cancelled()).await.is_err() {
+            let asked = tokio::select! {
+                asked = db::within(CONTROL * 5, self.control(database, worker)) => asked,
+                () = stop.cancelled() => return,
+            };
+            match asked {
+                Ok(asked) => self.tell(&asked),
+                // The heartbeat says what is wrong with the database.
+                Err(error) => events::control_failed(&error.to_string()),
+            }
+        }
+    }
+
+    async fn control(&self, database: &Database, worker: WorkerId) -> Result<Vec<CancelRequest>, db::Error> {
+        let Some(moved) = self.moved() else { return Ok(Vec::new()) };
+        control(&database.client().await?, worker, &moved).await
+    }
+
+    /// The tasks whose progress is new; `None` while nothing runs.
+    fn moved(&self) -> Option<Vec<Moved>> {
+        let mut held = self.lock();
+        if held.is_empty() {
+            return None;
+        }
+        let moved = held.iter_mut().filter_map(|(task, held)| {
+            if !held.progress.has_changed().unwrap_or(false) {
+                return None;
+            }
+            let progress = held.progress.borrow_and_update().clone()?;
+            Some(Moved { task: *task, epoch: held.epoch, progress })
+        });
+        Some(moved.collect())
+    }
+
+    fn tell(&self, asked: &[CancelRequest]) {
+        let held = self.lock();
+        for CancelRequest { task, epoch, by } in asked {
+            if let Some(held) = held.get(task).filter(|held| held.epoch == *epoch) {
+                held.cancelled_by.send_if_modified(|cancelled_by| {
+                    let first = cancelled_by.is_none();
+                    cancelled_by.get_or_insert_with(|| by.clone());
+                    first
+                });
+            }
+        }
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<TaskId, Held>> {

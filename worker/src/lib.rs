@@ -17,10 +17,14 @@ pub mod record;
 pub mod refuse;
 pub mod slots;
 
+pub mod effects;
 pub mod follow_up;
+pub mod identity;
 pub mod lease;
 pub mod outcome;
 pub mod plan;
+pub mod quarantine;
+pub mod speed;
 pub mod worker;
 
 pub mod commands;
@@ -29,7 +33,6 @@ pub mod events;
 
 use std::sync::Arc;
 
-use anyhow::Context as _;
 use shared::broker::{Broker, Publisher};
 use shared::db::Database;
 use shared::lifecycle::Lifecycle;
@@ -37,9 +40,8 @@ use shared::task::{TaskKind, WorkerId};
 use tokio_util::sync::CancellationToken;
 
 use crate::config::Config;
-use crate::engine::parent::Engine;
-use crate::lease::{Batches, Identity, Leases};
 use crate::pipeline::Pool;
+use crate::quarantine::Quarantine;
 use crate::slots::Slots;
 use crate::worker::Worker;
 
@@ -49,34 +51,24 @@ use crate::worker::Worker;
 /// The failure of the first task of the process that failed.
 pub async fn run(config: Config) -> anyhow::Result<()> {
     let database = Database::new(&config.database, "holdfast worker")?;
-    let broker = Broker::new(config.amqp_url, &format!("worker {}", config.name))?;
+    // Executors that use up the pool must not keep the leases from being extended.
+    let own_connection = Database::new(&config.database, "holdfast heartbeat")?;
+    let broker = Broker::new(config.amqp_url.clone(), &format!("worker {}", config.name))?;
     let pool =
         |(&kind, &config): (_, &config::PoolConfig)| Pool { kind, config, slots: Slots::new(config.slots) };
     let mut pools: Vec<Pool> = config.pools.iter().map(pool).collect();
-    let identity = Identity {
-        id: WorkerId::generate(),
-        name: config.name,
-        pools: pools.iter().map(|pool| (pool.kind, (pool.slots.free(), pool.slots.total()))).collect(),
-        batches: Batches::default(),
-    };
+    let reported = pools.iter().map(|pool| (pool.kind, (pool.slots.free(), pool.slots.total()))).collect();
     // What nobody executes yet is taken as well, and goes to the dead letters with that reason.
     let unimplemented = TaskKind::ALL.iter().filter(|kind| !kind.is_implemented());
     pools.extend(unimplemented.map(|&kind| Pool {
         kind,
-        config: config::PoolConfig { slots: 1, rate: None },
+        config: config::PoolConfig { slots: 1, rate: None, tries: config::Tries::of(kind) },
         slots: Slots::new(1),
     }));
-    let program = std::env::current_exe().context("finding this program, which is its own engine")?;
-    let worker = Arc::new(Worker {
-        database,
-        identity,
-        leases: Arc::new(Leases::default()),
-        plans: plan::Plans::default(),
-        engine: Engine::new(program),
-        lease: config.lease,
-        scratch: config.scratch,
-        restore_root: config.restore_root,
-    });
+    let (lease, heartbeat, grace) = (config.lease, config.heartbeat, config.grace);
+    let quarantine = Quarantine::new(std::env::current_exe()?, &config.sources);
+    let worker =
+        Arc::new(Worker::new(config, database, WorkerId::generate(), reported, Some(quarantine))?);
 
     let lifecycle = Lifecycle::default();
     // Heartbeats and dead letters go on until the pipeline has settled what it holds.
@@ -88,15 +80,13 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
         Ok(())
     });
     let (beating, stop) = (worker.clone(), settled.clone());
-    // Executors that use up the pool must not keep the leases from being extended.
-    let own_connection = Database::new(&config.database, "holdfast heartbeat")?;
     lifecycle.spawn("heartbeat", async move {
-        beating.leases.run(&own_connection, &beating.identity, config.lease, config.heartbeat, &stop).await
+        beating.leases.run(&own_connection, &beating.identity, lease, heartbeat, &stop).await
     });
     let shutdown = lifecycle.shutdown().clone();
     lifecycle.spawn("pipeline", async move {
         let _settled = settled.drop_guard();
         pipeline::run(worker, pools, broker, publisher, shutdown).await
     });
-    lifecycle.wait(config.grace).await
+    lifecycle.wait(grace).await
 }

@@ -27,6 +27,9 @@ enum Command {
     /// Runs one engine operation for a worker (internal)
     #[command(hide = true)]
     Exec,
+    /// Runs one claimed task in a process of its own for a worker (internal)
+    #[command(hide = true)]
+    Alone,
 }
 
 fn main() -> ExitCode {
@@ -58,6 +61,7 @@ async fn run(command: Command, config: Config) -> anyhow::Result<()> {
             let database = Database::new(&config.database, "holdfast restore")?;
             restore::run(args, &database).await
         }
+        Command::Alone => worker::quarantine::alone(config).await,
         Command::Run | Command::Exec => worker::run(config).await,
     }
 }

@@ -269,7 +269,7 @@ fn announce(batch: &[Finished], recorded: &Recorded, worker: &Worker) {
             let error = ended.error();
             events::recorded(leased.task.id, leased.task.kind, ended.outcome(), seconds, error.as_deref());
         } else {
-            worker.identity.counters.add(Counter::Discarded, 1);
+            worker.identity.counters.count(Counter::Discarded);
             events::discarded(leased.task.id, leased.epoch);
         }
     }

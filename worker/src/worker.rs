@@ -1,15 +1,23 @@
 //! What all stages of a worker share.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use anyhow::Context as _;
 use backon::BackoffBuilder as _;
 use shared::db::Database;
+use shared::task::{TaskKind, WorkerId};
+use tokio::sync::Semaphore;
 
+use crate::config::{Config, Tries};
+use crate::effects::EffectLog;
 use crate::engine::parent::Engine;
-use crate::lease::{Identity, Leases};
-use crate::plan::Plans;
+use crate::identity::{Batches, Counters, Identity};
+use crate::lease::Leases;
+use crate::plan::{Plan, Plans};
+use crate::quarantine::Quarantine;
 
 /// A running worker.
 pub struct Worker {
@@ -23,6 +31,12 @@ pub struct Worker {
     pub plans: Plans,
     /// Runs engine operations.
     pub engine: Engine,
+    /// How often and how long tasks may be tried, by kind.
+    pub tries: BTreeMap<TaskKind, Tries>,
+    /// What pretended work writes down.
+    pub effects: EffectLog,
+    /// Gives a task a process of its own; absent in such a process.
+    pub quarantine: Option<Quarantine>,
     /// How long a task stays its own without a heartbeat.
     pub lease: Duration,
     /// For what is needed only while an operation runs.
@@ -32,6 +46,50 @@ pub struct Worker {
 }
 
 impl Worker {
+    /// A worker that owns nothing yet. `pools` are its slots, free and in all, as it reports them.
+    ///
+    /// # Errors
+    /// This program's own file, or the effect log, cannot be had.
+    pub fn new(
+        config: Config,
+        database: Database,
+        id: WorkerId,
+        pools: BTreeMap<TaskKind, (Arc<Semaphore>, usize)>,
+        quarantine: Option<Quarantine>,
+    ) -> anyhow::Result<Self> {
+        let program = std::env::current_exe().context("finding this program, which is its own engine")?;
+        let effects = match &config.effect_log {
+            Some(path) => {
+                EffectLog::open(path).with_context(|| format!("opening the effect log {}", path.display()))?
+            }
+            None => EffectLog::default(),
+        };
+        let (batches, counters) = (Batches::default(), Counters::default());
+        Ok(Self {
+            database,
+            identity: Identity { id, name: config.name, pools, batches, counters },
+            leases: Arc::default(),
+            plans: Plans::default(),
+            engine: Engine::new(program),
+            tries: config.pools.iter().map(|(kind, pool)| (*kind, pool.tries)).collect(),
+            effects,
+            quarantine,
+            lease: config.lease,
+            scratch: config.scratch,
+            restore_root: config.restore_root,
+        })
+    }
+
+    /// How often and how long a task may be tried: its job's word, or else its pool's.
+    pub fn tries(&self, kind: TaskKind, plan: &Plan) -> Tries {
+        let pool = self.tries.get(&kind).copied().unwrap_or(Tries::of(kind));
+        let job = plan.job().and_then(|plan| plan.job.job.tries.get(&kind)).copied().unwrap_or_default();
+        Tries {
+            attempts: job.attempts.unwrap_or(pool.attempts),
+            timeout: job.timeout.unwrap_or(pool.timeout),
+        }
+    }
+
     /// Delays between tries of a transaction while the database is away, without end.
     pub fn backoff(&self) -> impl Iterator<Item = Duration> + use<> {
         backon::ExponentialBuilder::default()

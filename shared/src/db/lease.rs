@@ -85,6 +85,18 @@ pub async fn take_waiting(
     rows.iter().map(leased).collect()
 }
 
+/// A lease that its owner holds still.
+pub async fn owned<C: GenericClient>(
+    client: &C,
+    worker: WorkerId,
+    task: TaskId,
+    epoch: Epoch,
+) -> Result<Option<Leased>, Error> {
+    let statement = "select * from lease where task_id = $1 and epoch = $2 and worker_id = $3 and lease_until > now()";
+    let statement = prepared(client, statement).await?;
+    client.query_opt(&statement, &[&task.0, &epoch.0, &worker.0]).await?.as_ref().map(leased).transpose()
+}
+
 /// Extends the leases of a worker, and the repository locks of their tasks; returns the tasks that are still its
 /// own. A lease that has expired is not extended: its owner has ended the work already.
 pub async fn heartbeat<C: GenericClient>(

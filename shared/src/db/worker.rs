@@ -42,16 +42,22 @@ pub struct Worker {
     pub pools: BTreeMap<TaskKind, PoolUse>,
     /// Its batches by stage: `claim`, `record`.
     pub batches: BTreeMap<String, BatchCount>,
+    /// What else it counted since its start, by name: `discarded`, `fenced`, `pool_exhausted` ..
+    pub counters: BTreeMap<String, u64>,
 }
 
 /// Says that a worker is there, and how busy.
 pub async fn report<C: GenericClient>(client: &C, worker: &Worker) -> Result<(), Error> {
-    let statement = "insert into worker (id, name, version, pools, batches) values ($1, $2, $3, $4, $5)
-         on conflict (id) do update
-             set pools = excluded.pools, batches = excluded.batches, seen_at = now()";
+    let statement = "insert into worker (id, name, version, pools, batches, counters)
+         values ($1, $2, $3, $4, $5, $6)
+         on conflict (id) do update set pools = excluded.pools, batches = excluded.batches, \
+             counters = excluded.counters, seen_at = now()";
     let statement = prepared(client, statement).await?;
     let (pools, batches) = (to_json("pools", &worker.pools)?, to_json("batches", &worker.batches)?);
-    client.execute(&statement, &[&worker.id.0, &worker.name, &worker.version, &pools, &batches]).await?;
+    let counters = to_json("counters", &worker.counters)?;
+    let parameters: [&(dyn tokio_postgres::types::ToSql + Sync); 6] =
+        [&worker.id.0, &worker.name, &worker.version, &pools, &batches, &counters];
+    client.execute(&statement, &parameters).await?;
     Ok(())
 }
 
@@ -64,7 +70,7 @@ pub async fn leave<C: GenericClient>(client: &C, worker: WorkerId) -> Result<(),
 
 /// The workers that were heard of lately, by name.
 pub async fn present<C: GenericClient>(client: &C) -> Result<Vec<Worker>, Error> {
-    let statement = "select id, name, version, pools, batches from worker
+    let statement = "select id, name, version, pools, batches, counters from worker
          where seen_at > now() - make_interval(secs => $1) order by name, id";
     let statement = prepared(client, statement).await?;
     let rows = client.query(&statement, &[&SILENT_SECONDS]).await?;
@@ -76,6 +82,7 @@ pub async fn present<C: GenericClient>(client: &C) -> Result<Vec<Worker>, Error>
                 version: row.try_get("version")?,
                 pools: from_json(row, "pools")?,
                 batches: from_json(row, "batches")?,
+                counters: from_json(row, "counters")?,
             })
         })
         .collect()

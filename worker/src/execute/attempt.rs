@@ -11,9 +11,10 @@ use shared::task::{Ended, Postponed};
 use tokio_util::sync::CancellationToken;
 
 use crate::engine::parent::{Completed, EngineError};
-use crate::engine::protocol::Operation;
+use crate::engine::protocol::{Operation, Progress};
 use crate::lease::Lease;
 use crate::plan::Plan;
+use crate::speed::Speedometer;
 use crate::worker::Worker;
 
 /// One try of a task.
@@ -29,6 +30,8 @@ pub struct Attempt<'a> {
     pub lease: &'a Lease,
     /// Ends its engine operation.
     pub cancel: &'a CancellationToken,
+    /// How fast it is.
+    pub speed: &'a Speedometer,
 }
 
 impl Attempt<'_> {
@@ -36,7 +39,15 @@ impl Attempt<'_> {
     pub async fn engine(&self, operation: Operation) -> Result<Completed, EngineError> {
         let lease = self.lease.deadline.clone();
         let cancel = self.cancel.clone();
-        self.worker.engine.run(operation, lease, cancel, |progress| self.lease.report(json!(progress))).await
+        self.worker.engine.run(operation, lease, cancel, |progress| self.report(&progress)).await
+    }
+
+    /// Says how far the work is.
+    pub fn report(&self, progress: &Progress) {
+        let speed = self.speed.of(progress);
+        let mut shown = json!(progress);
+        shown["bytes_per_second"] = json!(speed);
+        self.lease.report(shown);
     }
 
     /// Who holds repository locks for this attempt.

@@ -9,12 +9,18 @@ use shared::evidence::{Check, Finding};
 use shared::target::{TargetId, TargetName, TargetState};
 use shared::task::Ended;
 use shared::work::{Level, RestorePointId, Work};
+use tokio::time::Instant;
 use uuid::Uuid;
 
 use super::attempt::{Attempt, refuse, retry};
 use super::files::written;
+use crate::effects::Effect;
+use crate::engine::protocol::Progress;
 use crate::outcome::Outcome;
 use crate::plan::JobWithTargets;
+
+/// How often pretended work shows that it goes on.
+const TICK: Duration = Duration::from_millis(100);
 
 /// The source of a job that pretends.
 pub(super) struct Simulated {
@@ -24,6 +30,8 @@ pub(super) struct Simulated {
     pub failure_rate: f64,
     /// The size of a restore point, in bytes.
     pub bytes: u64,
+    /// Whether it ends its process.
+    pub aborts: bool,
 }
 
 impl Simulated {
@@ -34,9 +42,7 @@ impl Simulated {
         plan: &JobWithTargets,
         work: &Work,
     ) -> Result<Outcome, Ended> {
-        if !self.duration.is_zero() {
-            tokio::time::sleep(self.duration).await;
-        }
+        self.pretend(attempt).await?;
         if rand::random::<f64>() < self.failure_rate {
             return Err(retry("the simulated work failed, as it was told to"));
         }
@@ -58,6 +64,41 @@ impl Simulated {
             Work::Probe(params) => self.probe(attempt, find(plan, &params.target)?, &params.target).await,
             Work::Restore(_) | Work::Report(_) => Ok(Outcome::done()),
         }
+    }
+
+    /// Takes its time. What it does is written down, and as real work it does nothing after its lease.
+    async fn pretend(&self, attempt: &Attempt<'_>) -> Result<(), Ended> {
+        let write = |effect| {
+            if !attempt.lease.is_valid() {
+                return Err(Ended::Interrupted);
+            }
+            attempt.worker.effects.append(attempt.worker.identity.id, attempt.leased, effect);
+            Ok(())
+        };
+        write(Effect::Started)?;
+        if self.aborts {
+            std::process::abort();
+        }
+        let end = Instant::now() + self.duration;
+        while Instant::now() < end {
+            tokio::time::sleep_until(end.min(Instant::now() + TICK)).await;
+            self.show(attempt, end);
+            write(Effect::Tick)?;
+        }
+        write(Effect::Done)
+    }
+
+    fn show(&self, attempt: &Attempt<'_>, end: Instant) {
+        let milliseconds = |duration: Duration| u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
+        let remaining = milliseconds(end.saturating_duration_since(Instant::now()));
+        let all = milliseconds(self.duration).max(1);
+        attempt.report(&Progress {
+            phase: "pretending".to_owned(),
+            files_done: Some(u64::from(remaining == 0)),
+            files_total: Some(1),
+            bytes_done: self.bytes - self.bytes.min(self.bytes / all * remaining),
+            bytes_total: Some(self.bytes),
+        });
     }
 
     fn point(
