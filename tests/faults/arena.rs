@@ -313,7 +313,11 @@ fn open_to_all(directory: &Path) -> std::io::Result<()> {
 }
 
 /// Looks until there is something. Panics after `limit`, naming what was awaited.
-pub async fn until<T: Debug>(what: &str, limit: Duration, mut look: impl AsyncFnMut() -> Option<T>) -> T {
+pub(super) async fn until<T: Debug>(
+    what: &str,
+    limit: Duration,
+    mut look: impl AsyncFnMut() -> Option<T>,
+) -> T {
     let deadline = Instant::now() + limit;
     loop {
         if let Some(found) = look().await {

@@ -34,7 +34,20 @@ macro_rules! fault {
 }
 
 /// All faults.
-pub const ALL: &[Fault] = &[fault!("T1", "workers are killed at random", killed_workers)];
+pub const ALL: &[Fault] = &[
+    fault!("T1", "workers are killed at random", killed_workers),
+    fault!("T2", "the broker is stopped and killed in turn", broker_outages),
+    fault!("T3", "the broker is in a black hole", black_hole),
+    fault!("T4", "the broker closes consumers that hold a delivery for seconds", consumer_timeout),
+    fault!("T5", "workers are stopped for three leases and go on", paused_workers),
+    fault!("T6", "the database restarts, cuts connections, is away", database_outages),
+    fault!("T6b", "the broker loses everything", wiped_broker),
+    fault!("T8", "the database's disk is full", full_disk),
+    fault!("T9", "the broker's disk alarm stops publishers", disk_alarm),
+    fault!("T11", "a task kills every process that runs it", poison),
+    fault!("T13", "workers are restarted one after the other", rolling_restarts),
+    // MODEL CHECK: `harness::model::explore(steps, seed)` takes its place here, as `model`, once it is there.
+];
 
 /// The fault of a name, whatever its case.
 pub fn find(name: &str) -> Option<&'static Fault> {
@@ -47,11 +60,13 @@ impl Fault {
     pub async fn run(&self, servers: &Servers, form: Form, screen: &Screen) -> Report {
         let began = Instant::now();
         // The parts of the harness panic where they cannot go on; the other faults have their turn all the same.
-        let scenario = AssertUnwindSafe((self.scenario)(servers, form, screen)).catch_unwind().await;
-        let why = match scenario {
-            Ok(Ok(report)) => return report,
-            Ok(Err(error)) => format!("{error:#}"),
-            Err(panic) => panic
+        let scenario = AssertUnwindSafe((self.scenario)(servers, form, screen)).catch_unwind();
+        let limit = form.seconds(300, 1_200);
+        let why = match tokio::time::timeout(limit, scenario).await {
+            Ok(Ok(Ok(report))) => return report,
+            Ok(Ok(Err(error))) => format!("{error:#}"),
+            Err(_) => format!("it did not end within {} s", limit.as_secs()),
+            Ok(Err(panic)) => panic
                 .downcast_ref::<String>()
                 .cloned()
                 .or_else(|| panic.downcast_ref::<&str>().map(ToString::to_string))

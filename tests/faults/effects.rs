@@ -69,19 +69,19 @@ impl EffectLog {
 
 /// One attempt as its effects show it.
 #[derive(Debug, Clone, Copy)]
-pub struct Attempt {
+pub(super) struct Attempt {
     /// The time of its first effect.
-    pub first_ns: u64,
+    pub(super) first_ns: u64,
     /// The time of its last effect.
-    pub last_ns: u64,
+    pub(super) last_ns: u64,
     /// Whether it began.
-    pub started: bool,
+    pub(super) started: bool,
     /// Whether it came to its end.
-    pub done: bool,
+    pub(super) done: bool,
 }
 
 /// The attempts of each task, by epoch.
-pub fn attempts(effects: &[Effect]) -> HashMap<TaskId, BTreeMap<i64, Attempt>> {
+pub(super) fn attempts(effects: &[Effect]) -> HashMap<TaskId, BTreeMap<i64, Attempt>> {
     let mut attempts: HashMap<TaskId, BTreeMap<i64, Attempt>> = HashMap::new();
     for effect in effects {
         let fresh = Attempt { first_ns: effect.at_ns, last_ns: effect.at_ns, started: false, done: false };
@@ -95,7 +95,7 @@ pub fn attempts(effects: &[Effect]) -> HashMap<TaskId, BTreeMap<i64, Attempt>> {
 }
 
 /// How long tasks whose attempt broke off were idle until the next one began, in ascending order.
-pub fn gaps(effects: &[Effect]) -> Vec<Duration> {
+pub(super) fn gaps(effects: &[Effect]) -> Vec<Duration> {
     let mut gaps: Vec<Duration> = attempts(effects)
         .values()
         .flat_map(|epochs| {
@@ -110,7 +110,7 @@ pub fn gaps(effects: &[Effect]) -> Vec<Duration> {
 }
 
 /// The value below which 99 % of some lie, which are in ascending order.
-pub fn p99(sorted: &[Duration]) -> Option<Duration> {
+pub(super) fn p99(sorted: &[Duration]) -> Option<Duration> {
     let place = (sorted.len() * 99).div_ceil(100);
     sorted.get(place.checked_sub(1)?).copied()
 }

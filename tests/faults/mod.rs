@@ -17,13 +17,23 @@ mod verdict;
 
 mod writer;
 
+mod black_hole;
+mod broker_outages;
+mod consumer_timeout;
+mod database_outages;
+mod disk_alarm;
+mod full_disk;
 mod killed_workers;
+mod paused_workers;
+mod poison;
+mod rolling_restarts;
+mod wiped_broker;
 
-pub use arena::Arena;
+pub use arena::{Arena, Findings, OwnServers};
 pub use catalogue::{ALL, Fault, find};
-pub use effects::EffectLog;
+pub use effects::{Effect, EffectLog, What};
 pub use form::Form;
-pub use load::{Load, backup, restore};
+pub use load::{Load, Order, backup, restore};
 pub use report::{Bar, Report, table};
 pub use screen::Screen;
-pub use verdict::{Evidence, Verdict};
+pub use verdict::{Evidence, Execution, Verdict};

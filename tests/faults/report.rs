@@ -101,11 +101,10 @@ pub fn table(reports: &[Report]) -> String {
     ]);
     for report in reports {
         let number = |number: usize| number.to_string();
-        let bars: Vec<String> = report
-            .bar
-            .iter()
-            .map(|bar| format!("{} {}", if bar.met { "met:" } else { "NOT MET:" }, bar.what))
-            .collect();
+        let met = report.bar.iter().filter(|bar| bar.met).count();
+        // The first that is not met, or else the one that says most.
+        let told = report.bar.iter().find(|bar| !bar.met).or(report.bar.first());
+        let bars = format!("{met} of {} met: {}", report.bar.len(), told.map_or("", |bar| bar.what.as_str()));
         table.add_row([
             report.fault.to_owned(),
             report.load.clone(),
@@ -115,7 +114,7 @@ pub fn table(reports: &[Report]) -> String {
             number(report.doubled),
             number(report.stale_commits),
             report.recovery_s.map(terminal::seconds).unwrap_or_default(),
-            bars.join("; "),
+            bars,
             terminal::seconds(report.seconds),
         ]);
     }
