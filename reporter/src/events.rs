@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 
 use shared::db::Error;
+use shared::job::JobId;
 
 pub(crate) fn listening(address: SocketAddr) {
     tracing::info!(%address, "listening");
@@ -22,4 +23,9 @@ pub(crate) fn caught_up(executions: u64) {
 
 pub(crate) fn collecting_failed(error: &Error) {
     tracing::warn!(%error, "the database could not be observed: trying again");
+}
+
+pub(crate) fn job_not_judged(jobs: &[JobId], error: &Error) {
+    let job = jobs.first().map(|job| job.0);
+    tracing::error!(job, %error, "a job cannot be judged: its verdicts stay as they are");
 }

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use shared::db::{Database, Error, compliance};
+use shared::job::JobId;
 use tokio_util::sync::CancellationToken;
 
 use crate::events;
@@ -26,17 +27,42 @@ pub async fn run(database: &Database, stop: &CancellationToken) {
 }
 
 async fn judge(database: &Database, stop: &CancellationToken) -> Result<(), Error> {
-    let mut client = database.client().await?;
     while !stop.is_cancelled() {
-        let transaction = client.transaction().await?;
-        let jobs = compliance::judge_due(&transaction, i64::from(BATCH)).await?;
-        let _committed = shared::db::commit(transaction).await?;
-        if jobs > 0 {
-            events::judged(jobs);
+        let due = compliance::due(&database.client().await?, i64::from(BATCH)).await?;
+        let judged = judge_all(database, &due).await?;
+        if judged > 0 {
+            events::judged(judged);
         }
-        if jobs < usize::from(BATCH) {
+        // What cannot be judged stays due, and is tried again the next time.
+        if judged < usize::from(BATCH) {
             break;
         }
     }
+    Ok(())
+}
+
+/// Judges jobs together; where one of them is at fault, the others without it. Returns how many were judged.
+async fn judge_all(database: &Database, jobs: &[JobId]) -> Result<usize, Error> {
+    let mut judged = 0;
+    let mut batches = vec![jobs];
+    while let Some(batch) = batches.pop() {
+        match transact(database, batch).await {
+            Ok(()) => judged += batch.len(),
+            Err(error) if error.blames_the_rows() && batch.len() > 1 => {
+                let (first, rest) = batch.split_at(batch.len() / 2);
+                batches.extend([rest, first]);
+            }
+            Err(error) if error.blames_the_rows() => events::job_not_judged(batch, &error),
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(judged)
+}
+
+async fn transact(database: &Database, jobs: &[JobId]) -> Result<(), Error> {
+    let mut client = database.client().await?;
+    let transaction = client.transaction().await?;
+    compliance::judge_again(&transaction, jobs).await?;
+    let _committed = shared::db::commit(transaction).await?;
     Ok(())
 }

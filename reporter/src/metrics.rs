@@ -34,6 +34,8 @@ const POOL_SLOTS: &str = "holdfast_pool_slots";
 const POOL_BUSY: &str = "holdfast_pool_busy";
 const BATCHES: &str = "holdfast_batches_total";
 const BATCH_TASKS: &str = "holdfast_batch_tasks_total";
+const WORKER_EVENTS: &str = "holdfast_worker_events_total";
+const DATABASE_EXHAUSTED: &str = "holdfast_database_exhausted_total";
 const JOBS: &str = "holdfast_jobs";
 const JOBS_COMPLIANT: &str = "holdfast_jobs_compliant";
 const VERDICTS: &str = "holdfast_verdicts";
@@ -142,6 +144,18 @@ fn describe() {
     describe_gauge!(POOL_BUSY, count, "How many slots of all workers are in use, by kind");
     describe_counter!(BATCHES, count, "Transactions of workers, by stage");
     describe_counter!(BATCH_TASKS, count, "Tasks in transactions of workers, by stage");
+    describe_counter!(
+        WORKER_EVENTS,
+        count,
+        "What workers count: results discarded because the task had another owner (discarded), attempts that lost \
+         their lease (fenced), tasks that ran alone (quarantined), consumers that had silently gone (consumers_lost), \
+         callers that found no database connection in time (pool_exhausted)"
+    );
+    describe_counter!(
+        DATABASE_EXHAUSTED,
+        count,
+        "Callers in this process that found no connection to the database in time"
+    );
     describe_gauge!(JOBS, count, "Active jobs");
     describe_gauge!(JOBS_COMPLIANT, count, "Active jobs that keep all five rules");
     describe_gauge!(VERDICTS, count, "Active jobs, by rule and the rule's answer");

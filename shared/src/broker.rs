@@ -17,8 +17,12 @@ use crate::topology;
 
 /// How long connecting, and declaring the topology, may take.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+/// No longer is waited before the next try, and as much again by chance: a broker that is back is noticed soon.
+const LONGEST_DELAY: Duration = Duration::from_secs(2);
 /// A session that lasted this long was healthy: the next fault starts with a short delay again.
 const HEALTHY: Duration = Duration::from_secs(30);
+/// A peer that is gone without a word is noticed after two intervals of silence. The URL may ask for another.
+const HEARTBEAT_SECONDS: u16 = 15;
 
 /// The broker that a process talks to.
 #[derive(Debug, Clone)]
@@ -33,8 +37,7 @@ impl Broker {
     /// # Errors
     /// When the URL cannot be understood. The message never holds the URL, because a password may stand in it.
     pub fn new(url: SecretString, process: &str) -> anyhow::Result<Self> {
-        let parsed: Result<AMQPUri, String> = url.expose_secret().parse();
-        parsed.map_err(|error| anyhow::anyhow!("AMQP_URL: {error}"))?;
+        parse(&url)?;
         Ok(Self { url, process: process.to_owned() })
     }
 
@@ -48,8 +51,10 @@ impl Broker {
     pub async fn connect(&self, purpose: &str) -> anyhow::Result<Connection> {
         let name = format!("{} {purpose}", self.process);
         let properties = ConnectionProperties::default().with_connection_name(name.into());
+        let mut uri = parse(&self.url)?;
+        uri.query.heartbeat.get_or_insert(HEARTBEAT_SECONDS);
         let opening = async {
-            let connection = Connection::connect(self.url.expose_secret(), properties).await?;
+            let connection = Connection::connect_uri(uri, properties).await?;
             let channel = connection.create_channel().await?;
             topology::declare(&channel).await?;
             channel.close(200, "declared".into()).await?;
@@ -88,7 +93,12 @@ impl Broker {
             }
             let delay = delays.next().unwrap_or(CONNECT_TIMEOUT);
             let error = format!("{error:#}");
-            tracing::warn!(purpose, error, delay_ms = delay.as_millis(), "no broker: trying again");
+            tracing::warn!(
+                purpose,
+                error,
+                delay_ms = delay.as_millis(),
+                "the session with the broker ended: starting over"
+            );
             tokio::select! {
                 () = tokio::time::sleep(delay) => {}
                 () = stop.cancelled() => return,
@@ -97,10 +107,15 @@ impl Broker {
     }
 }
 
+fn parse(url: &SecretString) -> anyhow::Result<AMQPUri> {
+    let parsed: Result<AMQPUri, String> = url.expose_secret().parse();
+    parsed.map_err(|error| anyhow::anyhow!("AMQP_URL: {error}"))
+}
+
 fn backoff() -> impl Iterator<Item = Duration> {
     backon::ExponentialBuilder::default()
         .with_min_delay(Duration::from_millis(100))
-        .with_max_delay(Duration::from_secs(5))
+        .with_max_delay(LONGEST_DELAY)
         .with_jitter()
         .without_max_times()
         .build()

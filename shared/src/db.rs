@@ -25,8 +25,8 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use deadpool_postgres::{
-    Client, GenericClient, Hook, HookError, Manager, ManagerConfig, Pool, PoolError, RecyclingMethod, Runtime,
-    TimeoutType, Timeouts, Transaction,
+    Client, GenericClient, Hook, HookError, Manager, ManagerConfig, Pool, PoolError, RecyclingMethod,
+    Runtime, TimeoutType, Timeouts, Transaction,
 };
 use secrecy::{ExposeSecret, SecretString};
 use tokio_postgres::error::SqlState;
@@ -222,7 +222,11 @@ impl Database {
         let pool = Pool::builder(Manager::from_config(config, NoTls, ManagerConfig { recycling_method }))
             .max_size(database.pool_size)
             .pre_recycle(Hook::sync_fn(move |_, metrics| {
-                if metrics.age() < lifetime { Ok(()) } else { Err(HookError::message("the connection is old")) }
+                if metrics.age() < lifetime {
+                    Ok(())
+                } else {
+                    Err(HookError::message("the connection is old"))
+                }
             }))
             .runtime(Runtime::Tokio1)
             .timeouts(Timeouts {
@@ -294,10 +298,7 @@ pub struct PoolStatus {
 
 /// Gives a piece of work on the database so long. When the time is over it is dropped, and its transaction rolled
 /// back as soon as the server answers; whether a commit that was under way took place is then unknown.
-pub async fn within<T>(
-    limit: Duration,
-    work: impl Future<Output = Result<T, Error>>,
-) -> Result<T, Error> {
+pub async fn within<T>(limit: Duration, work: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
     tokio::time::timeout(limit, work).await.unwrap_or(Err(Error::TimedOut(limit)))
 }
 

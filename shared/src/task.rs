@@ -86,7 +86,9 @@ impl TaskKind {
         match self {
             Self::Probe | Self::Record => Duration::from_mins(10),
             Self::Report | Self::Maintain => Duration::from_hours(1),
-            Self::Backup | Self::Copy | Self::Verify | Self::Restore | Self::Forget => Duration::from_hours(24),
+            Self::Backup | Self::Copy | Self::Verify | Self::Restore | Self::Forget => {
+                Duration::from_hours(24)
+            }
         }
     }
 

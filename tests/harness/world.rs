@@ -44,6 +44,11 @@ impl World {
         world
     }
 
+    /// Where the private database is.
+    pub fn database_url(&self) -> &str {
+        &self.database_url
+    }
+
     /// A path in the test's directory.
     pub fn path(&self, name: impl AsRef<Path>) -> PathBuf {
         self.directory.path().join(name)

@@ -9,12 +9,14 @@
 
 mod bad_messages;
 mod claims;
+mod control;
 mod definitions;
 mod demo;
 mod detach;
 mod failures;
 mod killed_worker;
 mod main_line;
+mod pool;
 mod recorders;
 mod reporter;
 mod restic;

@@ -1,6 +1,6 @@
 //! Two recorders of one job: each sees the other's evidence.
 
-use harness::World;
+use harness::{World, eventually};
 use serde_json::json;
 use shared::db::{self, compliance::Observation};
 use shared::evidence::{Finding, PointFact};
@@ -65,4 +65,28 @@ fn present(job: JobId, target: TargetId) -> Vec<Observation> {
     let findings = [Finding::RestorePoint(point), Finding::Listing { present: true }];
     let task = TaskId::generate();
     findings.into_iter().map(|finding| Observation { job, target, task, finding }).collect()
+}
+
+#[tokio::test]
+async fn a_job_that_cannot_be_judged_keeps_no_other_from_being_judged() {
+    let world = World::new().await;
+    let jobs: Vec<_> = ["bad", "good"].map(|name| world.simulated_job(name, &["disk-a"], &json!({}))).into();
+    world.apply(&json!({ "targets": [world.target("disk-a", &json!({}))], "jobs": jobs })).await;
+    world
+        .execute(
+            "insert into compliance (job_id, due_at) select id, now() - interval '1 hour' from job
+                 on conflict (job_id) do update set due_at = excluded.due_at;
+             update compliance set evaluated_at = '2000-01-01';
+             update job set definition = '{}' where name = 'bad'",
+        )
+        .await;
+    let (reporter, _) = world.start_reporter().await;
+    let judged = "select count(*) from compliance c join job j on j.id = c.job_id
+         where j.name = 'good' and c.evaluated_at > '2001-01-01'";
+    eventually("the good job is judged", async || (world.number(judged).await == 1).then_some(())).await;
+    eventually("the bad one is named", async || {
+        reporter.log().contains("a job cannot be judged").then_some(())
+    })
+    .await;
+    world.stop(reporter).await;
 }

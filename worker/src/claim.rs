@@ -15,6 +15,7 @@ use shared::target::TargetName;
 use shared::task::{Task, TaskId, TaskKind};
 use shared::topology;
 use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
 
 use crate::admit::{Admitted, Wish};
 use crate::engine::clock::BootInstant;
@@ -28,6 +29,10 @@ use crate::worker::Worker;
 
 /// The most tasks of one transaction.
 const MAX_BATCH: usize = 500;
+/// How long a transaction may go on after the stop.
+const LAST_MOMENT: Duration = Duration::from_secs(3);
+/// How long a transaction may take before it is begun anew on another connection: less than a delivery is held.
+const TRANSACTION_LIMIT: Duration = Duration::from_secs(8);
 
 /// A task that this worker owns and runs.
 #[derive(Debug)]
@@ -44,21 +49,26 @@ pub struct Claimed {
     pub slot: Slot,
 }
 
-/// Claims in batches, as large as what came while the transaction before ran, until nothing comes any more.
+/// Claims in batches, as large as what came while the transaction before ran, until nothing comes any more. What the
+/// database has not taken by the time of `stop` goes back to its queue.
 pub async fn run(
     kind: TaskKind,
     mut admitted: mpsc::Receiver<Admitted>,
     claimed: mpsc::Sender<Claimed>,
     refusals: mpsc::Sender<Refusing>,
     worker: &Worker,
+    stop: &CancellationToken,
 ) -> anyhow::Result<()> {
     let mut batch = Vec::new();
     while admitted.recv_many(&mut batch, MAX_BATCH).await > 0 {
-        worker.leases.healthy().await;
         // A batch that the database refuses is halved until the task at fault stands alone.
         let mut batches = vec![std::mem::take(&mut batch)];
         while let Some(mut batch) = batches.pop() {
-            match persist(&batch, worker).await {
+            let persisted = tokio::select! {
+                persisted = persist(&batch, worker) => persisted,
+                () = given_up(stop) => continue,
+            };
+            match persisted {
                 Ok(persisted) => hand_over(kind, batch, persisted, &claimed, &refusals, worker).await,
                 Err(error) if batch.len() > 1 => {
                     events::batch_split("claim", batch.len(), &error.to_string());
@@ -70,6 +80,12 @@ pub async fn run(
         }
     }
     Ok(())
+}
+
+/// A transaction that is under way gets another moment: a lease that nobody knows of would have to expire.
+async fn given_up(stop: &CancellationToken) {
+    stop.cancelled().await;
+    tokio::time::sleep(LAST_MOMENT).await;
 }
 
 /// What the transaction decided.
@@ -87,21 +103,26 @@ struct Persisted {
 /// Runs the transaction until it succeeds or fails for a reason of its own.
 async fn persist(batch: &[Admitted], worker: &Worker) -> Result<Persisted, db::Error> {
     let mut delays = worker.backoff();
+    let mut again = false;
     loop {
-        match transact(batch, worker).await {
+        worker.leases.healthy().await;
+        match db::within(TRANSACTION_LIMIT, transact(batch, again, worker)).await {
             Ok(persisted) => return Ok(persisted),
             Err(error) if error.is_conflict() => {}
             Err(error) if error.blames_the_rows() => return Err(error),
             Err(error) => {
                 events::batch_delayed("claim", &error.to_string());
+                worker.leases.doubt();
                 worker.database.forget_statements();
                 tokio::time::sleep(delays.next().unwrap_or(Duration::from_secs(5))).await;
+                again = true;
             }
         }
     }
 }
 
-async fn transact(batch: &[Admitted], worker: &Worker) -> Result<Persisted, db::Error> {
+/// `again` says that an earlier try may have been committed without our hearing of it.
+async fn transact(batch: &[Admitted], again: bool, worker: &Worker) -> Result<Persisted, db::Error> {
     let deadline = BootInstant::from_now(worker.lease);
     let mut client = worker.database.client().await?;
     let transaction = client.transaction().await?;
@@ -136,6 +157,10 @@ async fn transact(batch: &[Admitted], worker: &Worker) -> Result<Persisted, db::
     if !waiting.is_empty() {
         let ids: Vec<TaskId> = waiting.iter().map(|(task, ..)| task.id).collect();
         leased.extend(db::lease::take_waiting(&transaction, worker.identity.id, worker.lease, &ids).await?);
+        if again {
+            let own: Vec<TaskId> = ids.into_iter().filter(|id| !worker.leases.knows(*id)).collect();
+            leased.extend(db::lease::adopt(&transaction, worker.identity.id, worker.lease, &own).await?);
+        }
     }
     park(&transaction, &parking, &fresh, now).await?;
     let plans = worker.plans.load(&transaction, leased.iter().filter_map(|leased| leased.task.job)).await?;

@@ -80,8 +80,14 @@ async fn finish(
         }
         _ => {
             let (cancel, speed) = (CancellationToken::new(), Speedometer::default());
-            let attempt =
-                Attempt { worker, leased: &leased, plan: &plan, lease: &lease, cancel: &cancel, speed: &speed };
+            let attempt = Attempt {
+                worker,
+                leased: &leased,
+                plan: &plan,
+                lease: &lease,
+                cancel: &cancel,
+                speed: &speed,
+            };
             let outcome = work(&attempt, &away, tries.timeout, stop).await;
             (lease, outcome)
         }

@@ -3,7 +3,7 @@
 //! The worker fences itself: a deadline on a clock that counts suspend is taken before each extension is asked for,
 //! so that it can only be earlier than the database's. Work that outlives its deadline ends by itself.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -27,6 +27,8 @@ const RETRY: Duration = Duration::from_secs(1);
 #[derive(Debug)]
 pub struct Leases {
     held: Mutex<HashMap<TaskId, Held>>,
+    /// Held by a child of this process.
+    lent: Mutex<HashSet<TaskId>>,
     healthy: watch::Sender<bool>,
     /// Wakes the heartbeat before its time.
     doubt: Notify,
@@ -112,7 +114,12 @@ impl Drop for Lease {
 
 impl Default for Leases {
     fn default() -> Self {
-        Self { held: Mutex::default(), healthy: watch::Sender::new(true), doubt: Notify::new() }
+        Self {
+            held: Mutex::default(),
+            lent: Mutex::default(),
+            healthy: watch::Sender::new(true),
+            doubt: Notify::new(),
+        }
     }
 }
 
@@ -133,7 +140,34 @@ impl Leases {
             ended: ended.clone(),
         };
         self.lock().insert(task, held);
-        Lease { task, epoch, leases: self.clone(), deadline: deadlines, fenced, cancelled_by, ended, progress }
+        Lease {
+            task,
+            epoch,
+            leases: self.clone(),
+            deadline: deadlines,
+            fenced,
+            cancelled_by,
+            ended,
+            progress,
+        }
+    }
+
+    /// Whether this worker, or a child of it, runs a task.
+    pub fn knows(&self, task: TaskId) -> bool {
+        self.lock().contains_key(&task) || self.lent().contains(&task)
+    }
+
+    /// Leaves a lease to a child of this process, which extends it from now on, until [`Leases::take_back`].
+    pub fn lend(&self, lease: Lease) {
+        self.lent().insert(lease.task);
+        drop(lease);
+    }
+
+    /// Holds a lease again that was left to a child, as it was then.
+    pub fn take_back(self: &Arc<Self>, task: TaskId, epoch: Epoch, deadline: BootInstant) -> Lease {
+        let lease = self.hold(task, epoch, deadline);
+        self.lent().remove(&task);
+        lease
     }
 
     /// Waits until the last heartbeat succeeded: nothing is claimed that could not be kept.
@@ -171,16 +205,20 @@ impl Leases {
         stop: &CancellationToken,
     ) -> anyhow::Result<()> {
         let reporting = async {
-            while !stop.is_cancelled() {
+            loop {
                 let report = async {
                     identity.report(&database.client().await?, database.status().exhausted).await
                 };
-                if let Err(error) = db::within(every, report).await {
-                    events::report_failed(&error.to_string());
+                tokio::select! {
+                    reported = db::within(every, report) => if let Err(error) = reported {
+                        events::report_failed(&error.to_string());
+                    },
+                    () = stop.cancelled() => {}
                 }
-                _ = tokio::time::timeout(every, stop.cancelled()).await;
+                if tokio::time::timeout(every, stop.cancelled()).await.is_ok() {
+                    break identity.leave(database).await;
+                }
             }
-            identity.leave(database).await;
         };
         tokio::join!(reporting, self.extend(database, identity.id, lease, every, stop));
         Ok(())
@@ -300,6 +338,10 @@ impl Leases {
                 });
             }
         }
+    }
+
+    fn lent(&self) -> MutexGuard<'_, HashSet<TaskId>> {
+        self.lent.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<TaskId, Held>> {

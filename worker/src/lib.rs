@@ -6,6 +6,7 @@ pub mod config;
 
 pub mod pipeline;
 
+mod consumers;
 mod queues;
 pub mod receive;
 pub mod ticket;
@@ -67,8 +68,7 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
     }));
     let (lease, heartbeat, grace) = (config.lease, config.heartbeat, config.grace);
     let quarantine = Quarantine::new(std::env::current_exe()?, &config.sources);
-    let worker =
-        Arc::new(Worker::new(config, database, WorkerId::generate(), reported, Some(quarantine))?);
+    let worker = Arc::new(Worker::new(config, database, WorkerId::generate(), reported, Some(quarantine))?);
 
     let lifecycle = Lifecycle::default();
     // Heartbeats and dead letters go on until the pipeline has settled what it holds.

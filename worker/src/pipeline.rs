@@ -80,12 +80,13 @@ impl Running {
         let (admitted, to_claim) = mpsc::channel(capacity);
         let (claimed, to_execute) = mpsc::channel(capacity);
         let (refusals, to_refuse) = mpsc::channel(capacity);
-        let intake = Intake { kind, slots: slots.clone(), tasks, refusals: refusals.clone() };
+        let intake =
+            Intake { kind, slots: slots.clone(), tasks, refusals: refusals.clone(), worker: worker.clone() };
 
         let ((), (), claims, (), ()) = tokio::join!(
             intake.run(&broker, &shutdown.soft),
             admit::run(to_admit, admitted, slots, config, &shutdown.soft),
-            claim::run(kind, to_claim, claimed, refusals, &worker),
+            claim::run(kind, to_claim, claimed, refusals, &worker, &shutdown.hard),
             execute::run(to_execute, finished, &worker, &shutdown.hard),
             refuse::run(to_refuse, &publisher, &shutdown.hard),
         );

@@ -67,7 +67,7 @@ impl Quarantine {
         &self,
         leased: &Leased,
         lease: Lease,
-        leases: &Arc<Leases>,
+        all: &Arc<Leases>,
         worker: WorkerId,
         stop: &CancellationToken,
     ) -> Option<(Lease, Ended)> {
@@ -82,16 +82,18 @@ impl Quarantine {
                 return Some((lease, Ended::Failed { retryable: true, error }));
             }
         };
-        // From here on the child extends the lease: a child that hangs must not keep it for ever.
-        drop(lease);
-        let how = match wait(child, stop).await {
-            Ok(status) if status.success() => return None,
-            Ok(status) => status.to_string(),
+        // A child that hangs must not keep its lease for ever: only the child extends it.
+        all.lend(lease);
+        let exit = wait(child, stop).await;
+        let lease = all.take_back(task, epoch, deadline);
+        let how = match exit {
+            Ok(exit) if exit.success() => return None,
+            Ok(exit) => exit.to_string(),
             Err(error) => error.to_string(),
         };
         events::quarantine_died(task, &how);
         // Its process has gone without a word. If it had recorded all the same, this is fenced.
-        Some((leases.hold(task, epoch, deadline), Ended::Lost))
+        Some((lease, Ended::Lost))
     }
 
     async fn spawn(&self, handover: &Handover) -> std::io::Result<Child> {

@@ -1,5 +1,8 @@
 //! The first stage: takes deliveries from a kind's two queues and reads the tasks in them.
 
+use std::sync::Arc;
+use std::time::Duration;
+
 use futures_util::stream::StreamExt as _;
 use lapin::options::{BasicAckOptions, BasicQosOptions};
 use lapin::{Channel, Connection, Consumer};
@@ -10,11 +13,17 @@ use shared::{clock, topology};
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
+use crate::consumers::{self, Consuming};
 use crate::events;
+use crate::identity::Counter;
 use crate::queues::{Arrival, Queues};
 use crate::refuse::Refusing;
 use crate::slots::Slots;
 use crate::ticket::{Prefix, Ticket};
+use crate::worker::Worker;
+
+/// No delivery is held for longer: it is claimed, parked, dead-lettered, or goes back.
+const HOLD: Duration = Duration::from_secs(10);
 
 /// A task with the right to settle it.
 #[derive(Debug)]
@@ -35,6 +44,8 @@ pub struct Intake {
     pub tasks: mpsc::Sender<Received>,
     /// Takes what could not.
     pub refusals: mpsc::Sender<Refusing>,
+    /// The worker: nothing is held while it cannot claim.
+    pub worker: Arc<Worker>,
 }
 
 impl Intake {
@@ -45,17 +56,44 @@ impl Intake {
     }
 
     async fn session(&self, connection: Connection, stop: &CancellationToken) -> anyhow::Result<()> {
+        tokio::select! {
+            () = self.worker.leases.healthy() => {}
+            () = stop.cancelled() => return Ok(()),
+        }
         let channel = connection.create_channel().await?;
+        let looking = connection.create_channel().await?;
         let prefetch = u16::try_from(self.slots.total() * 2)?;
         channel.basic_qos(prefetch, BasicQosOptions { global: false }).await?;
+        let own = Consuming::default();
+        tokio::select! {
+            ended = self.deliver(&channel, &own, stop) => ended,
+            // What is held goes back with the channel: another worker may be able to claim it.
+            () = self.worker.leases.unhealthy_for(HOLD) => {
+                anyhow::bail!("the database is away: what was delivered goes back to its queue")
+            }
+            gone = consumers::until_gone(&looking, self.kind, &own) => {
+                let why = gone?;
+                self.worker.identity.counters.count(Counter::ConsumersLost);
+                events::consumer_lost(self.kind, why);
+                anyhow::bail!(why)
+            }
+        }
+    }
+
+    async fn deliver(
+        &self,
+        channel: &Channel,
+        own: &Consuming,
+        stop: &CancellationToken,
+    ) -> anyhow::Result<()> {
         let (settled, tags) = mpsc::unbounded_channel();
         let consuming = async {
-            let consumed = self.consume(&channel, &settled, stop).await;
+            let consumed = self.consume(channel, own, &settled, stop).await;
             drop(settled);
             consumed
         };
         // Acknowledging goes on until the last ticket is settled or dropped, also while consuming waits.
-        let (consumed, acknowledged) = tokio::join!(consuming, acknowledge(&channel, tags));
+        let (consumed, acknowledged) = tokio::join!(consuming, acknowledge(channel, own, tags));
         consumed?;
         acknowledged?;
         // What was delivered but not read goes back to its queue with the channel.
@@ -66,21 +104,24 @@ impl Intake {
     async fn consume(
         &self,
         channel: &Channel,
+        own: &Consuming,
         settled: &mpsc::UnboundedSender<u64>,
         stop: &CancellationToken,
     ) -> anyhow::Result<()> {
         let mut saturated = self.slots.saturated();
         while !stop.is_cancelled() {
             let mut queues = Queues::open(channel, self.kind).await?;
+            own.set_active(true);
             let paused = tokio::select! {
-                ended = self.take(&mut queues, settled, &mut saturated) => ended?,
+                ended = self.take(&mut queues, own, settled, &mut saturated) => ended?,
                 () = stop.cancelled() => false,
             };
+            own.set_active(false);
             queues.cancel(channel).await?;
             if paused {
                 events::paused(self.kind);
                 tokio::select! {
-                    resumed = self.pause(&mut queues, settled) => resumed?,
+                    resumed = self.pause(&mut queues, own, settled) => resumed?,
                     () = stop.cancelled() => {}
                 }
             }
@@ -92,6 +133,7 @@ impl Intake {
     async fn take(
         &self,
         queues: &mut Queues<Consumer>,
+        own: &Consuming,
         settled: &mpsc::UnboundedSender<u64>,
         saturated: &mut watch::Receiver<bool>,
     ) -> anyhow::Result<bool> {
@@ -100,7 +142,9 @@ impl Intake {
                 biased;
                 () = wait_until_saturated(saturated) => return Ok(true),
                 arrival = queues.next() => match arrival {
-                    Some(Arrival::Delivery(priority, delivery)) => self.read(priority, delivery?, settled).await,
+                    Some(Arrival::Delivery(priority, delivery)) => {
+                        self.read(priority, delivery?, own, settled).await;
+                    }
                     Some(Arrival::Ended) | None => anyhow::bail!("the broker cancelled a consumer"),
                 },
             }
@@ -111,9 +155,10 @@ impl Intake {
     async fn pause(
         &self,
         queues: &mut Queues<Consumer>,
+        own: &Consuming,
         settled: &mpsc::UnboundedSender<u64>,
     ) -> anyhow::Result<()> {
-        self.drain(queues, settled).await?;
+        self.drain(queues, own, settled).await?;
         self.slots.freed().await;
         Ok(())
     }
@@ -121,11 +166,12 @@ impl Intake {
     async fn drain(
         &self,
         queues: &mut Queues<Consumer>,
+        own: &Consuming,
         settled: &mpsc::UnboundedSender<u64>,
     ) -> anyhow::Result<()> {
         while let Some(arrival) = queues.next().await {
             if let Arrival::Delivery(priority, delivery) = arrival {
-                self.read(priority, delivery?, settled).await;
+                self.read(priority, delivery?, own, settled).await;
             }
         }
         Ok(())
@@ -135,8 +181,10 @@ impl Intake {
         &self,
         priority: Priority,
         delivery: lapin::message::Delivery,
+        own: &Consuming,
         settled: &mpsc::UnboundedSender<u64>,
     ) {
+        own.delivered();
         let tasks = message::read(&delivery.data, clock::now());
         let tickets = Ticket::issue(delivery.delivery_tag, tasks.len(), settled);
         for (task, ticket) in tasks.into_iter().zip(tickets) {
@@ -169,18 +217,39 @@ async fn wait_until_saturated(saturated: &mut watch::Receiver<bool>) {
     }
 }
 
-/// Acknowledges whole prefixes of settled deliveries until no ticket is left.
+/// Acknowledges whole prefixes of settled deliveries until no ticket is left. A delivery that stays unsettled for long,
+/// because its dead letter cannot be published, holds up only itself: those after it are acknowledged one by one.
 #[expect(
     clippy::disallowed_methods,
     reason = "the one place that acknowledges: tags come from settled tickets"
 )]
-async fn acknowledge(channel: &Channel, mut tags: mpsc::UnboundedReceiver<u64>) -> lapin::Result<()> {
+async fn acknowledge(
+    channel: &Channel,
+    own: &Consuming,
+    mut tags: mpsc::UnboundedReceiver<u64>,
+) -> lapin::Result<()> {
+    let (one, up_to_here) = (BasicAckOptions { multiple: false }, BasicAckOptions { multiple: true });
     let mut prefix = Prefix::default();
     let mut batch = Vec::new();
-    while tags.recv_many(&mut batch, 1000).await > 0 {
-        if let Some(up_to) = batch.drain(..).filter_map(|tag| prefix.settle(tag)).last() {
-            channel.basic_ack(up_to, BasicAckOptions { multiple: true }).await?;
+    let mut looks = tokio::time::interval(HOLD / 2);
+    loop {
+        let ended = tokio::select! {
+            settled = tags.recv_many(&mut batch, 1000) => {
+                own.settled(settled);
+                if let Some(up_to) = batch.drain(..).filter_map(|tag| prefix.settle(tag)).last() {
+                    channel.basic_ack(up_to, up_to_here).await?;
+                }
+                settled == 0
+            }
+            _ = looks.tick() => false,
+        };
+        if ended || prefix.is_stuck() {
+            for tag in prefix.overtake() {
+                channel.basic_ack(tag, one).await?;
+            }
+        }
+        if ended {
+            return Ok(());
         }
     }
-    Ok(())
 }

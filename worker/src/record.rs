@@ -125,11 +125,8 @@ impl<'a> Move<'a> {
     /// An end that would run the task again is overruled by a person who asked for its end meanwhile.
     fn of(finished: &'a Finished, owned: &HashMap<TaskId, Leased>) -> Self {
         let leased = &finished.leased;
-        let tries = Tries {
-            attempt: leased.attempt,
-            max_attempts: finished.max_attempts,
-            rescues: leased.rescues,
-        };
+        let tries =
+            Tries { attempt: leased.attempt, max_attempts: finished.max_attempts, rescues: leased.rescues };
         let ended = &finished.outcome.ended;
         let next = task::after(ended, tries, rand::random());
         let cancelled_by = owned.get(&leased.task.id).and_then(|owned| owned.cancelled_by.clone());

@@ -47,7 +47,13 @@ mod tests {
     use super::*;
 
     fn progress(phase: &str, bytes_done: u64) -> Progress {
-        Progress { phase: phase.to_owned(), files_done: None, files_total: None, bytes_done, bytes_total: None }
+        Progress {
+            phase: phase.to_owned(),
+            files_done: None,
+            files_total: None,
+            bytes_done,
+            bytes_total: None,
+        }
     }
 
     #[test]

@@ -24,7 +24,7 @@
 //! }
 //! ```
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
@@ -85,30 +85,57 @@ impl Ticket {
 #[derive(Debug)]
 pub struct Prefix {
     next: u64,
-    ahead: BTreeSet<u64>,
+    /// Settled beyond `next`; `true` once it was acknowledged by itself.
+    ahead: BTreeMap<u64, bool>,
+    /// `next` as [`Prefix::is_stuck`] saw it last.
+    seen: u64,
 }
 
 impl Default for Prefix {
     fn default() -> Self {
         // The broker numbers the deliveries of a channel from 1.
-        Self { next: 1, ahead: BTreeSet::new() }
+        Self { next: 1, ahead: BTreeMap::new(), seen: 0 }
     }
 }
 
 impl Prefix {
-    /// Takes a settled tag in, and says up to which tag everything is settled if that has moved.
+    /// Takes a settled tag in, and says up to which tag everything is settled if that has moved. The tag it names was
+    /// not acknowledged before: the broker takes a second acknowledgement for an error.
     pub fn settle(&mut self, tag: u64) -> Option<u64> {
-        self.ahead.insert(tag);
-        let before = self.next;
-        while self.ahead.remove(&self.next) {
+        self.ahead.insert(tag, false);
+        let mut up_to = None;
+        while let Some(acknowledged) = self.ahead.remove(&self.next) {
+            if !acknowledged {
+                up_to = Some(self.next);
+            }
             self.next += 1;
         }
-        (self.next > before).then(|| self.next - 1)
+        up_to
+    }
+
+    /// Whether the first unsettled delivery is the same as at the last call, and others wait behind it.
+    pub fn is_stuck(&mut self) -> bool {
+        let stuck = self.seen == self.next && !self.ahead.is_empty();
+        self.seen = self.next;
+        stuck
+    }
+
+    /// The tags that are settled behind an unsettled one, each once: they can be acknowledged one by one.
+    pub fn overtake(&mut self) -> Vec<u64> {
+        let waiting = self.ahead.iter_mut().filter(|(_, acknowledged)| !**acknowledged);
+        waiting
+            .map(|(tag, acknowledged)| {
+                *acknowledged = true;
+                *tag
+            })
+            .collect()
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use super::*;
     use proptest::prelude::*;
 
@@ -130,6 +157,43 @@ mod tests {
             }
             prop_assert_eq!(acknowledged, 200);
         }
+
+        #[test]
+        fn what_overtakes_is_settled_and_is_acknowledged_once(
+            order in Just((1..=60_u64).collect::<Vec<_>>()).prop_shuffle(),
+            overtakes in prop::collection::vec(any::<bool>(), 60),
+        ) {
+            let mut prefix = Prefix::default();
+            // As the broker sees it: what is delivered and not acknowledged.
+            let mut unacknowledged: BTreeSet<u64> = (1..=60).collect();
+            let mut settled = BTreeSet::new();
+            for (tag, overtake) in order.into_iter().zip(overtakes) {
+                settled.insert(tag);
+                if let Some(up_to) = prefix.settle(tag) {
+                    prop_assert!(unacknowledged.contains(&up_to), "a second acknowledgement of {}", up_to);
+                    prop_assert!((1..=up_to).all(|below| settled.contains(&below)));
+                    unacknowledged.retain(|tag| *tag > up_to);
+                }
+                if overtake {
+                    for tag in prefix.overtake() {
+                        prop_assert!(settled.contains(&tag));
+                        prop_assert!(unacknowledged.remove(&tag), "a second acknowledgement of {}", tag);
+                    }
+                }
+            }
+            prop_assert!(unacknowledged.is_empty());
+        }
+    }
+
+    #[test]
+    fn a_prefix_is_stuck_when_others_wait_behind_the_same_delivery_twice() {
+        let mut prefix = Prefix::default();
+        assert!(!prefix.is_stuck());
+        assert!(!prefix.is_stuck(), "nothing waits");
+        prefix.settle(2);
+        assert!(prefix.is_stuck());
+        prefix.settle(1);
+        assert!(!prefix.is_stuck());
     }
 
     #[tokio::test]

@@ -1,9 +1,9 @@
 use std::time::Duration;
 
 use shared::compliance::{DEFAULT_RPO, READ_WINDOW, RESTORE_WINDOW};
-use shared::job::{Hashes, SourceData};
+use shared::job::{Hashes, SourceData, TryLimits};
 use shared::target::{Isolation, SecretRef};
-use shared::task::Priority;
+use shared::task::{Priority, TaskKind};
 
 use super::*;
 
@@ -75,12 +75,13 @@ fn what_is_left_out_has_its_default() {
 
 #[test]
 fn every_field_reaches_its_place() {
-    let options = "kind: simulated, duration: 2s, failure_rate: 0.25, bytes: 1GiB, region: eu, account: a1";
+    let options = "kind: simulated, duration: 2s, failure_rate: 0.25, bytes: 1GiB, aborts: true, region: eu, account: a1";
     let job = with(SIMULATED, "kind: simulated", options)
         + "  rpo: 12h
   rto: 1h
   priority: high
   verify: { structure: 1d, read: 7d, restore: 14d }
+  tries: { backup: { attempts: 3, timeout: 6h }, verify: { timeout: 2h } }
   strict: true
   active: false
 ";
@@ -96,8 +97,18 @@ fn every_field_reaches_its_place() {
     assert_eq!(job.verify.structure, Some(Duration::from_hours(24)));
     assert_eq!(job.verify.restore, Duration::from_hours(14 * 24));
     assert_eq!((job.priority, job.strict, job.active), (Priority::High, true, false));
-    let expected =
-        SourceData::Simulated { duration: Duration::from_secs(2), failure_rate: 0.25, bytes: 1 << 30 };
+    let timeout = |hours| Some(Duration::from_hours(hours));
+    let tries = [
+        (TaskKind::Backup, TryLimits { attempts: Some(3), timeout: timeout(6) }),
+        (TaskKind::Verify, TryLimits { attempts: None, timeout: timeout(2) }),
+    ];
+    assert_eq!(job.tries, tries.into());
+    let expected = SourceData::Simulated {
+        duration: Duration::from_secs(2),
+        failure_rate: 0.25,
+        bytes: 1 << 30,
+        aborts: true,
+    };
     assert_eq!(job.source.data, expected);
     assert_eq!(job.source.place.region.as_deref(), Some("eu"));
 }
@@ -189,6 +200,24 @@ fn each_bad_job_is_reported_with_file_line_and_field() {
             "[disk-a]\n  schedule: { cron: x }\n",
             11,
             "schedule: schedule is not implemented yet",
+        ),
+        (
+            "[disk-a]\n",
+            "[disk-a]\n  tries: { report: {} }\n",
+            11,
+            "tries.report: is unknown, use one of: backup",
+        ),
+        (
+            "[disk-a]\n",
+            "[disk-a]\n  tries: { backup: { attempts: 0 } }\n",
+            11,
+            "tries.backup.attempts: is not from",
+        ),
+        (
+            "[disk-a]\n",
+            "[disk-a]\n  tries: { backup: { timeout: 5 } }\n",
+            11,
+            "tries.backup.timeout: has no unit",
         ),
         ("[disk-a]\n", "[disk-a]\n  retention: { last: 7 }\n", 11, "retention: retention is not implemented"),
     ];

@@ -1,4 +1,4 @@
-//! Adds up what each worker counts from its own start.
+//! Adds up what each worker counts from its own start: batches by stage, and events by name.
 
 use std::collections::HashMap;
 
@@ -6,7 +6,7 @@ use metrics::counter;
 use shared::db::worker::{BatchCount, Worker};
 use shared::task::WorkerId;
 
-use super::{BATCH_TASKS, BATCHES};
+use super::{BATCH_TASKS, BATCHES, WORKER_EVENTS};
 
 /// What every worker counted when it was last heard of. A worker that starts again is another one, so the sums only
 /// grow; what it counted between its last word and its end is missing. An entry stays, 100 bytes for each start of
@@ -14,6 +14,7 @@ use super::{BATCH_TASKS, BATCHES};
 #[derive(Debug, Default)]
 pub(super) struct Batches {
     known: HashMap<(WorkerId, String), BatchCount>,
+    events: HashMap<(WorkerId, String), u64>,
 }
 
 impl Batches {
@@ -24,6 +25,10 @@ impl Batches {
                 let new = self.advance(worker.id, stage, *count);
                 counter!(BATCHES, "stage" => stage.clone()).increment(new.batches);
                 counter!(BATCH_TASKS, "stage" => stage.clone()).increment(new.tasks);
+            }
+            for (event, count) in &worker.counters {
+                let before = self.events.insert((worker.id, event.clone()), *count).unwrap_or_default();
+                counter!(WORKER_EVENTS, "event" => event.clone()).increment(count.saturating_sub(before));
             }
         }
     }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use deadpool_postgres::GenericClient;
-use metrics::gauge;
+use metrics::{counter, gauge};
 use shared::compliance::{Answer, Rule};
 use shared::db::compliance::JobVerdicts;
 use shared::db::worker::{PoolUse, Worker};
@@ -11,8 +11,9 @@ use shared::db::{Error, PoolStatus, compliance, dead_task, lease, partition, tas
 use shared::task::TaskKind;
 
 use super::{
-    BUILD_INFO, COMPLIANCE, DATABASE_CONNECTIONS, DATABASE_WAITING, DEFAULT_PARTITION_ROWS, JOBS,
-    JOBS_COMPLIANT, POOL_BUSY, POOL_SLOTS, TASKS_DEAD, TASKS_RUNNING, TASKS_WAITING, VERDICTS, WORKERS,
+    BUILD_INFO, COMPLIANCE, DATABASE_CONNECTIONS, DATABASE_EXHAUSTED, DATABASE_WAITING,
+    DEFAULT_PARTITION_ROWS, JOBS, JOBS_COMPLIANT, POOL_BUSY, POOL_SLOTS, TASKS_DEAD, TASKS_RUNNING,
+    TASKS_WAITING, VERDICTS, WORKERS,
 };
 
 /// Sets what is known without asking anybody.
@@ -21,6 +22,7 @@ pub(super) fn set_process(pool: PoolStatus) {
     gauge!(DATABASE_CONNECTIONS, "state" => "busy").set((pool.size - pool.available) as f64);
     gauge!(DATABASE_CONNECTIONS, "state" => "free").set(pool.available as f64);
     gauge!(DATABASE_WAITING).set(pool.waiting as f64);
+    counter!(DATABASE_EXHAUSTED).absolute(pool.exhausted);
 }
 
 /// Sets what the database knows; at most `job_series` jobs get series of their own.

@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 use std::time::Duration;
 
+use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
 use futures_util::stream::{FuturesUnordered, StreamExt as _};
 use lapin::options::{BasicPublishOptions, ConfirmSelectOptions};
@@ -55,6 +56,9 @@ pub enum PublishError {
     /// The connection broke.
     #[error("the connection to the broker broke")]
     Disconnected,
+    /// The confirm came with another message's return, so that its own may have gone with yet another's confirm.
+    #[error("the broker's answer cannot be told from another message's")]
+    InDoubt,
 }
 
 type Answer = oneshot::Sender<Result<Confirmed, PublishError>>;
@@ -133,7 +137,7 @@ struct Session {
 struct InFlight {
     message_id: String,
     answer: Answer,
-    outcome: Result<Confirmation, PublishError>,
+    outcome: Result<Answered, PublishError>,
 }
 
 impl Session {
@@ -186,7 +190,7 @@ impl Session {
         let message_id = publication.message_id;
         self.in_flight.push(Box::pin(async move {
             let outcome = match timeout_at(deadline, confirm).await {
-                Ok(Ok(confirmation)) => Ok(confirmation),
+                Ok(Ok(confirmation)) => Ok(confirmation.into()),
                 Ok(Err(_)) => Err(PublishError::Disconnected),
                 Err(_) => Err(PublishError::TimedOut),
             };
@@ -195,27 +199,20 @@ impl Session {
         Ok(())
     }
 
-    fn settle(&mut self, ended: InFlight) -> anyhow::Result<()> {
-        let InFlight { message_id, answer, outcome } = ended;
-        let result = match outcome {
-            Ok(Confirmation::Ack(returned)) => {
-                // A returned message may ride on another message's confirm: its own id tells whose it is.
-                if let Some(returned) = returned
-                    && let Some(id) = returned.properties.message_id()
-                {
-                    self.returned.insert(id.as_str().to_owned());
-                }
-                if self.returned.remove(&message_id) {
-                    Err(PublishError::Unroutable)
-                } else {
-                    Ok(Confirmed(()))
-                }
-            }
-            Ok(Confirmation::Nack(_) | Confirmation::NotRequested) => Err(PublishError::Refused),
-            Err(error) => Err(error),
-        };
-        let broken = result.as_ref().is_err_and(|error| *error == PublishError::Disconnected);
-        _ = answer.send(result);
+    /// Settles a confirm together with all others that are there: a return may ride on any of them.
+    fn settle(&mut self, first: InFlight) -> anyhow::Result<()> {
+        let mut ended = vec![first];
+        while let Some(Some(next)) = self.in_flight.next().now_or_never() {
+            ended.push(next);
+        }
+        let (answers, outcomes): (Vec<Answer>, Vec<Outcome>) =
+            ended.into_iter().map(|ended| (ended.answer, (ended.message_id, ended.outcome))).unzip();
+        let mut broken = false;
+        for (answer, result) in answers.into_iter().zip(judge(&mut self.returned, outcomes)) {
+            broken |= result.as_ref().is_err_and(|error| *error == PublishError::Disconnected);
+            // A caller that has given up takes no answer.
+            _ = answer.send(result);
+        }
         anyhow::ensure!(!broken, "the channel closed while a confirm was awaited");
         Ok(())
     }
@@ -226,6 +223,50 @@ impl Session {
         }
         Ok(())
     }
+}
+
+/// What the broker said of a message, by its id.
+type Outcome = (String, Result<Answered, PublishError>);
+
+/// The broker's answer to a publish.
+#[derive(Debug, PartialEq, Eq)]
+enum Answered {
+    /// It is taken; the id is that of a returned message, not always this one.
+    Ack(Option<String>),
+    Nack,
+}
+
+impl From<Confirmation> for Answered {
+    fn from(confirmation: Confirmation) -> Self {
+        match confirmation {
+            Confirmation::Ack(returned) => Self::Ack(returned.map(|message| {
+                let id = message.properties.message_id().as_ref();
+                id.map_or_else(String::new, |id| id.as_str().to_owned())
+            })),
+            Confirmation::Nack(_) | Confirmation::NotRequested => Self::Nack,
+        }
+    }
+}
+
+/// Tells from the confirms that came together what became of each message.
+///
+/// The broker returns a message before it confirms it, and the client hands each return to the next confirm that it
+/// resolves, in no order within one `ack(multiple)`. So a confirm without a return is final: its message's own return,
+/// if there was one, came with an earlier confirm, which is among `outcomes` or was before. A confirm with another
+/// message's return proves nothing.
+fn judge(returned: &mut HashSet<String>, outcomes: Vec<Outcome>) -> Vec<Result<Confirmed, PublishError>> {
+    for (_, outcome) in &outcomes {
+        if let Ok(Answered::Ack(Some(id))) = outcome {
+            returned.insert(id.clone());
+        }
+    }
+    let verdict = |(id, outcome): Outcome| match outcome? {
+        Answered::Nack => Err(PublishError::Refused),
+        Answered::Ack(_) if returned.remove(&id) => Err(PublishError::Unroutable),
+        Answered::Ack(Some(_)) => Err(PublishError::InDoubt),
+        Answered::Ack(None) => Ok(Confirmed(())),
+    };
+    outcomes.into_iter().map(verdict).collect()
 }
 
 async fn write(channel: &Channel, publication: &Publication) -> lapin::Result<lapin::PublisherConfirm> {
@@ -241,4 +282,52 @@ async fn write(channel: &Channel, publication: &Publication) -> lapin::Result<la
     let options = BasicPublishOptions { mandatory: true, ..BasicPublishOptions::default() };
     let (exchange, key) = (publication.exchange.into(), publication.routing_key.as_str().into());
     channel.basic_publish(exchange, key, options, &publication.body, properties).await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ack(id: &str, returned: Option<&str>) -> Outcome {
+        (id.to_owned(), Ok(Answered::Ack(returned.map(str::to_owned))))
+    }
+
+    fn judged(returned: &mut HashSet<String>, outcomes: Vec<Outcome>) -> Vec<&'static str> {
+        judge(returned, outcomes)
+            .into_iter()
+            .map(|verdict| match verdict {
+                Ok(_) => "confirmed",
+                Err(PublishError::Unroutable) => "unroutable",
+                Err(PublishError::InDoubt) => "in doubt",
+                Err(_) => "failed",
+            })
+            .collect()
+    }
+
+    #[test]
+    fn a_return_that_rides_on_another_confirm_is_told_by_its_id() {
+        let mut returned = HashSet::new();
+        assert_eq!(judged(&mut returned, vec![ack("b", Some("a"))]), ["in doubt"]);
+        assert_eq!(judged(&mut returned, vec![ack("a", None), ack("c", None)]), ["unroutable", "confirmed"]);
+        assert!(returned.is_empty());
+    }
+
+    #[test]
+    fn of_confirms_that_come_together_a_returned_message_is_never_taken_for_published() {
+        let mut returned = HashSet::new();
+        // The first is polled before the confirm that carries its return.
+        assert_eq!(
+            judged(&mut returned, vec![ack("a", None), ack("b", Some("a"))]),
+            ["unroutable", "in doubt"]
+        );
+        // Two returned messages whose returns were swapped, seen one after the other.
+        assert_eq!(judged(&mut returned, vec![ack("c", Some("d"))]), ["in doubt"]);
+        assert_eq!(judged(&mut returned, vec![ack("d", Some("c"))]), ["unroutable"]);
+    }
+
+    #[test]
+    fn a_refused_message_is_not_published() {
+        let refused = vec![("a".to_owned(), Ok(Answered::Nack))];
+        assert_eq!(judged(&mut HashSet::new(), refused), ["failed"]);
+    }
 }

@@ -206,14 +206,17 @@ async fn store_changes(
     Ok(())
 }
 
-/// Judges again up to `limit` jobs whose evidence has expired or is about to; returns how many.
-pub async fn judge_due(transaction: &Transaction<'_>, limit: i64) -> Result<usize, Error> {
+/// The jobs whose evidence has expired since they were judged, at most `limit`.
+pub async fn due<C: GenericClient>(client: &C, limit: i64) -> Result<Vec<JobId>, Error> {
     let statement = "select job_id from compliance where due_at <= now() order by due_at limit $1";
-    let statement = prepared(transaction, statement).await?;
-    let rows = transaction.query(&statement, &[&limit]).await?;
-    let jobs = rows.iter().map(|row| Ok(JobId(row.try_get(0)?))).collect::<Result<Vec<_>, Error>>()?;
-    record(transaction, Vec::new(), &jobs).await?;
-    Ok(jobs.len())
+    let statement = prepared(client, statement).await?;
+    let rows = client.query(&statement, &[&limit]).await?;
+    rows.iter().map(|row| Ok(JobId(row.try_get(0)?))).collect()
+}
+
+/// Judges jobs by the evidence that there is.
+pub async fn judge_again(transaction: &Transaction<'_>, jobs: &[JobId]) -> Result<(), Error> {
+    record(transaction, Vec::new(), jobs).await.map(|_| ())
 }
 
 /// A job's verdicts as people see them.

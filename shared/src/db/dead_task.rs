@@ -234,11 +234,7 @@ pub async fn mark_replayed(
 }
 
 /// Writes down that nobody wants dead tasks any more.
-pub async fn mark_dropped(
-    transaction: &Transaction<'_>,
-    dropped: &[TaskId],
-    by: &str,
-) -> Result<u64, Error> {
+pub async fn mark_dropped(transaction: &Transaction<'_>, dropped: &[TaskId], by: &str) -> Result<u64, Error> {
     let statement = "update dead_task set state = 'dropped', settled_at = now(), settled_by = $2
          where id = any($1) and state = 'open'";
     let statement = prepared(transaction, statement).await?;
@@ -268,10 +264,10 @@ pub async fn sweep<C: GenericClient>(client: &C) -> Result<u64, Error> {
 
 fn stored(row: &tokio_postgres::Row) -> Result<Stored, Error> {
     let job: Option<&str> = row.try_get("job")?;
-    let job = job.map(str::parse).transpose().map_err(|error: crate::name::InvalidName| Error::Value {
-        column: "job",
-        why: error.to_string(),
-    })?;
+    let job = job
+        .map(str::parse)
+        .transpose()
+        .map_err(|error: crate::name::InvalidName| Error::Value { column: "job", why: error.to_string() })?;
     Ok(Stored {
         task: task_of(row, "id")?,
         job,

@@ -85,6 +85,26 @@ pub async fn take_waiting(
     rows.iter().map(leased).collect()
 }
 
+/// Extends leases of a worker that it does not know of, because it did not hear of the commit that gave them, and
+/// returns them. A task that was just taken in this transaction is among `ids` only if it has no such lease.
+pub async fn adopt(
+    transaction: &Transaction<'_>,
+    worker: WorkerId,
+    lease: Duration,
+    ids: &[TaskId],
+) -> Result<Vec<Leased>, Error> {
+    // What this transaction wrote has its time.
+    let statement = "with mine as (
+             select task_id from lease where task_id = any($1) and worker_id = $2 and lease_until > now()
+                 and started_at < now() order by task_id for update)
+         update lease l set lease_until = now() + make_interval(secs => $3)
+         from mine where l.task_id = mine.task_id returning l.*";
+    let statement = prepared(transaction, statement).await?;
+    let ids: Vec<Uuid> = ids.iter().map(|id| id.0).collect();
+    let rows = transaction.query(&statement, &[&ids, &worker.0, &lease.as_secs_f64()]).await?;
+    rows.iter().map(leased).collect()
+}
+
 /// A lease that its owner holds still.
 pub async fn owned<C: GenericClient>(
     client: &C,
@@ -92,7 +112,8 @@ pub async fn owned<C: GenericClient>(
     task: TaskId,
     epoch: Epoch,
 ) -> Result<Option<Leased>, Error> {
-    let statement = "select * from lease where task_id = $1 and epoch = $2 and worker_id = $3 and lease_until > now()";
+    let statement =
+        "select * from lease where task_id = $1 and epoch = $2 and worker_id = $3 and lease_until > now()";
     let statement = prepared(client, statement).await?;
     client.query_opt(&statement, &[&task.0, &epoch.0, &worker.0]).await?.as_ref().map(leased).transpose()
 }

@@ -57,10 +57,8 @@ pub async fn alone(config: Config) -> anyhow::Result<()> {
         let (finished, to_record) = mpsc::channel(1);
         _ = claims.send(claimed).await;
         drop(claims);
-        let ((), recorded) = tokio::join!(
-            execute::run(to_execute, finished, &worker, &hard),
-            record::run(to_record, &worker)
-        );
+        let ((), recorded) =
+            tokio::join!(execute::run(to_execute, finished, &worker, &hard), record::run(to_record, &worker));
         soft.cancel();
         recorded
     });
