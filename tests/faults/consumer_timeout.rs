@@ -16,14 +16,14 @@ use super::report::{Report, bar};
 use super::screen::Screen;
 use crate::{Servers, VirtualHost};
 
-/// How long the broker lets a consumer hold a delivery.
-const TIMEOUT: Duration = Duration::from_secs(3);
+/// How long the broker lets a consumer hold a delivery: half as long again as a worker does at most.
+const TIMEOUT: Duration = Duration::from_secs(15);
 /// What the broker says when it closes a channel for that.
 const CLOSED: &str = "delivery acknowledgement on channel";
 
 /// Runs the scenario.
 pub(super) async fn run(_: &Servers, form: Form, screen: &Screen) -> anyhow::Result<Report> {
-    let (slots, rounds, takes) = form.pick((2, 2, "8s"), (10, 3, "60s"));
+    let (slots, rounds, takes) = form.pick((2, 2, "25s"), (10, 3, "60s"));
     let options = Options {
         rabbitmq_settings: format!("consumer_timeout = {}", TIMEOUT.as_millis()),
         // It is looked at on the channel's tick, once a minute as delivered.
@@ -32,9 +32,6 @@ pub(super) async fn run(_: &Servers, form: Form, screen: &Screen) -> anyhow::Res
     };
     let own = OwnServers::start(options, screen).await?;
     let arena = Arena::on(&own.servers(), "T4", form, screen).await;
-    let control = control(&own.servers()).await?;
-    arena.tell("the control consumer was closed");
-
     arena.define([("long".to_owned(), json!({ "duration": takes }))]).await;
     let producer = arena.producer(&[]);
     let slot_text = slots.to_string();
@@ -43,7 +40,9 @@ pub(super) async fn run(_: &Servers, form: Form, screen: &Screen) -> anyhow::Res
     arena.load.publish_all(vec![restore("long"); slots * rounds]).await;
     arena.injected();
     arena.tell("running and waiting far beyond the time-out");
-    let drained = arena.drain().await;
+    let servers = own.servers();
+    let (drained, control) = tokio::join!(arena.drain(), control(&servers));
+    let control = control?;
 
     let log = std::fs::read_to_string(own.stack.directory().join("rabbitmq.log"))?;
     let closes = closes(&log, arena.world.broker.name());
@@ -55,7 +54,7 @@ pub(super) async fn run(_: &Servers, form: Form, screen: &Screen) -> anyhow::Res
             bar(control, format!("a consumer that holds a delivery for {} s is closed", TIMEOUT.as_secs())),
             bar(closes == 0, format!("{closes} channels of ours were closed")),
             bar(redelivered == 0, format!("{redelivered} messages were delivered again")),
-            bar(drained > TIMEOUT * 3, "tasks took far longer than the time-out"),
+            bar(drained > TIMEOUT * 2, "tasks took far longer than the time-out"),
         ],
     };
     let report = arena.close(findings).await;
@@ -76,7 +75,7 @@ async fn control(servers: &Servers) -> anyhow::Result<bool> {
         .await?;
     let held = consumer.next().await;
     anyhow::ensure!(matches!(held, Some(Ok(_))), "the control consumer got no delivery: {held:?}");
-    let closed = tokio::time::timeout(TIMEOUT * 20, consumer.next()).await;
+    let closed = tokio::time::timeout(TIMEOUT * 3, consumer.next()).await;
     Ok(matches!(closed, Ok(None | Some(Err(_)))))
 }
 

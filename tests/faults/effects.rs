@@ -94,19 +94,22 @@ pub(super) fn attempts(effects: &[Effect]) -> HashMap<TaskId, BTreeMap<i64, Atte
     attempts
 }
 
-/// How long tasks whose attempt broke off were idle until the next one began, in ascending order.
+/// How long tasks were idle between an attempt whose result did not count and the next one, in ascending order.
 pub(super) fn gaps(effects: &[Effect]) -> Vec<Duration> {
     let mut gaps: Vec<Duration> = attempts(effects)
         .values()
-        .flat_map(|epochs| {
-            let pairs = epochs.values().zip(epochs.values().skip(1));
-            pairs
-                .filter(|(broken, _)| !broken.done)
-                .map(|(broken, next)| Duration::from_nanos(next.first_ns.saturating_sub(broken.last_ns)))
-        })
+        .flat_map(|epochs| epochs.values().zip(epochs.values().skip(1)))
+        .map(|(before, next)| Duration::from_nanos(next.first_ns.saturating_sub(before.last_ns)))
         .collect();
     gaps.sort_unstable();
     gaps
+}
+
+/// How many attempts came to their end in vain, because another one had to follow.
+pub(super) fn in_vain(effects: &[Effect]) -> usize {
+    let attempts = attempts(effects);
+    let before = attempts.values().flat_map(|epochs| epochs.values().rev().skip(1));
+    before.filter(|attempt| attempt.done).count()
 }
 
 /// The value below which 99 % of some lie, which are in ascending order.
@@ -120,7 +123,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_idle_time_of_a_task_lies_between_what_broke_off_and_what_came_next() {
+    fn the_idle_time_of_a_task_lies_between_an_attempt_and_the_next() {
         let (worker, task) = (WorkerId::generate(), TaskId::generate());
         let effect = |at_ns, epoch, what| Effect { at_ns, worker, task, epoch, what };
         let effects = [
@@ -130,7 +133,8 @@ mod tests {
             effect(90, 3, What::Done),
             effect(95, 4, What::Started),
         ];
-        assert_eq!(gaps(&effects), [Duration::from_nanos(50)]);
+        assert_eq!(gaps(&effects), [5, 50].map(Duration::from_nanos));
+        assert_eq!(in_vain(&effects), 1);
     }
 
     #[test]

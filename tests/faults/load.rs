@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use futures_util::stream::{FuturesUnordered, StreamExt as _};
 use serde_json::{Value, json};
-use shared::broker::{Broker, Publication, PublishError, Publisher};
+use shared::broker::{Broker, Publication, Publisher};
 use shared::task::{Priority, TaskId, TaskKind};
 use shared::topology::{TASKS_EXCHANGE, routing_key};
 use tokio::task::JoinSet;
@@ -75,14 +75,8 @@ impl Load {
             message_id: id.to_string(),
             headers: Vec::new(),
         };
-        loop {
-            match self.publisher.publish(publication.clone()).await {
-                Ok(_) => break,
-                // In doubt it was published: the id runs once.
-                Err(PublishError::Refused | PublishError::TimedOut | PublishError::Disconnected) => {}
-                // While a wiped broker has no topology yet.
-                Err(PublishError::Unroutable) => {}
-            }
+        // Whatever went wrong, unroutable included, as on a wiped broker: in doubt it was published, and an id runs once.
+        while self.publisher.publish(publication.clone()).await.is_err() {
             self.unconfirmed.fetch_add(1, Ordering::Relaxed);
             tokio::time::sleep(AGAIN).await;
         }

@@ -8,7 +8,7 @@ use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
 use super::arena::{Arena, Findings};
-use super::effects::{gaps, p99};
+use super::effects::{gaps, in_vain, p99};
 use super::form::Form;
 use super::load::restore;
 use super::report::{Report, bar};
@@ -47,10 +47,13 @@ pub(super) async fn run(servers: &Servers, form: Form, screen: &Screen) -> anyho
     let kept: i64 = kept.iter().sum();
     let counted = "select count(*) from execution where attempt > 1 or outcome <> 'success'";
     let counted = arena.number(counted).await.unwrap_or(-1);
-    let idle = gaps(&arena.effects.read()?);
+    let effects = arena.effects.read()?;
+    let (idle, in_vain) = (gaps(&effects), in_vain(&effects));
     let slowest = p99(&idle);
     let findings = Findings {
-        load: format!("{rate} tasks of 2 s a second, grace {GRACE}, {lanes} workers"),
+        load: format!(
+            "{rate} tasks of 2 s a second, grace {GRACE}, {lanes} workers, {in_vain} attempts done in vain"
+        ),
         recovery: slowest,
         bars: vec![
             bar(kept == 0, format!("{kept} leases outlived the end of their worker")),

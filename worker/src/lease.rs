@@ -206,9 +206,8 @@ impl Leases {
     ) -> anyhow::Result<()> {
         let reporting = async {
             loop {
-                let report = async {
-                    identity.report(&database.client().await?, database.status().exhausted).await
-                };
+                let report =
+                    async { identity.report(&database.client().await?, database.status().exhausted).await };
                 tokio::select! {
                     reported = db::within(every, report) => if let Err(error) = reported {
                         events::report_failed(&error.to_string());
