@@ -39,7 +39,7 @@ pub(super) async fn run(_: &Servers, form: Form, screen: &Screen) -> anyhow::Res
         // However this ends, so does the load.
         let _over = over.clone().drop_guard();
         let (mut slowest_answer, mut recovery) = (Duration::ZERO, Duration::ZERO);
-        let mut kept = true;
+        let (mut kept, mut stopped) = (true, true);
         for _ in 0..alarms {
             arena.mark("short", LIMIT).await;
             alarm(&own.stack.rabbitmq, UNREACHABLE, true).await?;
@@ -51,20 +51,21 @@ pub(super) async fn run(_: &Servers, form: Form, screen: &Screen) -> anyhow::Res
                 slowest_answer = slowest_answer.max(answer.took);
                 kept &= answer.kept;
             }
+            let confirmed = arena.load.count();
             // The fault itself takes its time.
             tokio::time::sleep(form.seconds(5, 40).saturating_sub(began.elapsed())).await;
-            let confirmed = arena.load.count();
-            alarm(&own.stack.rabbitmq, LITTLE, false).await?;
+            stopped &= arena.load.count() == confirmed;
             let off = Instant::now();
+            alarm(&own.stack.rabbitmq, LITTLE, false).await?;
             arena.tell("the alarm is off");
             until("a publish is confirmed", LIMIT, async || (arena.load.count() > confirmed).then_some(()))
                 .await;
             recovery = recovery.max(off.elapsed());
         }
-        anyhow::Ok((slowest_answer, kept, recovery))
+        anyhow::Ok((slowest_answer, kept, stopped, recovery))
     };
     let ((), measured) = tokio::join!(publishing, breaking);
-    let (slowest_answer, kept, recovery) = measured?;
+    let (slowest_answer, kept, stopped, recovery) = measured?;
     arena.drain().await;
 
     let unconfirmed = arena.load.unconfirmed();
@@ -76,6 +77,7 @@ pub(super) async fn run(_: &Servers, form: Form, screen: &Screen) -> anyhow::Res
                 slowest_answer <= ANSWERED_WITHIN,
                 format!("enqueue answers within {:.1} s <= 5 s", slowest_answer.as_secs_f64()),
             ),
+            bar(stopped, "the alarm stops all publishers"),
             bar(kept, "what was enqueued is kept in the outbox"),
         ],
     };

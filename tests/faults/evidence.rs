@@ -4,6 +4,7 @@ use std::collections::HashSet;
 
 use lapin::options::{BasicGetOptions, QueueDeclareOptions};
 use lapin::types::FieldTable;
+use lapin::{Channel, Queue};
 use serde_json::Value;
 use shared::task::{Outcome, TaskId};
 use shared::topology;
@@ -43,12 +44,17 @@ impl VirtualHost {
         let (_connection, channel) = self.channel().await;
         let mut ready = Vec::new();
         for queue in queues {
-            let options = QueueDeclareOptions { passive: true, ..QueueDeclareOptions::default() };
-            let declared =
-                channel.queue_declare(queue.as_str().into(), options, FieldTable::default()).await.unwrap();
-            ready.push((queue, declared.message_count()));
+            let messages = declared(&channel, &queue).await.message_count();
+            ready.push((queue, messages));
         }
         ready
+    }
+
+    /// How many messages wait in a queue, and how many consumers it has.
+    pub(super) async fn count(&self, queue: &str) -> (u32, u32) {
+        let (_connection, channel) = self.channel().await;
+        let declared = declared(&channel, queue).await;
+        (declared.message_count(), declared.consumer_count())
     }
 
     /// The ids of all dead letters, which stay where they are.
@@ -66,4 +72,10 @@ impl VirtualHost {
         }
         ids
     }
+}
+
+/// Asks for a queue that is there.
+async fn declared(channel: &Channel, queue: &str) -> Queue {
+    let options = QueueDeclareOptions { passive: true, ..QueueDeclareOptions::default() };
+    channel.queue_declare(queue.into(), options, FieldTable::default()).await.unwrap()
 }

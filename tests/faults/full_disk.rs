@@ -7,8 +7,10 @@ use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Context as _, ensure};
-use devstack::Options;
+use devstack::{Options, Service};
 use serde_json::json;
+use shared::task::{Priority, TaskKind};
+use shared::topology;
 use tempfile::TempDir;
 use tokio_util::sync::CancellationToken;
 
@@ -38,10 +40,13 @@ pub(super) async fn run(_: &Servers, form: Form, screen: &Screen) -> anyhow::Res
     let arena = Arena::on(&own.servers(), "T8", form, screen).await;
     arena.define([("short".to_owned(), json!({}))]).await;
     let producer = arena.producer(&[]);
-    let workers: Vec<_> = (0..2).map(|number| arena.worker(&format!("w{number}"), &[])).collect();
+    let mut workers = start(&arena, "first");
 
-    let over = CancellationToken::new();
-    let publishing = arena.load.steady(form.pick(50.0, 200.0), usize::MAX, &over, |_| restore("short"));
+    let (over, published) = (CancellationToken::new(), CancellationToken::new());
+    let publishing = async {
+        arena.load.steady(form.pick(50.0, 200.0), usize::MAX, &over, |_| restore("short")).await;
+        published.cancel();
+    };
     let breaking = async {
         // However this ends, so does the load.
         let _over = over.clone().drop_guard();
@@ -58,19 +63,19 @@ pub(super) async fn run(_: &Servers, form: Form, screen: &Screen) -> anyhow::Res
         tokio::time::sleep(form.seconds(5, 60)).await;
 
         // Nothing moves while both sides are counted: what was acknowledged has to be in the database.
-        for worker in &workers {
-            worker.pause()?;
+        over.cancel();
+        published.cancelled().await;
+        for worker in &mut workers {
+            worker.kill().await?;
         }
         let confirmed = arena.load.confirmed();
-        let held = messages(&own, arena.world.broker.name()).await?;
+        let held = messages(&arena).await;
         std::fs::remove_file(ballast)?;
         if own.stack.postgres.exit()?.is_some() {
             own.stack.postgres.restart().await?;
         }
         let known = until("the database answers", LIMIT, async || arena.known(&confirmed).await).await;
-        for worker in &workers {
-            worker.resume()?;
-        }
+        workers = start(&arena, "second");
         let recovery = arena.mark("short", LIMIT).await;
         anyhow::Ok((confirmed.len(), held, known, recovery))
     };
@@ -98,10 +103,18 @@ pub(super) async fn run(_: &Servers, form: Form, screen: &Screen) -> anyhow::Res
     report
 }
 
-/// The messages in all queues of a virtual host, whether they were delivered or not.
-async fn messages(own: &OwnServers, host: &str) -> anyhow::Result<usize> {
-    let listed = own.stack.rabbitmq.control(&["--quiet", "list_queues", "-p", host, "messages"]).await?;
-    Ok(listed.lines().filter_map(|line| line.trim().parse::<usize>().ok()).sum())
+fn start(arena: &Arena, name: &str) -> Vec<Service> {
+    (0..2).map(|number| arena.worker(&format!("{name}{number}"), &[])).collect()
+}
+
+/// The messages in the tasks' queue, once what its dead consumers had has returned to it.
+async fn messages(arena: &Arena) -> usize {
+    let queue = topology::queue(TaskKind::Restore, Priority::Normal);
+    let ready = until("the queue has no consumers", LIMIT, async || {
+        let (ready, consumers) = arena.world.broker.count(&queue).await;
+        (consumers == 0).then_some(ready)
+    });
+    usize::try_from(ready.await).unwrap_or(usize::MAX)
 }
 
 /// A small file system in memory.
