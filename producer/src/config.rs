@@ -16,7 +16,7 @@ const REPUBLISH_AFTER: Duration = Duration::from_mins(10);
 /// How long an id is remembered.
 const ID_WINDOW: Duration = Duration::from_hours(7 * 24);
 /// What only the long-running process uses; the commands let it stand in the same file.
-const SERVICE_KEYS: [&str; 5] = ["amqp_url", "grace", "reaper_interval", "republish_after", "id_window"];
+const SERVICE_KEYS: [&str; 4] = ["grace", "reaper_interval", "republish_after", "id_window"];
 
 /// What every command needs.
 #[derive(Debug, Clone)]
@@ -25,6 +25,8 @@ pub struct Base {
     pub database: DatabaseConfig,
     /// What is logged.
     pub telemetry: Telemetry,
+    /// Where the broker is, for the commands that look into its queues.
+    pub amqp_url: Option<SecretString>,
 }
 
 impl Base {
@@ -43,7 +45,11 @@ impl Base {
     }
 
     fn from(settings: &mut Settings) -> Self {
-        Self { database: DatabaseConfig::read(settings), telemetry: Telemetry::read(settings) }
+        Self {
+            database: DatabaseConfig::read(settings),
+            telemetry: Telemetry::read(settings),
+            amqp_url: settings.optional::<String>("amqp_url").map(SecretString::from),
+        }
     }
 }
 

@@ -1,10 +1,13 @@
-//! What the long-running process says: one function an event.
+//! What the producer says: one function an event.
 
 use std::time::Duration;
 
 use shared::broker::PublishError;
 use shared::db::Error;
+use shared::db::dead_task::Stored;
 use shared::db::lease::Expired;
+use shared::message::Refusal;
+use shared::task::TaskId;
 
 pub(crate) fn published(tasks: usize) {
     tracing::debug!(tasks, "published");
@@ -45,6 +48,14 @@ pub(crate) fn cancelled(lost: &Expired) {
     );
 }
 
+pub(crate) fn returned(queue: &str, tasks: usize, fresh: usize) {
+    tracing::warn!(queue, tasks, fresh, "a message was delivered too often: its tasks are queued again");
+}
+
+pub(crate) fn refused(queue: &str, refusal: &Refusal) {
+    tracing::warn!(queue, reason = refusal.code(), detail = %refusal, "refused: it goes to the dead letters");
+}
+
 pub(crate) fn missed_wake(tasks: u64) {
     tracing::info!(tasks, "woke tasks that began to wait while their target came back");
 }
@@ -59,4 +70,33 @@ pub(crate) fn upkeep_done(duty: &'static str, rows: u64) {
 
 pub(crate) fn upkeep_failed(duty: &'static str, error: &Error) {
     tracing::error!(duty, %error, "upkeep failed");
+}
+
+pub(crate) fn cancelled_waiting(task: TaskId, by: &str) {
+    tracing::info!(%task, by, "a waiting task was cancelled");
+}
+
+pub(crate) fn cancel_asked(task: TaskId, by: &str) {
+    tracing::info!(%task, by, "the end of a running task was asked for");
+}
+
+pub(crate) fn task_replayed(dead: TaskId, new: TaskId, by: &str) {
+    tracing::info!(task = %dead, %new, by, "a dead task was replayed");
+}
+
+pub(crate) fn task_dropped(dead: &Stored, by: &str) {
+    let task = &dead.task;
+    tracing::info!(
+        task = %task.id, kind = %task.kind, reason = %dead.reason, error = dead.last_error, by,
+        "a dead task was dropped"
+    );
+}
+
+pub(crate) fn letter_replayed(letter: &str, tasks: &[TaskId], by: &str) {
+    tracing::info!(letter, ?tasks, by, "a dead letter was replayed");
+}
+
+/// Before it is dropped: afterwards nothing else knows what it said.
+pub(crate) fn letter_dropped(letter: &str, reason: &str, queue: &str, body: &str, by: &str) {
+    tracing::info!(letter, reason, queue, body, by, "a dead letter is dropped");
 }

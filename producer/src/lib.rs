@@ -1,7 +1,8 @@
 //! The producer: takes in what people define and ask for, and hands tasks to the broker.
 //!
 //! Commands write rows; the long-running process ([`run`]) publishes those that are due ([`relay`]), rescues what
-//! lost workers had ([`reaper`]) and looks after the database ([`upkeep`]). Any number of it may run at once.
+//! lost workers had ([`reaper`]), queues again what the broker gave up on ([`returns`]) and looks after the database
+//! ([`upkeep`]). Any number of it may run at once.
 
 pub mod commands;
 pub mod config;
@@ -9,6 +10,7 @@ pub mod definitions;
 
 pub mod reaper;
 pub mod relay;
+pub mod returns;
 pub mod upkeep;
 
 mod events;
@@ -25,7 +27,8 @@ use config::Config;
 /// # Errors
 /// The failure of the task that failed first.
 pub async fn run(config: Config, database: Database) -> anyhow::Result<()> {
-    let (publisher, owner) = Publisher::new(Broker::new(config.amqp_url, "producer")?, "relay");
+    let broker = Broker::new(config.amqp_url, "producer")?;
+    let (publisher, owner) = Publisher::new(broker.clone(), "relay");
     let lifecycle = Lifecycle::default();
     let shutdown = lifecycle.shutdown().clone();
 
@@ -35,6 +38,13 @@ pub async fn run(config: Config, database: Database) -> anyhow::Result<()> {
         let stop = relay_ended.clone();
         async move {
             owner.run(stop).await;
+            Ok(())
+        }
+    });
+    lifecycle.spawn("returns", {
+        let (database, publisher, stop) = (database.clone(), publisher.clone(), shutdown.soft.clone());
+        async move {
+            returns::run(&broker, &database, &publisher, &stop).await;
             Ok(())
         }
     });

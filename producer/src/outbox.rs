@@ -1,11 +1,14 @@
 //! The outbox: tasks that wait for the relay.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use chrono::{DateTime, Utc};
 use deadpool_postgres::Transaction;
+use shared::db::job::Reference;
 use shared::db::task::{self, Waiting};
 use shared::db::{self, known_id};
+use shared::job::{JobId, JobName};
+use shared::message::{Refusal, TaskMessage};
 use shared::task::{Task, TaskId};
 
 /// Puts tasks in that may run from `run_at` on; an id that is known already is left alone, because it runs once.
@@ -15,13 +18,69 @@ pub(crate) async fn put(
     tasks: Vec<Task>,
     run_at: DateTime<Utc>,
 ) -> Result<HashSet<TaskId>, db::Error> {
-    let ids: Vec<TaskId> = tasks.iter().map(|task| task.id).collect();
+    put_rows(transaction, tasks.into_iter().map(|task| Waiting::new(task, run_at)).collect()).await
+}
+
+/// What became of tasks that came as messages.
+pub(crate) struct TakenIn {
+    /// These wait now; what is neither here nor refused was known already.
+    pub(crate) fresh: HashSet<TaskId>,
+    /// These cannot be accepted as things are.
+    pub(crate) refused: Vec<(TaskMessage, Refusal)>,
+}
+
+/// Puts tasks in that came as messages, under their own ids, as a worker would accept them.
+pub(crate) async fn take_in(
+    transaction: &Transaction<'_>,
+    messages: Vec<TaskMessage>,
+) -> Result<TakenIn, db::Error> {
+    let names: Vec<&JobName> = messages.iter().filter_map(|message| message.job.as_ref()).collect();
+    let jobs = db::job::resolve(transaction, &names).await?;
+    let now = db::now(transaction).await?;
+    // Of one id in a message the first counts.
+    let mut accepted: HashMap<TaskId, Waiting> = HashMap::new();
+    let mut refused = Vec::new();
+    for message in messages {
+        match active_job(&message, &jobs) {
+            Ok(job) => _ = accepted.entry(message.id).or_insert_with(|| waiting(message, job, now)),
+            Err(refusal) => refused.push((message, refusal)),
+        }
+    }
+    let fresh = put_rows(transaction, accepted.into_values().collect()).await?;
+    Ok(TakenIn { fresh, refused })
+}
+
+/// Finds the job that a message names, if it takes tasks.
+fn active_job(message: &TaskMessage, jobs: &HashMap<JobName, Reference>) -> Result<Option<JobId>, Refusal> {
+    let Some(name) = &message.job else { return Ok(None) };
+    match jobs.get(name) {
+        None => Err(Refusal::UnknownJob(name.to_string())),
+        Some(job) if !job.active => Err(Refusal::InactiveJob(name.to_string())),
+        Some(job) => Ok(Some(job.id)),
+    }
+}
+
+fn waiting(message: TaskMessage, job: Option<JobId>, now: DateTime<Utc>) -> Waiting {
+    let run_at = message.not_before.unwrap_or(now).max(now);
+    let task = Task {
+        id: message.id,
+        kind: message.kind,
+        priority: message.priority,
+        job,
+        params: message.params,
+        requested_by: message.requested_by,
+        enqueued_at: message.enqueued_at,
+    };
+    Waiting::new(task, run_at)
+}
+
+async fn put_rows(
+    transaction: &Transaction<'_>,
+    mut rows: Vec<Waiting>,
+) -> Result<HashSet<TaskId>, db::Error> {
+    let ids: Vec<TaskId> = rows.iter().map(|row| row.task.id).collect();
     let fresh = known_id::insert(transaction, &ids).await?;
-    let rows: Vec<Waiting> = tasks
-        .into_iter()
-        .filter(|task| fresh.contains(&task.id))
-        .map(|task| Waiting::new(task, run_at))
-        .collect();
+    rows.retain(|row| fresh.contains(&row.task.id));
     task::insert(transaction, &rows).await?;
     Ok(fresh)
 }

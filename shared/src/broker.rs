@@ -1,6 +1,7 @@
-//! Connections to RabbitMQ: one supervisor that starts over at any fault, and one publisher.
+//! Connections to RabbitMQ: one supervisor that starts over at any fault, one publisher, and one reader of queues.
 
 mod publisher;
+mod reader;
 
 use std::future::Future;
 use std::time::{Duration, Instant};
@@ -12,6 +13,7 @@ use secrecy::{ExposeSecret as _, SecretString};
 use tokio_util::sync::CancellationToken;
 
 pub use publisher::{Confirmed, Publication, PublishError, Publisher, PublisherOwner};
+pub use reader::{Delivered, Reader};
 
 use crate::topology;
 

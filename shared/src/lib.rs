@@ -1,7 +1,7 @@
 //! The contract between Holdfast's processes, and nothing else.
 //!
 //! Domain types with their pure rules ([`job`], [`target`], [`task`], [`evidence`], [`compliance`]), the wire
-//! ([`message`], [`topology`], [`broker`]), the database ([`db`]) and what every process needs to start and to
+//! ([`message`], [`dead_letter`], [`topology`], [`broker`]), the database ([`db`]) and what every process needs to start and to
 //! stop ([`settings`], [`lifecycle`], [`telemetry`]). There is no business loop here.
 
 pub mod name;
@@ -12,6 +12,7 @@ pub mod target;
 pub mod task;
 pub mod work;
 
+pub mod dead_letter;
 pub mod message;
 pub mod topology;
 

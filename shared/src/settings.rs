@@ -13,6 +13,9 @@ use secrecy::SecretString;
 
 use crate::target::SecretRef;
 
+/// The longest name of a user that is kept, in characters.
+const MAX_USER: usize = 63;
+
 /// Where settings come from, as flags of every process.
 #[derive(Debug, Clone, Default, clap::Args)]
 pub struct Sources {
@@ -137,6 +140,16 @@ fn environment(variable: &str) -> Result<Option<String>, String> {
         Err(std::env::VarError::NotPresent) => Ok(None),
         Err(std::env::VarError::NotUnicode(_)) => Err(format!("{variable}: is not UTF-8")),
     }
+}
+
+/// Who runs a command, as the environment says: a name for the records, no proof.
+#[must_use]
+pub fn user() -> Option<String> {
+    let said = |variable| environment(variable).ok().flatten();
+    // Behind sudo stands a person.
+    let user = said("SUDO_USER").or_else(|| said("USER")).or_else(|| said("LOGNAME"))?;
+    let user: String = user.chars().filter(|c| !c.is_control()).take(MAX_USER).collect();
+    (!user.is_empty()).then_some(user)
 }
 
 fn read_file(path: &Path, errors: &mut Vec<String>) -> BTreeMap<String, String> {

@@ -5,8 +5,14 @@
 //!        | no queue bound to the key
 //!        v
 //! holdfast.unrouted (fanout, alternate exchange) --> holdfast.unrouted
-//! holdfast.dead (fanout, dead-letter exchange)   --> holdfast.dead
+//!
+//! holdfast.<kind>.<priority> --delivered too often--> holdfast.returned (fanout, dead-letter exchange)
+//!                                                 --> holdfast.returned
+//! holdfast.dead (fanout)                          --> holdfast.dead
 //! ```
+//!
+//! What the broker gives up on says nothing about its task, so the producer takes it from `holdfast.returned` and
+//! queues it again. Dead letters come from our processes alone, with their reason.
 
 use lapin::options::{ExchangeDeclareOptions, QueueBindOptions, QueueDeclareOptions};
 use lapin::types::{AMQPValue, FieldTable};
@@ -20,6 +26,8 @@ pub const TASKS_EXCHANGE: &str = "holdfast.tasks";
 pub const DEAD_EXCHANGE: &str = "holdfast.dead";
 /// Holds dead letters.
 pub const DEAD_QUEUE: &str = "holdfast.dead";
+/// Takes and holds what the broker delivered too often, until a producer queues it again.
+pub const RETURNED: &str = "holdfast.returned";
 /// Takes and holds what no queue is bound for.
 pub const UNROUTED: &str = "holdfast.unrouted";
 
@@ -33,6 +41,9 @@ pub const QUEUE_HEADER: &str = "x-holdfast-queue";
 /// Deliveries of one message before the broker gives up on it. Explicit, because RabbitMQ 4 defaults to 20 and
 /// 3.x to none; generous, because a message is held for seconds only and its return says nothing about its task.
 const DELIVERY_LIMIT: i32 = 50;
+/// The same for the queues that people look into: reading without taking is a return as well, and what they hold must
+/// never be dropped for that. There is no portable way to say "none", so it is the largest number.
+const NO_DELIVERY_LIMIT: i32 = i32::MAX;
 
 /// The queue of a kind and priority.
 #[must_use]
@@ -52,6 +63,7 @@ pub fn routing_key(kind: TaskKind, priority: Priority) -> String {
 /// The broker's refusal, for example when a queue exists with other arguments.
 pub async fn declare(channel: &Channel) -> lapin::Result<()> {
     declare_fanout(channel, UNROUTED, UNROUTED).await?;
+    declare_fanout(channel, RETURNED, RETURNED).await?;
     declare_fanout(channel, DEAD_EXCHANGE, DEAD_QUEUE).await?;
     let mut arguments = FieldTable::default();
     arguments.insert("alternate-exchange".into(), AMQPValue::LongString(UNROUTED.into()));
@@ -71,7 +83,7 @@ pub async fn declare(channel: &Channel) -> lapin::Result<()> {
 async fn declare_fanout(channel: &Channel, exchange: &str, queue: &str) -> lapin::Result<()> {
     let durable = ExchangeDeclareOptions { durable: true, ..ExchangeDeclareOptions::default() };
     channel.exchange_declare(exchange.into(), ExchangeKind::Fanout, durable, FieldTable::default()).await?;
-    declare_queue(channel, queue, quorum()).await?;
+    declare_queue(channel, queue, quorum(NO_DELIVERY_LIMIT)).await?;
     bind(channel, queue, exchange, "").await
 }
 
@@ -86,16 +98,16 @@ async fn bind(channel: &Channel, queue: &str, exchange: &str, key: &str) -> lapi
     channel.queue_bind(queue.into(), exchange.into(), key.into(), options, FieldTable::default()).await
 }
 
-fn quorum() -> FieldTable {
+fn quorum(delivery_limit: i32) -> FieldTable {
     let mut arguments = FieldTable::default();
     arguments.insert("x-queue-type".into(), AMQPValue::LongString("quorum".into()));
+    arguments.insert("x-delivery-limit".into(), AMQPValue::LongInt(delivery_limit));
     arguments
 }
 
 fn work_queue() -> FieldTable {
-    let mut arguments = quorum();
-    arguments.insert("x-delivery-limit".into(), AMQPValue::LongInt(DELIVERY_LIMIT));
-    arguments.insert("x-dead-letter-exchange".into(), AMQPValue::LongString(DEAD_EXCHANGE.into()));
+    let mut arguments = quorum(DELIVERY_LIMIT);
+    arguments.insert("x-dead-letter-exchange".into(), AMQPValue::LongString(RETURNED.into()));
     // At-least-once dead-lettering needs reject-publish; with drop-head it would silently be at-most-once.
     arguments.insert("x-dead-letter-strategy".into(), AMQPValue::LongString("at-least-once".into()));
     arguments.insert("x-overflow".into(), AMQPValue::LongString("reject-publish".into()));

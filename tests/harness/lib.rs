@@ -13,6 +13,8 @@
 
 mod broker;
 mod database;
+#[path = "../model/mod.rs"]
+pub mod model;
 mod programs;
 mod servers;
 mod world;

@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use futures_util::stream::{FuturesUnordered, StreamExt as _};
-use shared::broker::{Publication, Publisher};
+use shared::broker::Publisher;
+use shared::dead_letter;
 use shared::message::Refused;
-use shared::topology::{DEAD_EXCHANGE, DETAIL_HEADER, QUEUE_HEADER, REASON_HEADER};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
@@ -47,17 +47,7 @@ pub async fn run(mut refusals: mpsc::Receiver<Refusing>, publisher: &Publisher, 
 async fn bury(refusing: Refusing, publisher: &Publisher, stop: &CancellationToken) {
     let Refusing { refused, queue, ticket } = refusing;
     events::refused(&queue, &refused.refusal);
-    let publication = Publication {
-        exchange: DEAD_EXCHANGE,
-        routing_key: String::new(),
-        body: refused.body,
-        message_id: uuid::Uuid::now_v7().to_string(),
-        headers: vec![
-            (REASON_HEADER, refused.refusal.code().to_owned()),
-            (DETAIL_HEADER, refused.refusal.to_string()),
-            (QUEUE_HEADER, queue),
-        ],
-    };
+    let publication = dead_letter::publication(refused, queue);
     while !stop.is_cancelled() {
         let confirm = tokio::select! {
             confirm = publisher.publish(publication.clone()) => confirm,

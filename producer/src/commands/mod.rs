@@ -7,14 +7,19 @@ mod enqueue;
 mod migrate;
 mod target;
 
+mod dead;
+mod tasks;
+
 mod finding;
+mod life;
 mod probes;
 mod progress;
+mod shown;
 mod wait;
 
 use clap::{Parser, Subcommand};
 use shared::db::Database;
-use shared::settings::Sources;
+use shared::settings::{self, Sources};
 
 pub use answer::{Exit, Failure};
 
@@ -43,6 +48,12 @@ enum Command {
     /// Shows targets, takes them away and brings them back
     #[command(subcommand)]
     Target(target::Command),
+    /// Shows tasks that wait or run, and ends them
+    #[command(subcommand)]
+    Tasks(tasks::Command),
+    /// Shows what will not be tried again by itself, does it again, or drops it
+    #[command(subcommand)]
+    Dead(dead::Command),
 }
 
 /// Runs the command that the command line names.
@@ -66,5 +77,12 @@ pub async fn run(cli: Cli) -> Result<Exit, Failure> {
         Command::Apply(args) => apply::run(&database, &args).await,
         Command::Enqueue(args) => enqueue::run(&database, args).await,
         Command::Target(command) => target::run(&database, command).await,
+        Command::Tasks(command) => tasks::run(&database, command).await,
+        Command::Dead(command) => dead::run(&database, &config, command).await,
     }
+}
+
+/// Who decides, in the records of what commands did.
+fn operator() -> String {
+    settings::user().unwrap_or_else(|| enqueue::REQUESTED_BY.to_owned())
 }

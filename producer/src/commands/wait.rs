@@ -2,14 +2,13 @@
 
 use std::time::Duration;
 
-use serde_json::Value;
 use shared::db::task::{self, State};
 use shared::db::{self, Database};
 use shared::task::TaskId;
-use shared::terminal;
 use tokio::time::Instant;
 
 use super::progress::Progress;
+use super::shown;
 
 /// How often the database is asked.
 const POLL: Duration = Duration::from_millis(200);
@@ -53,19 +52,11 @@ fn describe(state: &State) -> String {
         State::Queued { waiting_for: None, last_error: None } => "queued".to_owned(),
         State::Running { cancelled_by: Some(by), .. } => format!("is ended for {by}"),
         State::Running { progress, cancelled_by: None } => {
-            format!("running{}", progress.as_ref().map_or_else(String::new, bytes))
+            let progress = progress.as_ref().map(shown::progress).filter(|progress| !progress.is_empty());
+            progress.map_or_else(|| "running".to_owned(), |progress| format!("running: {progress}"))
         }
         State::Succeeded => "succeeded".to_owned(),
         State::Cancelled => "cancelled".to_owned(),
         State::Dead { last_error } => format!("dead: {last_error}"),
-    }
-}
-
-fn bytes(progress: &Value) -> String {
-    let field = |name: &str| progress.get(name).and_then(Value::as_i64).map(terminal::bytes);
-    match (field("bytes_done"), field("bytes_total")) {
-        (Some(done), Some(total)) => format!(": {done} of {total}"),
-        (Some(done), None) => format!(": {done}"),
-        (None, _) => String::new(),
     }
 }

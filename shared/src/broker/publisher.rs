@@ -278,6 +278,7 @@ async fn write(channel: &Channel, publication: &Publication) -> lapin::Result<la
         .with_delivery_mode(PERSISTENT)
         .with_content_type("application/json".into())
         .with_message_id(publication.message_id.as_str().into())
+        .with_timestamp(crate::clock::now().timestamp().unsigned_abs())
         .with_headers(headers);
     let options = BasicPublishOptions { mandatory: true, ..BasicPublishOptions::default() };
     let (exchange, key) = (publication.exchange.into(), publication.routing_key.as_str().into());

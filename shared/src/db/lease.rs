@@ -8,6 +8,7 @@ use serde_json::Value;
 use tokio_postgres::Row;
 use uuid::Uuid;
 
+use super::task::Which;
 use super::{Error, parsed, prepared};
 use crate::job::JobId;
 use crate::task::{Epoch, Task, TaskId, WorkerId};
@@ -299,6 +300,73 @@ pub async fn running<C: GenericClient>(client: &C, limit: i64) -> Result<Vec<Run
                 attempt: row.try_get("attempt")?,
                 worker: row.try_get("worker")?,
                 started_at: row.try_get("started_at")?,
+                progress: row.try_get("progress")?,
+                cancelled_by: row.try_get("cancelled_by")?,
+            })
+        })
+        .collect()
+}
+
+/// A running task with all that is known about it.
+#[derive(Debug, Clone, serde::Serialize)]
+pub struct Held {
+    /// Which task.
+    pub id: TaskId,
+    /// Its kind; perhaps one that only a newer version knows.
+    pub kind: String,
+    /// Its queue.
+    pub priority: String,
+    /// Its job's name.
+    pub job: Option<String>,
+    /// What it needs beside the job.
+    pub params: Value,
+    /// Who asked for it.
+    pub requested_by: String,
+    /// When it was asked for.
+    pub enqueued_at: DateTime<Utc>,
+    /// The number of the attempt.
+    pub attempt: i32,
+    /// Rescues from lost workers.
+    pub rescues: i32,
+    /// The worker's name; its id when the worker has not shown itself.
+    pub worker: String,
+    /// When the attempt began.
+    pub started_at: DateTime<Utc>,
+    /// Until when its worker may go without a word.
+    pub lease_until: DateTime<Utc>,
+    /// What the executor reported last.
+    pub progress: Option<Value>,
+    /// Who asked for its end, if somebody did.
+    pub cancelled_by: Option<String>,
+}
+
+/// What runs, the oldest attempt first, at most `limit`.
+pub async fn list<C: GenericClient>(client: &C, which: &Which, limit: i64) -> Result<Vec<Held>, Error> {
+    let statement = "select l.task_id, l.kind, l.priority, j.name as job, l.params, l.requested_by, l.enqueued_at, \
+             l.attempt, l.rescues, coalesce(w.name, l.worker_id::text) as worker, l.started_at, l.lease_until, \
+             l.progress, l.cancelled_by
+         from lease l left join job j on j.id = l.job_id left join worker w on w.id = l.worker_id
+         where ($1::uuid is null or l.task_id = $1) and ($2::text is null or l.kind = $2)
+             and ($3::text is null or j.name = $3)
+         order by l.started_at, l.task_id limit $4";
+    let statement = prepared(client, statement).await?;
+    let (id, kind, job) = which.columns();
+    let rows = client.query(&statement, &[&id, &kind, &job, &limit]).await?;
+    rows.iter()
+        .map(|row| {
+            Ok(Held {
+                id: TaskId(row.try_get("task_id")?),
+                kind: row.try_get("kind")?,
+                priority: row.try_get("priority")?,
+                job: row.try_get("job")?,
+                params: row.try_get("params")?,
+                requested_by: row.try_get("requested_by")?,
+                enqueued_at: row.try_get("enqueued_at")?,
+                attempt: row.try_get("attempt")?,
+                rescues: row.try_get("rescues")?,
+                worker: row.try_get("worker")?,
+                started_at: row.try_get("started_at")?,
+                lease_until: row.try_get("lease_until")?,
                 progress: row.try_get("progress")?,
                 cancelled_by: row.try_get("cancelled_by")?,
             })

@@ -4,9 +4,11 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use deadpool_postgres::{GenericClient, Transaction};
+use serde_json::Value;
 use uuid::Uuid;
 
 use super::{Error, prepared};
+use crate::job::JobName;
 use crate::message::TaskMessage;
 use crate::target::TargetName;
 use crate::task::{Task, TaskId, TaskKind};
@@ -244,7 +246,7 @@ pub enum State {
     /// It runs.
     Running {
         /// What the executor reported last.
-        progress: Option<serde_json::Value>,
+        progress: Option<Value>,
         /// Who asked for its end, if somebody did.
         cancelled_by: Option<String>,
     },
@@ -286,6 +288,91 @@ pub async fn state<C: GenericClient>(client: &C, id: TaskId) -> Result<State, Er
             None => State::Unknown,
         }
     })
+}
+
+/// Which waiting or running tasks are meant; what is absent does not matter.
+#[derive(Debug, Clone, Default)]
+pub struct Which {
+    /// This one.
+    pub id: Option<TaskId>,
+    /// Of one kind.
+    pub kind: Option<TaskKind>,
+    /// Of one job.
+    pub job: Option<JobName>,
+}
+
+impl Which {
+    /// One task.
+    #[must_use]
+    pub fn one(id: TaskId) -> Self {
+        Self { id: Some(id), ..Self::default() }
+    }
+
+    /// As the statements take it.
+    pub(super) fn columns(&self) -> (Option<Uuid>, Option<&'static str>, Option<&str>) {
+        (self.id.map(|id| id.0), self.kind.map(TaskKind::as_str), self.job.as_ref().map(JobName::as_str))
+    }
+}
+
+/// A waiting task as people see it.
+#[derive(Debug, Clone, serde::Serialize)]
+pub struct Listed {
+    /// Which task.
+    pub id: TaskId,
+    /// Its kind; perhaps one that only a newer version knows.
+    pub kind: String,
+    /// Its queue.
+    pub priority: String,
+    /// Its job's name.
+    pub job: Option<String>,
+    /// What it needs beside the job.
+    pub params: Value,
+    /// Who asked for it.
+    pub requested_by: String,
+    /// When it was asked for.
+    pub enqueued_at: DateTime<Utc>,
+    /// When it may be claimed; `None` until something wakes it.
+    pub run_at: Option<DateTime<Utc>>,
+    /// What wakes it.
+    pub waiting_for: Option<String>,
+    /// Attempts that counted.
+    pub attempt: i32,
+    /// Rescues from lost workers.
+    pub rescues: i32,
+    /// What the last attempt said.
+    pub last_error: Option<String>,
+}
+
+/// What waits, in the order in which it may be claimed, at most `limit`.
+pub async fn list<C: GenericClient>(client: &C, which: &Which, limit: i64) -> Result<Vec<Listed>, Error> {
+    let statement =
+        "select t.id, t.kind, t.priority, j.name as job, t.params, t.requested_by, t.enqueued_at, \
+             nullif(t.run_at, 'infinity') as run_at, t.waiting_for, t.attempt, t.rescues, t.last_error
+         from task t left join job j on j.id = t.job_id
+         where ($1::uuid is null or t.id = $1) and ($2::text is null or t.kind = $2)
+             and ($3::text is null or j.name = $3)
+         order by t.run_at, t.id limit $4";
+    let statement = prepared(client, statement).await?;
+    let (id, kind, job) = which.columns();
+    let rows = client.query(&statement, &[&id, &kind, &job, &limit]).await?;
+    rows.iter()
+        .map(|row| {
+            Ok(Listed {
+                id: TaskId(row.try_get("id")?),
+                kind: row.try_get("kind")?,
+                priority: row.try_get("priority")?,
+                job: row.try_get("job")?,
+                params: row.try_get("params")?,
+                requested_by: row.try_get("requested_by")?,
+                enqueued_at: row.try_get("enqueued_at")?,
+                run_at: row.try_get("run_at")?,
+                waiting_for: row.try_get("waiting_for")?,
+                attempt: row.try_get("attempt")?,
+                rescues: row.try_get("rescues")?,
+                last_error: row.try_get("last_error")?,
+            })
+        })
+        .collect()
 }
 
 /// How many tasks of each kind wait, and how many of these for something that wakes them.

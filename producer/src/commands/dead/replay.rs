@@ -1,0 +1,98 @@
+//! `producer dead replay`
+
+use shared::broker::Delivered;
+use shared::clock;
+use shared::db::dead_task::{self, Filter, Stored};
+use shared::db::{self, Database};
+use shared::job::JobName;
+use shared::message::{self, Refusal};
+use shared::task::{Task, TaskId};
+
+use super::decide::Outcome;
+use super::letter::Letter;
+use super::letters::Letters;
+use crate::commands::Failure;
+use crate::commands::enqueue::REQUESTED_BY;
+use crate::{events, outbox};
+
+/// Does dead tasks again as new ones; those that somebody else settled meanwhile are absent from the answer.
+pub(super) async fn tasks(
+    database: &Database,
+    ids: &[TaskId],
+    by: &str,
+) -> Result<Vec<(TaskId, Outcome)>, db::Error> {
+    let mut client = database.client().await?;
+    let transaction = client.transaction().await?;
+    let filter = Filter { ids: ids.to_vec(), ..Filter::default() };
+    let open = dead_task::lock_open(&transaction, &filter, i64::MAX).await?;
+    let names: Vec<&JobName> = open.iter().filter_map(|stored| stored.job.as_ref()).collect();
+    let jobs = db::job::resolve(&transaction, &names).await?;
+    let now = db::now(&transaction).await?;
+    let (mut new, mut replays, mut outcomes) = (Vec::new(), Vec::new(), Vec::new());
+    for Stored { task, job, .. } in &open {
+        if let Some(name) = job
+            && !jobs.get(name).is_some_and(|job| job.active)
+        {
+            let why = format!("its job {name} is not active; activate it with `producer apply` first");
+            outcomes.push((task.id, Err(why)));
+            continue;
+        }
+        let again = Task {
+            id: TaskId::generate(),
+            requested_by: REQUESTED_BY.to_owned(),
+            enqueued_at: now,
+            ..task.clone()
+        };
+        replays.push((task.id, again.id));
+        outcomes.push((task.id, Ok(format!("replayed as {}", again.id))));
+        new.push(again);
+    }
+    outbox::put(&transaction, new, now).await?;
+    dead_task::mark_replayed(&transaction, &replays, by).await?;
+    transaction.commit().await?;
+    for (dead, new) in replays {
+        events::task_replayed(dead, new, by);
+    }
+    Ok(outcomes)
+}
+
+/// Queues the tasks of a letter again under their own ids; all of them or none.
+pub(super) async fn letter(
+    database: &Database,
+    letters: &Letters,
+    letter: &Letter,
+    delivered: Delivered,
+    by: &str,
+) -> Result<Outcome, Failure> {
+    let read: Result<Vec<_>, _> = message::read(&delivered.body, clock::now()).into_iter().collect();
+    let messages = match read {
+        Ok(messages) => messages,
+        Err(refused) => return Ok(Err(still(&refused.refusal))),
+    };
+    let mut client = database.client().await?;
+    let transaction = client.transaction().await?;
+    let taken = outbox::take_in(&transaction, messages).await?;
+    if let Some((_, refusal)) = taken.refused.first() {
+        return Ok(Err(still(refusal)));
+    }
+    if taken.fresh.is_empty() {
+        // Whoever published it may have published it again since, rightly.
+        let why = "its id is known already, and an id runs once; `producer dead drop` removes the letter";
+        return Ok(Err(why.to_owned()));
+    }
+    let committed = db::commit(transaction).await?;
+    let mut ids: Vec<TaskId> = taken.fresh.into_iter().collect();
+    ids.sort_unstable();
+    events::letter_replayed(&letter.id, &ids, by);
+    letters.settle(delivered, committed).await?;
+    let ids: Vec<String> = ids.iter().map(ToString::to_string).collect();
+    Ok(Ok(format!("replayed as {}", ids.join(", "))))
+}
+
+fn still(refusal: &Refusal) -> String {
+    let hint = match refusal {
+        Refusal::UnknownJob(_) | Refusal::InactiveJob(_) => "; define it with `producer apply` first",
+        _ => "; publish it again as it should be, and drop the letter",
+    };
+    format!("it still cannot be accepted: {refusal}{hint}")
+}
