@@ -66,6 +66,15 @@ impl Home {
         Ok(path)
     }
 
+    /// Creates a directory for the servers in an existing one elsewhere, which becomes theirs.
+    pub(crate) fn directory_in(&self, parent: &Path, name: &str) -> anyhow::Result<PathBuf> {
+        self.account.give(parent)?;
+        if !self.account.can_enter(parent) {
+            bail!("the user the servers run as cannot reach {}", parent.display());
+        }
+        Self { path: parent.to_owned(), ..self.clone() }.directory(name.as_ref())
+    }
+
     /// Writes a file only the servers' user and root can read.
     pub(crate) fn write(&self, path: &Path, text: &str) -> anyhow::Result<()> {
         let write = || {

@@ -26,6 +26,7 @@ pub mod stack;
 
 pub mod postgres;
 pub mod process;
+pub mod proxy;
 pub mod rabbitmq;
 
 pub mod claim;
@@ -51,5 +52,6 @@ pub use exit::Exit;
 pub use postgres::Postgres;
 pub use process::{Service, ServiceCommand};
 pub use progress::Progress;
+pub use proxy::Proxy;
 pub use rabbitmq::RabbitMq;
 pub use stack::{Options, Stack};

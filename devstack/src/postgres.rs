@@ -18,6 +18,7 @@ use crate::{
     probe::postgres_answers,
     progress::Progress,
     servers::{Found, Installed, Server, find},
+    stack::Options,
 };
 
 /// Recovery after a crash under load replays up to `max_wal_size`.
@@ -61,13 +62,14 @@ pub struct Postgres {
     cluster: PathBuf,
     port: u16,
     password: String,
+    settings: String,
     server: Option<Group>,
     progress: Progress,
 }
 
 impl Postgres {
     /// Starts a server below `home`, with the data of an earlier one if there is any.
-    pub(crate) async fn begin(home: &Home, progress: Progress) -> anyhow::Result<Self> {
+    pub(crate) async fn begin(home: &Home, options: &Options) -> anyhow::Result<Self> {
         let Found::Ready(installed) = find(Server::Postgres) else {
             bail!(
                 "PostgreSQL {} or newer is not installed: run `cargo xtask setup`",
@@ -75,10 +77,24 @@ impl Postgres {
             );
         };
         // The files of one major release mean nothing to another.
-        let cluster = home.directory(format!("postgres-{}", installed.version.major).as_ref())?;
+        let name = format!("postgres-{}", installed.version.major);
+        let cluster = match &options.postgres_directory {
+            None => home.directory(name.as_ref())?,
+            Some(directory) => home.directory_in(directory, &name)?,
+        };
+        let progress = options.progress;
         let password = create_cluster(&installed, home, &cluster, progress).await?;
-        let mut postgres =
-            Self { installed, home: home.clone(), cluster, port: 0, password, server: None, progress };
+        let settings = format!("{SETTINGS}{}\n", options.postgres_settings);
+        let mut postgres = Self {
+            installed,
+            home: home.clone(),
+            cluster,
+            port: 0,
+            password,
+            settings,
+            server: None,
+            progress,
+        };
         for _ in 0..PORT_PICKS {
             [postgres.port] = ports::pick()?;
             let server = postgres.launch()?;
@@ -164,7 +180,7 @@ impl Postgres {
 
     fn launch(&self) -> anyhow::Result<Group> {
         let data = self.data();
-        self.home.write(&data.join(SETTINGS_FILE), SETTINGS)?;
+        self.home.write(&data.join(SETTINGS_FILE), &self.settings)?;
         // Nothing of ours runs here any more. After a reboot the process the file names may be anything,
         // and PostgreSQL would take it for a running server.
         fs::remove_file(data.join("postmaster.pid")).ok();

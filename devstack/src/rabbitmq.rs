@@ -20,6 +20,7 @@ use crate::{
     probe::{amqp_answers, management_answers},
     progress::Progress,
     servers::{Found, Server, find},
+    stack::Options,
 };
 use epmd::Epmd;
 use node::{Node, Ports, USER};
@@ -48,7 +49,7 @@ pub struct RabbitMq {
 
 impl RabbitMq {
     /// Starts a node below `home`, with the data of an earlier one if there is any.
-    pub(crate) async fn begin(home: &Home, progress: Progress) -> anyhow::Result<Self> {
+    pub(crate) async fn begin(home: &Home, options: &Options) -> anyhow::Result<Self> {
         let Found::Ready(installed) = find(Server::RabbitMq) else {
             bail!(
                 "RabbitMQ {} or newer is not installed: run `cargo xtask setup`",
@@ -59,8 +60,15 @@ impl RabbitMq {
         let series = format!("rabbitmq-{}.{}", installed.version.major, installed.version.minor);
         let directory = home.directory(series.as_ref())?;
         let password = password(home, &directory.join("password"))?;
-        let node = Node { installed, home: home.clone(), directory, ports: Ports::pick()? };
-        let mut rabbitmq = Self { node, server: None, epmd: None, password, progress };
+        let node = Node {
+            installed,
+            home: home.clone(),
+            directory,
+            ports: Ports::pick()?,
+            settings: options.rabbitmq_settings.clone(),
+            advanced: options.rabbitmq_advanced.clone(),
+        };
+        let mut rabbitmq = Self { node, server: None, epmd: None, password, progress: options.progress };
         for _ in 0..PORT_PICKS {
             match rabbitmq.attempt().await {
                 Ok(()) => return Ok(rabbitmq),
@@ -143,6 +151,13 @@ impl RabbitMq {
         }
         let data = self.node.data();
         fs::remove_dir_all(&data).with_context(|| format!("cannot remove {}", data.display()))
+    }
+
+    /// Runs `rabbitmqctl` against the node and answers with its standard output.
+    ///
+    /// Errors: it did not succeed; the error holds what it said.
+    pub async fn control(&self, arguments: &[&str]) -> anyhow::Result<String> {
+        self.node.control(arguments).await
     }
 
     /// How the node ended, if it did without being asked to.

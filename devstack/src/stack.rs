@@ -1,6 +1,6 @@
 //! Both servers together, in one directory.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 
@@ -30,12 +30,21 @@ pub struct Stack {
 }
 
 /// How to start a stack.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Options {
     /// Throw away what earlier servers in the directory stored, instead of going on with it.
     pub fresh: bool,
     /// Where to tell how far the servers are.
     pub progress: Progress,
+    /// Lines for `postgresql.conf`, behind our own, which they overrule.
+    pub postgres_settings: String,
+    /// An existing directory for PostgreSQL's data instead of one below the stack's own, such as a small file
+    /// system that can be filled. It is given to the servers' user, and [`Stack::discard`] leaves it alone.
+    pub postgres_directory: Option<PathBuf>,
+    /// Lines for `rabbitmq.conf`, behind our own.
+    pub rabbitmq_settings: String,
+    /// The text of `advanced.config`, an Erlang term, for what `rabbitmq.conf` has no key for.
+    pub rabbitmq_advanced: String,
 }
 
 impl Stack {
@@ -63,10 +72,8 @@ impl Stack {
         let home = Home::open(&claim, account)?;
         home.remove_logs();
         // Together, since each leaves the processors idle for part of its start.
-        let (postgres, rabbitmq) = tokio::try_join!(
-            Postgres::begin(&home, options.progress),
-            RabbitMq::begin(&home, options.progress)
-        )?;
+        let (postgres, rabbitmq) =
+            tokio::try_join!(Postgres::begin(&home, &options), RabbitMq::begin(&home, &options))?;
         Ok(Self { postgres, rabbitmq, account, claim })
     }
 

@@ -99,6 +99,31 @@ async fn servers_come_back_where_they_were_after_kill_and_restart() {
 }
 
 #[tokio::test]
+async fn servers_take_settings_a_place_for_the_data_and_commands() {
+    let (directory, elsewhere) = (scratch(), scratch());
+    let claim = Claim::try_new(directory.path()).unwrap().unwrap();
+    let options = Options {
+        postgres_settings: "max_wal_size = '64MB'".to_owned(),
+        postgres_directory: Some(elsewhere.path().to_owned()),
+        rabbitmq_settings: "consumer_timeout = 7000".to_owned(),
+        rabbitmq_advanced: "[{rabbit, [{channel_tick_interval, 1234}]}].\n".to_owned(),
+        ..Options::default()
+    };
+    let stack = Stack::start_in(claim, options).await.unwrap();
+    assert_eq!(query(&stack, "SHOW max_wal_size"), "64MB");
+    let data = query(&stack, "SHOW data_directory");
+    assert!(Path::new(&data).starts_with(elsewhere.path()), "{data}");
+
+    let environment = stack.rabbitmq.control(&["environment"]).await.unwrap();
+    for setting in ["{consumer_timeout,7000}", "{channel_tick_interval,1234}"] {
+        assert!(environment.contains(setting), "{setting} is missing in {environment}");
+    }
+    let error = stack.rabbitmq.control(&["dance"]).await.unwrap_err().to_string();
+    assert!(error.starts_with("rabbitmqctl dance: "), "{error}");
+    stack.discard().await.unwrap();
+}
+
+#[tokio::test]
 async fn a_stack_whose_owner_was_killed_is_recovered_by_the_next_start() {
     let files = scratch();
     let env_file = files.path().join("env");

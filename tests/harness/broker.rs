@@ -11,13 +11,15 @@ use reqwest::{Client, Method};
 use serde_json::{Value, json};
 use shared::topology;
 
-use crate::programs::server;
+use crate::Servers;
 
 /// The test's own part of the broker.
 pub struct VirtualHost {
     name: String,
     /// `amqp://..` of the virtual host.
     pub url: String,
+    management: String,
+    user: String,
 }
 
 /// What stands in the dead-letter queue.
@@ -42,21 +44,32 @@ impl DeadLetter {
 }
 
 impl VirtualHost {
-    pub(crate) async fn create(name: &str) -> Self {
-        let url = server("HOLDFAST_TEST_AMQP_URL");
-        let (base, _) = url.rsplit_once('/').expect("a URL with a virtual host");
-        let host = Self { name: name.to_owned(), url: format!("{base}/{name}") };
-        host.manage(Method::PUT, &format!("vhosts/{name}"), None).await;
-        let user =
-            base.rsplit_once("//").and_then(|(_, rest)| rest.split(':').next()).expect("a user").to_owned();
-        let all = json!({ "configure": ".*", "write": ".*", "read": ".*" });
-        host.manage(Method::PUT, &format!("permissions/{name}/{user}"), Some(all)).await;
+    /// Creates a virtual host.
+    pub async fn create(servers: &Servers, name: &str) -> Self {
+        let (base, _) = servers.amqp.rsplit_once('/').expect("a URL with a virtual host");
+        let user = base.rsplit_once("//").and_then(|(_, rest)| rest.split(':').next()).expect("a user");
+        let (management, user) = (servers.management.clone(), user.to_owned());
+        let host = Self { name: name.to_owned(), url: format!("{base}/{name}"), management, user };
+        host.ensure().await;
         host
+    }
+
+    /// Makes sure that the virtual host exists: a broker that was wiped has forgotten it.
+    pub async fn ensure(&self) {
+        let Self { name, user, .. } = self;
+        self.manage(Method::PUT, &format!("vhosts/{name}"), None).await;
+        let all = json!({ "configure": ".*", "write": ".*", "read": ".*" });
+        self.manage(Method::PUT, &format!("permissions/{name}/{user}"), Some(all)).await;
+    }
+
+    /// Its name.
+    pub fn name(&self) -> &str {
+        &self.name
     }
 
     /// A call of the management interface.
     pub async fn manage(&self, method: Method, path: &str, body: Option<Value>) -> Value {
-        let url = format!("{}/api/{path}", server("HOLDFAST_TEST_MANAGEMENT_URL"));
+        let url = format!("{}/api/{path}", self.management);
         let request = Client::new().request(method, &url).timeout(Duration::from_secs(30));
         let request = if let Some(body) = body { request.json(&body) } else { request };
         let answer = request.send().await.expect("calling the management interface");

@@ -8,18 +8,17 @@ use tokio_postgres::{Client, NoTls};
 const ADVISORY_LOCK: i64 = 7;
 const TEMPLATE: &str = "holdfast_template";
 
-/// Creates the database `name` and returns its URL.
-pub(crate) async fn create(name: &str) -> String {
-    let server = server_url();
+/// Creates the database `name` on a server and returns its URL.
+pub(crate) async fn create(server: &str, name: &str) -> String {
     let (client, connection) =
-        tokio_postgres::connect(&server, NoTls).await.expect("connecting to PostgreSQL");
+        tokio_postgres::connect(server, NoTls).await.expect("connecting to PostgreSQL");
     let mut running = tokio::task::JoinSet::new();
     running.spawn(connection);
     client.execute("select pg_advisory_lock($1)", &[&ADVISORY_LOCK]).await.unwrap();
-    ensure_template(&client, &server).await;
+    ensure_template(&client, server).await;
     client.batch_execute(&format!("create database {name} template {TEMPLATE}")).await.unwrap();
     client.execute("select pg_advisory_unlock($1)", &[&ADVISORY_LOCK]).await.unwrap();
-    with_database(&server, name)
+    with_database(server, name)
 }
 
 async fn ensure_template(client: &Client, server: &str) {
@@ -45,10 +44,6 @@ async fn migrate(url: &str) {
     let transaction = client.transaction().await.unwrap();
     db::partition::create_ahead(&transaction, clock::now(), 1).await.unwrap();
     _ = db::commit(transaction).await.unwrap();
-}
-
-fn server_url() -> String {
-    crate::programs::server("HOLDFAST_TEST_DATABASE_URL")
 }
 
 fn with_database(server: &str, name: &str) -> String {

@@ -16,8 +16,13 @@ mod database;
 #[path = "../model/mod.rs"]
 pub mod model;
 mod programs;
+mod servers;
 mod world;
 
-pub use broker::DeadLetter;
+#[path = "../faults/mod.rs"]
+pub mod faults;
+
+pub use broker::{DeadLetter, VirtualHost};
 pub use programs::Run;
+pub use servers::Servers;
 pub use world::{DEADLINE, World, eventually, noise};

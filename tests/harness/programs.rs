@@ -10,13 +10,6 @@ use tokio::process::Command;
 
 use crate::{DEADLINE, World, eventually};
 
-/// The URL of a server that `cargo xtask test` started.
-#[expect(clippy::disallowed_methods, reason = "this is where the tests' servers are handed over")]
-pub(crate) fn server(variable: &str) -> String {
-    std::env::var(variable)
-        .unwrap_or_else(|_| panic!("{variable} is not set: run the tests with `cargo xtask test`"))
-}
-
 /// What a command printed, and how it ended.
 #[derive(Debug)]
 pub struct Run {

@@ -8,7 +8,7 @@ use shared::db::Database;
 use tempfile::TempDir;
 
 use crate::broker::VirtualHost;
-use crate::database;
+use crate::{Servers, database};
 
 /// How long anything may take that a test waits for: far more than it ever needs, far less than for ever.
 pub const DEADLINE: Duration = Duration::from_mins(1);
@@ -24,10 +24,16 @@ pub struct World {
 }
 
 impl World {
-    /// Makes the world; its name is new, so that tests run side by side.
+    /// Makes the world on the servers of `cargo xtask test`; its name is new, so that tests run side by side.
     pub async fn new() -> Self {
+        Self::on(&Servers::from_environment()).await
+    }
+
+    /// Makes the world on other servers.
+    pub async fn on(servers: &Servers) -> Self {
         let name = format!("t{}", uuid::Uuid::now_v7().simple());
-        let (database_url, broker) = tokio::join!(database::create(&name), VirtualHost::create(&name));
+        let (database_url, broker) =
+            tokio::join!(database::create(&servers.database, &name), VirtualHost::create(servers, &name));
         let database = Database::new(&database_url.as_str().into(), "holdfast test").unwrap();
         let directory = tempfile::Builder::new().prefix("holdfast-").tempdir().unwrap();
         let world = Self { database, broker, database_url, directory };
@@ -46,6 +52,12 @@ impl World {
     /// A path in the test's directory.
     pub fn path(&self, name: impl AsRef<Path>) -> PathBuf {
         self.directory.path().join(name)
+    }
+
+    /// Leaves the directory with the programs' logs where it is; returns where that is.
+    pub fn keep(&mut self) -> &Path {
+        self.directory.disable_cleanup(true);
+        self.directory.path()
     }
 
     /// Writes a file in the test's directory and returns its path.

@@ -15,6 +15,7 @@ mod definitions;
 mod demo;
 mod detach;
 mod failures;
+mod faults;
 mod killed_worker;
 mod main_line;
 mod model;

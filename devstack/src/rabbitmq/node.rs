@@ -1,6 +1,9 @@
 //! Files, environment and process of a node.
 
-use std::{fs, path::PathBuf};
+use std::{fs, path::PathBuf, process::Stdio, time::Duration};
+
+use anyhow::{Context as _, ensure};
+use tokio::{process::Command, time::timeout};
 
 use crate::{
     group::Group,
@@ -41,7 +44,12 @@ pub(super) struct Node {
     pub(super) home: Home,
     pub(super) directory: PathBuf,
     pub(super) ports: Ports,
+    pub(super) settings: String,
+    pub(super) advanced: String,
 }
+
+/// `rabbitmqctl` starts an Erlang machine of its own: two seconds where nothing else runs.
+const CONTROLLED_WITHIN: Duration = Duration::from_mins(1);
 
 impl Node {
     /// What the node stores.
@@ -54,6 +62,7 @@ impl Node {
         fs::create_dir_all(self.data())?;
         self.home.account().give(&self.data())?;
         self.home.write(&self.file("rabbitmq.conf"), &self.configuration(password))?;
+        self.write_advanced()?;
         self.home.write(&self.file("enabled_plugins"), "[rabbitmq_management,rabbitmq_prometheus].\n")?;
         self.home.write(&self.file("rabbitmq-env.conf"), "")?;
         let mut command = self.home.command(&self.installed.programs.join("rabbitmq-server"));
@@ -68,6 +77,34 @@ impl Node {
             record: Some(self.home.record("rabbitmq")),
             parting: Parting::Kill,
         })
+    }
+
+    /// Runs `rabbitmqctl` as the node's user, whose cookie lets it in.
+    pub(super) async fn control(&self, arguments: &[&str]) -> anyhow::Result<String> {
+        let bare = self.home.command(&self.installed.programs.join("rabbitmqctl"));
+        let mut command = std::process::Command::new(bare.get_program());
+        // Of the caller's environment it sees as little as the node does.
+        command.env_clear().envs(bare.get_envs().filter_map(|(name, value)| Some((name, value?))));
+        command.envs(self.environment()).current_dir(&self.directory);
+        command.args(arguments).stdin(Stdio::null());
+        self.home.account().apply_to(&mut command);
+        let mut command = Command::from(command);
+        command.kill_on_drop(true);
+        let output = timeout(CONTROLLED_WITHIN, command.output()).await;
+        let output = output.context("rabbitmqctl does not end")?.context("cannot start rabbitmqctl")?;
+        let said = String::from_utf8_lossy(&output.stderr);
+        ensure!(output.status.success(), "rabbitmqctl {}: {said}", arguments.join(" "));
+        Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+    }
+
+    /// The file of an earlier start must not outlive its text.
+    fn write_advanced(&self) -> anyhow::Result<()> {
+        let file = self.file("advanced.config");
+        if self.advanced.is_empty() {
+            fs::remove_file(&file).ok();
+            return Ok(());
+        }
+        self.home.write(&file, &self.advanced)
     }
 
     fn file(&self, name: &str) -> PathBuf {
@@ -85,7 +122,9 @@ impl Node {
              default_user = {USER}\n\
              default_pass = {password}\n\
              default_user_tags.administrator = true\n\
-             log.console.level = info\n"
+             log.console.level = info\n\
+             {settings}\n",
+            settings = self.settings,
         )
     }
 

@@ -72,7 +72,7 @@ async fn play(arguments: Arguments) -> Result<ExitCode, Early> {
     build(&root, &mut stop).await?;
     place.prepare()?;
     unless_stopped(&mut stop, source.prepare()).await?;
-    let options = Options { fresh: true, progress: Progress::Shown };
+    let options = Options { fresh: true, progress: Progress::Shown, ..Options::default() };
     let stack = unless_stopped(&mut stop, Stack::start_in(claim, options)).await?;
     let demo =
         Demo { programs: Programs::new(&place, &stack), place, source, stack, json, once: arguments.once };

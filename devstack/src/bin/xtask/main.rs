@@ -6,6 +6,7 @@ mod report;
 mod stopped;
 
 mod demo;
+mod faults;
 mod setup;
 mod test;
 mod up;
@@ -32,6 +33,9 @@ enum Command {
     Up(up::Arguments),
     /// Run all that CI runs: format, lints, licences, every test against private servers
     Test(test::Arguments),
+    /// Break what can break, against private servers: exit code 1 if anything was lost, doubled or stale
+    #[command(disable_help_flag = true)]
+    Faults(faults::Arguments),
 }
 
 fn main() -> ExitCode {
@@ -45,6 +49,7 @@ fn main() -> ExitCode {
             Command::Demo(arguments) => demo::run(arguments).await,
             Command::Up(arguments) => up::run(arguments).await,
             Command::Test(arguments) => test::run(arguments).await,
+            Command::Faults(arguments) => faults::run(arguments).await,
         }
     });
     finished.unwrap_or_else(|error| report::failure(&error))

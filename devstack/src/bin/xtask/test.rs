@@ -61,7 +61,7 @@ async fn run_tests(cargo: &mut Cargo<'_>, filter: &[String]) -> anyhow::Result<E
     };
     arguments.extend(filter.iter().map(String::as_str));
     let (claim, _) = Claim::first_free(&checkout::servers(&cargo.root), "test")?;
-    let options = Options { fresh: true, progress: Progress::Shown };
+    let options = Options { fresh: true, progress: Progress::Shown, ..Options::default() };
     let stack = tokio::select! {
         stack = Stack::start_in(claim, options) => stack?,
         code = cargo.stop.asked() => return Ok(code),

@@ -36,7 +36,7 @@ pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
     };
     // From a run that was killed: whoever waits for the file must not find that one.
     fs::remove_file(&env_file).ok();
-    let options = Options { fresh: false, progress: Progress::Shown };
+    let options = Options { fresh: false, progress: Progress::Shown, ..Options::default() };
     let stack = tokio::select! {
         stack = Stack::start_in(claim, options) => stack?,
         code = stop.asked() => return Ok(code),

@@ -1,0 +1,329 @@
+//! What a fault happens in: servers, our programs with short leases, a load, and the log of effects.
+
+use std::fmt::{Debug, Display};
+use std::path::Path;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use anyhow::Context as _;
+use devstack::{Options, Proxy, Service, Stack};
+use serde_json::{Value, json};
+use shared::task::TaskId;
+use shared::topology;
+use tempfile::TempDir;
+
+use super::effects::EffectLog;
+use super::form::{Form, setting};
+use super::load::Load;
+use super::report::{Bar, Report};
+use super::screen::Screen;
+use super::verdict::{Evidence, Verdict};
+use crate::{Servers, World};
+
+/// Between two looks at something that takes seconds.
+const LOOK: Duration = Duration::from_millis(100);
+
+/// The target of all simulated jobs; nothing is ever there.
+const TARGET: &str = "nowhere";
+
+/// What a fault happens in.
+pub struct Arena {
+    /// Short or full.
+    pub form: Form,
+    /// A database, a virtual host and a directory of its own.
+    pub world: World,
+    /// The publishers.
+    pub load: Load,
+    /// What simulated attempts write down.
+    pub effects: EffectLog,
+    /// Where to tell how far it is.
+    pub screen: Screen,
+    fault: &'static str,
+    began: Instant,
+    injections: AtomicUsize,
+    /// Where our programs find the broker: the broker itself, or a proxy before it.
+    amqp: String,
+}
+
+/// Servers of a fault's own, for faults that harm them.
+pub struct OwnServers {
+    /// The servers.
+    pub stack: Stack,
+    _directory: TempDir,
+}
+
+/// What a scenario adds to what is checked after every fault.
+pub struct Findings {
+    /// What ran meanwhile.
+    pub load: String,
+    /// How long it took until all was as before.
+    pub recovery: Option<Duration>,
+    /// What else had to be met.
+    pub bars: Vec<Bar>,
+}
+
+impl Arena {
+    /// An arena on servers that others use as well.
+    pub async fn on(servers: &Servers, fault: &'static str, form: Form, screen: &Screen) -> Self {
+        screen.tell("preparing");
+        let world = World::on(servers).await;
+        let load = Load::new(&world.broker.url);
+        Self {
+            form,
+            load,
+            effects: EffectLog::at(world.path("effects.jsonl")),
+            screen: screen.clone(),
+            fault,
+            began: Instant::now(),
+            injections: AtomicUsize::new(0),
+            amqp: world.broker.url.clone(),
+            world,
+        }
+    }
+
+    /// Defines simulated jobs by their names and sources.
+    pub async fn define(&self, jobs: impl IntoIterator<Item = (String, Value)>) {
+        let jobs: Vec<Value> = jobs
+            .into_iter()
+            .map(|(name, source)| self.world.simulated_job(&name, &[TARGET], &source))
+            .collect();
+        let targets = [self.world.target(TARGET, &json!({}))];
+        self.world.apply(&json!({ "targets": targets, "jobs": jobs })).await;
+    }
+
+    /// Puts a proxy between the broker and the programs that are started from now on.
+    pub async fn broker_behind_a_proxy(&mut self) -> Proxy {
+        let (before, rest) = self.amqp.rsplit_once(':').expect("a URL with a port");
+        let (port, host) = rest.split_once('/').expect("a URL with a virtual host");
+        let proxy = Proxy::start(port.parse().expect("a port")).await.expect("starting a proxy");
+        self.amqp = format!("{before}:{}/{host}", proxy.port());
+        proxy
+    }
+
+    /// Starts a producer that looks for expired leases often.
+    pub fn producer(&self, settings: &[(&str, &str)]) -> Service {
+        let sweep = setting(self.form.sweep());
+        let defaults = [
+            ("AMQP_URL", self.amqp.as_str()),
+            ("HOLDFAST_LOG", "info"),
+            ("HOLDFAST_REAPER_INTERVAL", &sweep),
+            ("HOLDFAST_GRACE", "5s"),
+        ];
+        self.world.start("producer", "producer", &[&defaults, settings].concat())
+    }
+
+    /// Starts a worker with short leases that writes effects down.
+    pub fn worker(&self, name: &str, settings: &[(&str, &str)]) -> Service {
+        let (lease, heartbeat) = (setting(self.form.lease()), setting(self.form.heartbeat()));
+        let effects = self.effects.path().display().to_string();
+        let defaults = [
+            ("AMQP_URL", self.amqp.as_str()),
+            // A line for each of a hundred thousand tasks tells nothing.
+            ("HOLDFAST_LOG", "info,worker=warn"),
+            ("HOLDFAST_NAME", name),
+            ("HOLDFAST_LEASE", &lease),
+            ("HOLDFAST_HEARTBEAT", &heartbeat),
+            ("HOLDFAST_GRACE", "5s"),
+            ("HOLDFAST_EFFECT_LOG", &effects),
+            ("HOLDFAST_POOLS_BACKUP_SLOTS", "20"),
+            ("HOLDFAST_POOLS_VERIFY_SLOTS", "20"),
+            ("HOLDFAST_POOLS_RESTORE_SLOTS", "20"),
+        ];
+        self.world.start("worker", name, &[&defaults, settings].concat())
+    }
+
+    /// Says what is going on, with the counts.
+    pub fn tell(&self, what: impl Display) {
+        let (injections, confirmed) = (self.injections(), self.load.count());
+        self.screen.tell(format!("{what} | {injections} injections, {confirmed} tasks confirmed"));
+    }
+
+    /// Counts one more injection.
+    pub fn injected(&self) {
+        self.injections.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// How often the fault was brought about.
+    pub fn injections(&self) -> usize {
+        self.injections.load(Ordering::Relaxed)
+    }
+
+    /// One number from the database; `None` while it cannot be asked.
+    pub async fn number(&self, statement: &str) -> Option<i64> {
+        let client = self.world.database.client().await.ok()?;
+        client.query_one(statement, &[]).await.ok()?.try_get(0).ok()
+    }
+
+    /// Waits until the database answers a question with this number. Panics when it does not in time.
+    pub async fn until_number(&self, what: &str, limit: Duration, statement: &str, number: i64) {
+        until(what, limit, async || (self.number(statement).await == Some(number)).then_some(())).await;
+    }
+
+    /// Waits until a running worker holds some lease; panics when that takes longer than anything should.
+    pub async fn until_busy(&self, worker: &str) {
+        let statement = format!(
+            "select least(count(*), 1) from lease l join worker w on w.id = l.worker_id where w.name = '{worker}'"
+        );
+        self.until_number(&format!("{worker} holds a lease"), Duration::from_mins(1), &statement, 1).await;
+    }
+
+    /// Publishes one more task and waits for its result; says how long that took.
+    pub async fn mark(&self, job: &str, limit: Duration) -> Duration {
+        let started = Instant::now();
+        let id = self.load.publish(&super::load::restore(job)).await;
+        let statement =
+            format!("select count(*) from execution where task_id = '{id}' and outcome = 'success'");
+        self.until_number("a task that was published after the fault is done", limit, &statement, 1).await;
+        started.elapsed()
+    }
+
+    /// Waits until all that was confirmed has come to its end, or until that takes too long; says how long it took.
+    pub async fn drain(&self) -> Duration {
+        let started = Instant::now();
+        while started.elapsed() < self.form.drained_within() {
+            if self.is_idle().await {
+                break;
+            }
+            let left = "select (select count(*) from task) + (select count(*) from lease)";
+            let left = self.number(left).await.unwrap_or(-1);
+            self.tell(format_args!("draining, {left} wait or run"));
+            tokio::time::sleep(LOOK).await;
+        }
+        started.elapsed()
+    }
+
+    async fn is_idle(&self) -> bool {
+        let open = "select (select count(*) from task) + (select count(*) from lease)";
+        if self.number(open).await != Some(0) || !self.queued().await.iter().all(|(_, left)| *left == 0) {
+            return false;
+        }
+        // What a worker has in hand and has not claimed yet is in no table and no queue.
+        let confirmed = self.load.confirmed();
+        self.known(&confirmed).await.is_some_and(|known| known == confirmed.len())
+    }
+
+    /// How many of some ids the database has taken over; `None` while it cannot be asked.
+    pub async fn known(&self, ids: &[TaskId]) -> Option<usize> {
+        let ids: Vec<uuid::Uuid> = ids.iter().map(|id| id.0).collect();
+        let client = self.world.database.client().await.ok()?;
+        let statement = "select count(*) from known_id where id = any($1)";
+        let count: i64 = client.query_one(statement, &[&ids]).await.ok()?.try_get(0).ok()?;
+        usize::try_from(count).ok()
+    }
+
+    /// The messages that wait in each queue but the dead letters'.
+    async fn queued(&self) -> Vec<(String, u32)> {
+        let mut queues: Vec<String> = vec![topology::UNROUTED.to_owned()];
+        for &kind in shared::task::TaskKind::ALL {
+            for &priority in shared::task::Priority::ALL {
+                queues.push(topology::queue(kind, priority));
+            }
+        }
+        self.world.broker.ready_all(queues).await
+    }
+
+    /// Checks from both sides what came of it all. Everything has been healed and drained, and our programs may
+    /// have ended.
+    ///
+    /// # Errors
+    /// A side cannot be asked: then nothing is known.
+    pub async fn close(mut self, findings: Findings) -> anyhow::Result<Report> {
+        self.tell("checking");
+        let evidence = self.evidence().await?;
+        let mut report = Report {
+            fault: self.fault,
+            form: self.form,
+            load: findings.load,
+            injections: self.injections(),
+            tasks: evidence.published.len(),
+            lost: 0,
+            doubled: 0,
+            stale_commits: 0,
+            recovery_s: findings.recovery.map(|recovery| recovery.as_secs_f64()),
+            bar: findings.bars,
+            passed: false,
+            seconds: 0.0,
+            violations: Vec::new(),
+        };
+        report.judge(&Verdict::of(&evidence));
+        report.seconds = self.began.elapsed().as_secs_f64();
+        if !report.passed {
+            report.violations.push(format!("the logs are in {}", self.world.keep().display()));
+        }
+        Ok(report)
+    }
+
+    /// Everything that is known from both sides.
+    ///
+    /// # Errors
+    /// A side cannot be asked.
+    pub async fn evidence(&self) -> anyhow::Result<Evidence> {
+        Ok(Evidence {
+            published: self.load.confirmed(),
+            executions: self.world.executions().await?,
+            dead: self.world.ids("select id from dead_task").await?,
+            dead_letters: self.world.broker.dead_ids().await,
+            waiting: self.world.ids("select id from task").await?,
+            running: self.world.ids("select task_id from lease").await?,
+            queued: self.queued().await,
+            effects: self.effects.read()?,
+        })
+    }
+}
+
+impl Drop for Arena {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            eprintln!("the logs are in {}", self.world.keep().display());
+        }
+    }
+}
+
+impl OwnServers {
+    /// Starts servers.
+    ///
+    /// # Errors
+    /// They do not start.
+    pub async fn start(options: Options, screen: &Screen) -> anyhow::Result<Self> {
+        screen.tell("starting servers");
+        let directory = tempfile::Builder::new().prefix("holdfast-faults-").tempdir()?;
+        open_to_all(directory.path())?;
+        let claim = devstack::Claim::try_new(&directory.path().join("stack"))?;
+        let stack = Stack::start_in(claim.context("the directory is new")?, options).await?;
+        Ok(Self { stack, _directory: directory })
+    }
+
+    /// Where they are.
+    pub fn servers(&self) -> Servers {
+        Servers::of(&self.stack)
+    }
+
+    /// Ends them.
+    ///
+    /// # Errors
+    /// They do not end.
+    pub async fn discard(self) -> anyhow::Result<()> {
+        self.stack.discard().await
+    }
+}
+
+/// Lets the servers' user in, which is not the caller when that is root.
+fn open_to_all(directory: &Path) -> std::io::Result<()> {
+    std::fs::set_permissions(directory, std::os::unix::fs::PermissionsExt::from_mode(0o755))
+}
+
+/// Looks until there is something. Panics after `limit`, naming what was awaited.
+pub(super) async fn until<T: Debug>(
+    what: &str,
+    limit: Duration,
+    mut look: impl AsyncFnMut() -> Option<T>,
+) -> T {
+    let deadline = Instant::now() + limit;
+    loop {
+        if let Some(found) = look().await {
+            return found;
+        }
+        assert!(Instant::now() < deadline, "waited for {} s in vain until {what}", limit.as_secs());
+        tokio::time::sleep(LOOK).await;
+    }
+}
