@@ -17,6 +17,13 @@ async fn enqueue(world: &World, id: Uuid) {
     assert_eq!(run.code, 0, "{run:?}");
 }
 
+/// The processes that a worker has started.
+fn children(parent: u32) -> Vec<String> {
+    let tasks = std::fs::read_dir(format!("/proc/{parent}/task")).unwrap().flatten();
+    let lines = tasks.filter_map(|task| std::fs::read_to_string(task.path().join("children")).ok());
+    lines.flat_map(|line| line.split_whitespace().map(str::to_owned).collect::<Vec<_>>()).collect()
+}
+
 async fn outcomes(world: &World) -> String {
     let statement = "select coalesce(string_agg(outcome, ' ' order by finished_at), '') from execution";
     world.text(statement).await.unwrap_or_default()
@@ -149,7 +156,9 @@ async fn a_task_that_lost_two_workers_runs_alone_and_is_recorded_once() {
     })
     .await;
     // Longer than its lease: the child extends it.
-    eventually("it has succeeded", async || (outcomes(&world).await == "success").then_some(())).await;
+    eventually("it has succeeded", async || outcomes(&world).await.starts_with("success").then_some(()))
+        .await;
+    eventually("its process has ended", async || children(worker.pid()).is_empty().then_some(())).await;
     world.wait_until_idle().await;
     world.check_invariants().await;
     world.stop(worker).await;
