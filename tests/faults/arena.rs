@@ -239,6 +239,7 @@ impl Arena {
             lost: 0,
             doubled: 0,
             stale_commits: 0,
+            dead: evidence.dead.len(),
             recovery_s: findings.recovery.map(|recovery| recovery.as_secs_f64()),
             bar: findings.bars,
             passed: false,

@@ -46,7 +46,7 @@ pub const ALL: &[Fault] = &[
     fault!("T9", "the broker's disk alarm stops publishers", disk_alarm),
     fault!("T11", "a task kills every process that runs it", poison),
     fault!("T13", "workers are restarted one after the other", rolling_restarts),
-    // MODEL CHECK: `harness::model::explore(steps, seed)` takes its place here, as `model`, once it is there.
+    fault!("model", "random walks through the model of leases and tasks", model),
 ];
 
 /// The fault of a name, whatever its case.

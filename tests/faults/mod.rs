@@ -27,6 +27,8 @@ mod killed_workers;
 mod paused_workers;
 mod poison;
 mod rolling_restarts;
+
+mod model;
 mod wiped_broker;
 
 pub use arena::{Arena, Findings, OwnServers};
