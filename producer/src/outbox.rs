@@ -4,7 +4,6 @@ use std::collections::{HashMap, HashSet};
 
 use chrono::{DateTime, Utc};
 use deadpool_postgres::Transaction;
-use shared::db::job::Reference;
 use shared::db::task::{self, Waiting};
 use shared::db::{self, known_id};
 use shared::job::{JobId, JobName};
@@ -41,8 +40,8 @@ pub(crate) async fn take_in(
     let mut accepted: HashMap<TaskId, Waiting> = HashMap::new();
     let mut refused = Vec::new();
     for message in messages {
-        match active_job(&message, &jobs) {
-            Ok(job) => _ = accepted.entry(message.id).or_insert_with(|| waiting(message, job, now)),
+        match db::job::accept(&message, &jobs) {
+            Ok(job) => _ = accepted.entry(message.id).or_insert_with(|| waiting(&message, job, now)),
             Err(refusal) => refused.push((message, refusal)),
         }
     }
@@ -50,28 +49,9 @@ pub(crate) async fn take_in(
     Ok(TakenIn { fresh, refused })
 }
 
-/// Finds the job that a message names, if it takes tasks.
-fn active_job(message: &TaskMessage, jobs: &HashMap<JobName, Reference>) -> Result<Option<JobId>, Refusal> {
-    let Some(name) = &message.job else { return Ok(None) };
-    match jobs.get(name) {
-        None => Err(Refusal::UnknownJob(name.to_string())),
-        Some(job) if !job.active => Err(Refusal::InactiveJob(name.to_string())),
-        Some(job) => Ok(Some(job.id)),
-    }
-}
-
-fn waiting(message: TaskMessage, job: Option<JobId>, now: DateTime<Utc>) -> Waiting {
+fn waiting(message: &TaskMessage, job: Option<JobId>, now: DateTime<Utc>) -> Waiting {
     let run_at = message.not_before.unwrap_or(now).max(now);
-    let task = Task {
-        id: message.id,
-        kind: message.kind,
-        priority: message.priority,
-        job,
-        params: message.params,
-        requested_by: message.requested_by,
-        enqueued_at: message.enqueued_at,
-    };
-    Waiting::new(task, run_at)
+    Waiting::new(message.to_task(job), run_at)
 }
 
 async fn put_rows(

@@ -8,8 +8,8 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 use uuid::Uuid;
 
-use crate::job::JobName;
-use crate::task::{Priority, TaskId, TaskKind};
+use crate::job::{JobId, JobName};
+use crate::task::{Priority, Task, TaskId, TaskKind};
 use crate::work::{InvalidWork, Work};
 
 /// The version that this crate writes and reads.
@@ -118,7 +118,7 @@ pub struct Refused {
 impl TaskMessage {
     /// A task as one of our own processes publishes it.
     #[must_use]
-    pub fn new(task: &crate::task::Task, job: Option<JobName>) -> Self {
+    pub fn new(task: &Task, job: Option<JobName>) -> Self {
         Self {
             version: VERSION,
             id: task.id,
@@ -129,6 +129,20 @@ impl TaskMessage {
             priority: task.priority,
             not_before: None,
             params: task.params.clone(),
+        }
+    }
+
+    /// The task that the message asks for, once its job is found.
+    #[must_use]
+    pub fn to_task(&self, job: Option<JobId>) -> Task {
+        Task {
+            id: self.id,
+            kind: self.kind,
+            priority: self.priority,
+            job,
+            params: self.params.clone(),
+            requested_by: self.requested_by.clone(),
+            enqueued_at: self.enqueued_at,
         }
     }
 
@@ -168,9 +182,15 @@ pub fn read(body: &[u8], received_at: DateTime<Utc>) -> Vec<Result<TaskMessage, 
 }
 
 fn member(value: &Value, received_at: DateTime<Utc>) -> Result<TaskMessage, Refused> {
-    let refused = |refusal| Refused { refusal, body: value.to_string().into_bytes() };
     let Value::Object(fields) = value else {
-        return Err(refused(Refusal::NotATask("a member of tasks is not a JSON object".to_owned())));
+        let refusal = Refusal::NotATask("a member of tasks is not a JSON object".to_owned());
+        return Err(Refused { refusal, body: value.to_string().into_bytes() });
+    };
+    let refused = |refusal| {
+        // A letter is read by itself, should it be replayed: it needs the version that stood around it.
+        let mut alone = fields.clone();
+        alone.entry("version").or_insert_with(|| VERSION.into());
+        Refused { refusal, body: Value::Object(alone).to_string().into_bytes() }
     };
     // A member may repeat the version that stands around it.
     if fields.contains_key("version") {

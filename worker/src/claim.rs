@@ -20,7 +20,7 @@ use tokio_util::sync::CancellationToken;
 use crate::admit::{Admitted, Wish};
 use crate::engine::clock::BootInstant;
 use crate::events;
-use crate::lease::Lease;
+use crate::lease::{self, Lease};
 use crate::plan::Plan;
 use crate::refuse::Refusing;
 use crate::slots::Slot;
@@ -123,7 +123,7 @@ async fn persist(batch: &[Admitted], worker: &Worker) -> Result<Persisted, db::E
 
 /// `again` says that an earlier try may have been committed without our hearing of it.
 async fn transact(batch: &[Admitted], again: bool, worker: &Worker) -> Result<Persisted, db::Error> {
-    let deadline = BootInstant::from_now(worker.lease);
+    let deadline = lease::deadline(worker.lease);
     let mut client = worker.database.client().await?;
     let transaction = client.transaction().await?;
     let names: Vec<&JobName> = batch.iter().filter_map(|admitted| admitted.task.job.as_ref()).collect();
@@ -133,7 +133,7 @@ async fn transact(batch: &[Admitted], again: bool, worker: &Worker) -> Result<Pe
     let mut refused = HashMap::new();
     let mut accepted: HashMap<TaskId, (&TaskMessage, &Wish, Option<JobId>)> = HashMap::new();
     for (place, Admitted { task, wish, .. }) in batch.iter().enumerate() {
-        match resolve(task, &jobs) {
+        match db::job::accept(task, &jobs) {
             // Of one id in a batch the first counts; the second is acknowledged as known.
             Ok(job) => _ = accepted.entry(task.id).or_insert((task, wish, job)),
             Err(refusal) => _ = refused.insert(place, refusal),
@@ -151,7 +151,7 @@ async fn transact(batch: &[Admitted], again: bool, worker: &Worker) -> Result<Pe
     let (new, waiting): (Vec<_>, Vec<_>) =
         starting.into_iter().partition(|(task, ..)| fresh.contains(&task.id));
     if !new.is_empty() {
-        let tasks: Vec<Task> = new.iter().map(|(task, _, job)| task_of(task, *job)).collect();
+        let tasks: Vec<Task> = new.iter().map(|(task, _, job)| task.to_task(*job)).collect();
         leased = db::lease::insert_fresh(&transaction, worker.identity.id, worker.lease, &tasks).await?;
     }
     if !waiting.is_empty() {
@@ -196,7 +196,7 @@ async fn park(
         let wait = if let Wish::Park(wait) = wish { *wait } else { Duration::ZERO };
         if fresh.contains(&task.id) {
             let run_at = task.not_before.unwrap_or(now + wait).max(now);
-            new.push(Waiting::new(task_of(task, *job), run_at));
+            new.push(Waiting::new(task.to_task(*job), run_at));
         } else if matches!(wish, Wish::Park(_)) {
             // Whatever else a later message says, only the want of a slot puts a known task off.
             known.push((task.id, wait.as_secs_f64()));
@@ -209,30 +209,6 @@ async fn park(
         db::task::put_off(transaction, &known).await?;
     }
     Ok(())
-}
-
-fn resolve(
-    task: &TaskMessage,
-    jobs: &HashMap<JobName, db::job::Reference>,
-) -> Result<Option<JobId>, Refusal> {
-    let Some(name) = &task.job else { return Ok(None) };
-    match jobs.get(name) {
-        None => Err(Refusal::UnknownJob(name.to_string())),
-        Some(job) if !job.active => Err(Refusal::InactiveJob(name.to_string())),
-        Some(job) => Ok(Some(job.id)),
-    }
-}
-
-fn task_of(message: &TaskMessage, job: Option<JobId>) -> Task {
-    Task {
-        id: message.id,
-        kind: message.kind,
-        priority: message.priority,
-        job,
-        params: message.params.clone(),
-        requested_by: message.requested_by.clone(),
-        enqueued_at: message.enqueued_at,
-    }
 }
 
 /// After the commit: acknowledges, and hands each task to the stage that is next for it.

@@ -122,7 +122,8 @@ async fn ends_early(attempt: &Attempt<'_>, limit: Duration, stop: &CancellationT
     tokio::select! {
         () = attempt.lease.lost() => {
             attempt.worker.identity.counters.count(Counter::Fenced);
-            Ended::Interrupted
+            // If this is recorded before the reaper comes, it counts as a rescue all the same.
+            Ended::Lost
         }
         () = stop.cancelled() => Ended::Interrupted,
         by = attempt.lease.cancelled() => {

@@ -23,6 +23,13 @@ const CONTROL: Duration = Duration::from_secs(2);
 /// How soon a heartbeat that failed is tried again.
 const RETRY: Duration = Duration::from_secs(1);
 
+/// Until when work may go on under a lease that is about to be asked for. The margin is for clocks that run unevenly,
+/// and for the moment that ending an operation takes.
+#[must_use]
+pub fn deadline(lease: Duration) -> BootInstant {
+    BootInstant::from_now(lease.mul_f64(0.95))
+}
+
 /// All leases of this worker.
 #[derive(Debug)]
 pub struct Leases {
@@ -270,7 +277,7 @@ impl Leases {
         let client = database.client().await?;
         let beats: Vec<(TaskId, Epoch)> =
             self.lock().iter().map(|(task, held)| (*task, held.epoch)).collect();
-        let deadline = BootInstant::from_now(lease);
+        let deadline = deadline(lease);
         // Also with nothing to extend: whether it can be done is what claims wait to know.
         let kept = heartbeat(&client, worker, lease, &beats).await?;
         self.settle(&beats, &kept.into_iter().collect(), deadline);

@@ -85,7 +85,7 @@ async fn set_depths(channel: &Channel, refresh: Duration) -> anyhow::Result<()> 
 fn queues() -> Vec<String> {
     let of_kind =
         |&kind: &TaskKind| Priority::ALL.iter().map(move |&priority| topology::queue(kind, priority));
-    let fixed = [topology::DEAD_QUEUE, topology::UNROUTED].map(str::to_owned);
+    let fixed = [topology::DEAD_QUEUE, topology::RETURNED, topology::UNROUTED].map(str::to_owned);
     TaskKind::ALL.iter().flat_map(of_kind).chain(fixed).collect()
 }
 

@@ -6,6 +6,7 @@ use deadpool_postgres::{GenericClient, Transaction};
 
 use super::{Error, from_json, parsed, prepared, to_json};
 use crate::job::{Job, JobId, JobName};
+use crate::message::{Refusal, TaskMessage};
 use crate::target::{Target, TargetId, TargetName, TargetState};
 
 /// What a message needs to know of the job that it names.
@@ -82,6 +83,22 @@ pub async fn resolve<C: GenericClient>(
             Ok((parsed(row, "name")?, reference))
         })
         .collect()
+}
+
+/// The job that a message names among those that [`resolve`] found, if it takes tasks; none for a message without one.
+///
+/// # Errors
+/// Why the task cannot be accepted.
+pub fn accept<S: std::hash::BuildHasher>(
+    message: &TaskMessage,
+    jobs: &HashMap<JobName, Reference, S>,
+) -> Result<Option<JobId>, Refusal> {
+    let Some(name) = &message.job else { return Ok(None) };
+    match jobs.get(name) {
+        None => Err(Refusal::UnknownJob(name.to_string())),
+        Some(job) if !job.active => Err(Refusal::InactiveJob(name.to_string())),
+        Some(job) => Ok(Some(job.id)),
+    }
 }
 
 /// Reads definitions by number; unknown numbers are absent from the answer.
