@@ -213,7 +213,7 @@ impl Arena {
 
     /// The messages that wait in each queue but the dead letters'.
     async fn queued(&self) -> Vec<(String, u32)> {
-        let mut queues: Vec<String> = vec![topology::UNROUTED.to_owned()];
+        let mut queues = vec![topology::UNROUTED.to_owned(), topology::RETURNED.to_owned()];
         for &kind in shared::task::TaskKind::ALL {
             for &priority in shared::task::Priority::ALL {
                 queues.push(topology::queue(kind, priority));
