@@ -18,6 +18,7 @@ use shared::settings::Sources;
 use shared::task::{Ended, Epoch, TaskId, WorkerId};
 use tokio::io::AsyncWriteExt as _;
 use tokio::process::{Child, Command};
+use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
 pub use alone::alone;
@@ -29,11 +30,15 @@ use crate::lease::{Lease, Leases};
 /// How long the child may take to give its task back.
 const HAND_BACK: Duration = Duration::from_secs(8);
 
+/// Processes at once: each has database connections of its own.
+const PROCESSES: usize = 4;
+
 /// Starts processes that run one task each.
 #[derive(Debug)]
 pub struct Quarantine {
     program: PathBuf,
     arguments: Vec<OsString>,
+    processes: Semaphore,
 }
 
 /// What the child is told, as one line on its standard input.
@@ -58,7 +63,7 @@ impl Quarantine {
             arguments.extend(["--set".into(), setting.into()]);
         }
         arguments.push("alone".into());
-        Self { program, arguments }
+        Self { program, arguments, processes: Semaphore::new(PROCESSES) }
     }
 
     /// Runs a claimed task in a child to its end. `None` when the child has recorded what came out; otherwise the
@@ -71,6 +76,12 @@ impl Quarantine {
         worker: WorkerId,
         stop: &CancellationToken,
     ) -> Option<(Lease, Ended)> {
+        let _process = tokio::select! {
+            process = self.processes.acquire() => process,
+            () = lease.lost() => return Some((lease, Ended::Lost)),
+            () = stop.cancelled() => return Some((lease, Ended::Interrupted)),
+            by = lease.cancelled() => return Some((lease, Ended::Cancelled { by })),
+        };
         let (task, epoch) = (leased.task.id, leased.epoch);
         events::quarantined(task, leased.rescues);
         let deadline = *lease.deadline.borrow();

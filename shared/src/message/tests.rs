@@ -26,12 +26,12 @@ fn one_task_is_read_and_written_as_the_contract_says() {
 }
 
 #[test]
-fn a_bad_task_among_many_is_refused_alone_and_keeps_its_own_bytes() {
+fn a_bad_task_among_many_is_refused_alone_and_its_letter_stands_by_itself() {
     let read = read(GOLDEN_MANY.as_bytes(), noon());
     let [Ok(first), Err(second), Ok(third)] = &read[..] else { panic!("{read:?}") };
     assert_eq!(first.enqueued_at, noon());
     assert_eq!(second.refusal, Refusal::MissingField("id"));
-    assert_eq!(String::from_utf8_lossy(&second.body), r#"{"job":"docs","kind":"backup"}"#);
+    assert_eq!(String::from_utf8_lossy(&second.body), r#"{"job":"docs","kind":"backup","version":1}"#);
     assert_eq!(third.not_before, Some("2026-11-23T02:00:00Z".parse().unwrap()));
 }
 
