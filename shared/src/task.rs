@@ -167,6 +167,8 @@ pub enum Postponed {
     Detached(crate::target::TargetName),
     /// Somebody else holds the repository: it comes again soon.
     Busy(crate::target::TargetName),
+    /// It has to run alone, and too many tasks do so already: it comes again soon.
+    Crowded,
 }
 
 /// Where a task that was running goes next.
@@ -193,7 +195,7 @@ pub enum Next {
 pub const MAX_RESCUES: i32 = 3;
 /// From so many rescues on, a task runs alone in its process: it may be what its workers died of.
 pub const QUARANTINE_RESCUES: i32 = 2;
-/// How long a task waits when somebody else holds the repository, by half more or less: two that met must not meet again.
+/// How long a task waits for a repository that somebody else holds, or for a process, by half more or less: two that met must not meet again.
 const BUSY_DELAY: Duration = Duration::from_secs(5);
 /// The first retry waits up to this long, each later one up to twice as long.
 const FIRST_BACKOFF: Duration = Duration::from_secs(10);
@@ -214,7 +216,7 @@ pub fn after(ended: &Ended, tries: Tries, jitter: f64) -> Next {
             queued(Some(backoff(attempt).mul_f64(jitter.clamp(0.0, 1.0))), true, false)
         }
         Ended::Postponed(Postponed::Detached(_)) => queued(None, false, false),
-        Ended::Postponed(Postponed::Busy(_)) => {
+        Ended::Postponed(Postponed::Busy(_) | Postponed::Crowded) => {
             queued(Some(BUSY_DELAY.mul_f64(0.5 + jitter.clamp(0.0, 1.0))), false, false)
         }
         Ended::Interrupted => queued(Some(Duration::ZERO), false, false),

@@ -24,11 +24,10 @@ mod database_outages;
 mod disk_alarm;
 mod full_disk;
 mod killed_workers;
+mod model_check;
 mod paused_workers;
 mod poison;
 mod rolling_restarts;
-
-mod model;
 mod wiped_broker;
 
 pub use arena::{Arena, Findings, OwnServers};

@@ -15,7 +15,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use shared::db::lease::Leased;
 use shared::settings::Sources;
-use shared::task::{Ended, Epoch, TaskId, WorkerId};
+use shared::task::{Ended, Epoch, Postponed, TaskId, WorkerId};
 use tokio::io::AsyncWriteExt as _;
 use tokio::process::{Child, Command};
 use tokio::sync::Semaphore;
@@ -76,11 +76,9 @@ impl Quarantine {
         worker: WorkerId,
         stop: &CancellationToken,
     ) -> Option<(Lease, Ended)> {
-        let _process = tokio::select! {
-            process = self.processes.acquire() => process,
-            () = lease.lost() => return Some((lease, Ended::Lost)),
-            () = stop.cancelled() => return Some((lease, Ended::Interrupted)),
-            by = lease.cancelled() => return Some((lease, Ended::Cancelled { by })),
+        // To wait here would be to wait among neighbours.
+        let Ok(_process) = self.processes.try_acquire() else {
+            return Some((lease, Ended::Postponed(Postponed::Crowded)));
         };
         let (task, epoch) = (leased.task.id, leased.epoch);
         events::quarantined(task, leased.rescues);
