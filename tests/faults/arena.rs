@@ -2,7 +2,6 @@
 
 use std::fmt::{Debug, Display};
 use std::path::Path;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
@@ -40,7 +39,6 @@ pub struct Arena {
     pub screen: Screen,
     fault: &'static str,
     began: Instant,
-    injections: AtomicUsize,
     /// Where our programs find the broker: the broker itself, or a proxy before it.
     amqp: String,
 }
@@ -67,7 +65,7 @@ impl Arena {
     pub async fn on(servers: &Servers, fault: &'static str, form: Form, screen: &Screen) -> Self {
         screen.tell("preparing");
         let world = World::on(servers).await;
-        let load = Load::new(&world.broker.url);
+        let load = Load::new(&world.broker.url, screen);
         Self {
             form,
             load,
@@ -75,7 +73,6 @@ impl Arena {
             screen: screen.clone(),
             fault,
             began: Instant::now(),
-            injections: AtomicUsize::new(0),
             amqp: world.broker.url.clone(),
             world,
         }
@@ -132,20 +129,19 @@ impl Arena {
         self.world.start("worker", name, &[&defaults, settings].concat())
     }
 
-    /// Says what is going on, with the counts.
+    /// Says what is going on.
     pub fn tell(&self, what: impl Display) {
-        let (injections, confirmed) = (self.injections(), self.load.count());
-        self.screen.tell(format!("{what} | {injections} injections, {confirmed} tasks confirmed"));
+        self.screen.tell(what);
     }
 
     /// Counts one more injection.
     pub fn injected(&self) {
-        self.injections.fetch_add(1, Ordering::Relaxed);
+        self.screen.injected();
     }
 
     /// How often the fault was brought about.
     pub fn injections(&self) -> usize {
-        self.injections.load(Ordering::Relaxed)
+        self.screen.injections()
     }
 
     /// One number from the database; `None` while it cannot be asked.
@@ -213,7 +209,7 @@ impl Arena {
 
     /// The messages that wait in each queue but the dead letters'.
     async fn queued(&self) -> Vec<(String, u32)> {
-        let mut queues: Vec<String> = vec![topology::UNROUTED.to_owned()];
+        let mut queues = vec![topology::UNROUTED.to_owned(), topology::RETURNED.to_owned()];
         for &kind in shared::task::TaskKind::ALL {
             for &priority in shared::task::Priority::ALL {
                 queues.push(topology::queue(kind, priority));
@@ -239,6 +235,7 @@ impl Arena {
             lost: 0,
             doubled: 0,
             stale_commits: 0,
+            dead: evidence.dead.len(),
             recovery_s: findings.recovery.map(|recovery| recovery.as_secs_f64()),
             bar: findings.bars,
             passed: false,

@@ -9,7 +9,10 @@ use futures_util::future::LocalBoxFuture;
 use super::form::Form;
 use super::report::Report;
 use super::screen::Screen;
-use super::*;
+use super::{
+    black_hole, broker_outages, consumer_timeout, database_outages, disk_alarm, full_disk, killed_workers,
+    model_check, paused_workers, poison, rolling_restarts, wiped_broker,
+};
 use crate::Servers;
 
 /// One fault.

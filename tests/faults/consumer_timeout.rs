@@ -67,7 +67,7 @@ pub(super) async fn run(_: &Servers, form: Form, screen: &Screen) -> anyhow::Res
 async fn control(servers: &Servers) -> anyhow::Result<bool> {
     let host = VirtualHost::create(servers, "control").await;
     let (_connection, channel) = host.channel().await;
-    Load::new(&host.url).publish(&restore("nobody")).await;
+    Load::new(&host.url, &Screen::default()).publish(&restore("nobody")).await;
     channel.basic_qos(1, BasicQosOptions::default()).await?;
     let options = BasicConsumeOptions::default();
     let mut consumer = channel

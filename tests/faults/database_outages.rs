@@ -15,7 +15,7 @@ use super::screen::Screen;
 use crate::Servers;
 
 /// How soon a task that is published after an outage has to be done.
-const RECOVERED_WITHIN: Duration = Duration::from_secs(60);
+const RECOVERED_WITHIN: Duration = Duration::from_mins(1);
 /// Between two cuts of all connections.
 const CUTS: Duration = Duration::from_millis(500);
 

@@ -20,6 +20,8 @@ const JOBS: usize = 50;
 /// Seconds between two kills: five, two more or less.
 const RHYTHM: std::ops::RangeInclusive<f64> = 3.0..=7.0;
 
+const RHYTHM_AT_MOST: Duration = Duration::from_secs(7);
+
 struct Size {
     workers: usize,
     /// Short tasks, and how many of them a second: less than the workers can do, because what is rescued queues
@@ -67,8 +69,8 @@ async fn storm(servers: &Servers, form: Form, screen: &Screen) -> anyhow::Result
             }
             let victim = rand::random_range(0..workers.len());
             let (name, service) = &mut workers[victim];
-            // A kill while nothing runs would be no fault.
-            arena.until_busy(name).await;
+            // A kill while nothing runs would hit nothing; but one that gets no work does not stay either.
+            _ = tokio::time::timeout(RHYTHM_AT_MOST, arena.until_busy(name)).await;
             service.kill().await?;
             arena.injected();
             workers[victim] = started(&arena, victim, round);

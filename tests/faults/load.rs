@@ -13,6 +13,8 @@ use tokio::task::JoinSet;
 use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 
+use super::screen::Screen;
+
 /// Publishes that wait for their confirms at once.
 const WINDOW: usize = 1000;
 /// How often a steady load looks how many publishes are due.
@@ -44,12 +46,13 @@ pub struct Load {
     confirmed: Mutex<Vec<TaskId>>,
     count: AtomicUsize,
     unconfirmed: AtomicUsize,
+    screen: Screen,
     _owner: JoinSet<()>,
 }
 
 impl Load {
-    /// A load for the broker at `url`; it connects by itself, again and again.
-    pub fn new(url: &str) -> Self {
+    /// A load for the broker at `url`; it connects by itself, again and again, and counts on `screen`.
+    pub fn new(url: &str, screen: &Screen) -> Self {
         let broker = Broker::new(url.into(), "load").expect("a broker's URL");
         let (publisher, owner) = Publisher::new(broker, "publish");
         let mut running = JoinSet::new();
@@ -59,6 +62,7 @@ impl Load {
             confirmed: Mutex::default(),
             count: AtomicUsize::new(0),
             unconfirmed: AtomicUsize::new(0),
+            screen: screen.clone(),
             _owner: running,
         }
     }
@@ -130,6 +134,7 @@ impl Load {
     pub fn remember(&self, id: TaskId) {
         self.lock().push(id);
         self.count.fetch_add(1, Ordering::Relaxed);
+        self.screen.confirmed();
     }
 
     /// How many publishes were confirmed.

@@ -29,9 +29,19 @@ struct Arguments {
     list: bool,
 }
 
-#[tokio::main]
-async fn main() -> ExitCode {
+fn main() -> ExitCode {
     let arguments = Arguments::parse();
+    let runtime = match tokio::runtime::Runtime::new() {
+        Ok(runtime) => runtime,
+        Err(error) => return failure(&error.into()),
+    };
+    let code = runtime.block_on(run_or_stop(&arguments));
+    // A thread that still waits for something in vain is not waited for.
+    runtime.shutdown_background();
+    code
+}
+
+async fn run_or_stop(arguments: &Arguments) -> ExitCode {
     let stopped = async {
         let mut terminate = signal(SignalKind::terminate())?;
         let mut interrupt = signal(SignalKind::interrupt())?;
@@ -43,13 +53,15 @@ async fn main() -> ExitCode {
     };
     // What is dropped when a signal comes ends servers and programs, and takes file systems away.
     let finished = tokio::select! {
-        finished = run(&arguments) => finished,
+        finished = run(arguments) => finished,
         stopped = stopped => stopped.context("listening for signals").map(|()| ExitCode::from(130)),
     };
-    finished.unwrap_or_else(|error| {
-        eprintln!("error: {error:#}");
-        ExitCode::from(2)
-    })
+    finished.unwrap_or_else(|error| failure(&error))
+}
+
+fn failure(error: &anyhow::Error) -> ExitCode {
+    eprintln!("error: {error:#}");
+    ExitCode::from(2)
 }
 
 async fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {

@@ -37,6 +37,7 @@ fn report(explored: &model::Report, form: Form, seconds: f64) -> Report {
         lost,
         doubled: explored.violations.len() - lost - stale_commits,
         stale_commits,
+        dead: 0,
         recovery_s: None,
         passed: explored.is_convincing(),
         bar: bars,

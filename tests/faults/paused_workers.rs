@@ -48,7 +48,8 @@ async fn pauses(servers: &Servers, form: Form, screen: &Screen) -> anyhow::Resul
         .collect();
 
     let over = CancellationToken::new();
-    let rate = victims as f64 * 2.0;
+    // No more than the two steady ones can do alone.
+    let rate = victims as f64;
     let publishing = arena.load.steady(rate, usize::MAX, &over, |_| restore("long"));
     let slowest = AtomicUsize::new(0);
     let pausing = async {

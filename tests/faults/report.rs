@@ -30,6 +30,8 @@ pub struct Report {
     pub doubled: usize,
     /// Results of owners that were not the owner any more.
     pub stale_commits: usize,
+    /// Tasks that will not run again by themselves: an end, though no good one.
+    pub dead: usize,
     /// How long it took until all was as before; what that means depends on the fault.
     pub recovery_s: Option<f64>,
     /// What this fault has to meet beside the three zeros.
@@ -68,6 +70,7 @@ impl Report {
             lost: 0,
             doubled: 0,
             stale_commits: 0,
+            dead: 0,
             recovery_s: None,
             bar: vec![bar(false, "was carried through")],
             passed: false,
@@ -95,6 +98,7 @@ pub fn table(reports: &[Report]) -> String {
         "lost",
         "doubled",
         "stale",
+        "dead",
         "recovery",
         "bar",
         "took",
@@ -113,6 +117,7 @@ pub fn table(reports: &[Report]) -> String {
             number(report.lost),
             number(report.doubled),
             number(report.stale_commits),
+            number(report.dead),
             report.recovery_s.map(terminal::seconds).unwrap_or_default(),
             bars,
             terminal::seconds(report.seconds),

@@ -22,6 +22,8 @@ const GRACE: &str = "500ms";
 /// Runs the scenario.
 pub(super) async fn run(servers: &Servers, form: Form, screen: &Screen) -> anyhow::Result<Report> {
     let (lanes, restarts, rate) = form.pick((2, 3, 4.0), (4, 50, 8.0));
+    // Long enough for most tasks to come to their end, or nothing ever would.
+    let between = form.seconds(2, 5);
     let arena = Arena::on(servers, "T13", form, screen).await;
     arena.define([("long".to_owned(), json!({ "duration": "2s" }))]).await;
     let producer = arena.producer(&[]);
@@ -34,6 +36,7 @@ pub(super) async fn run(servers: &Servers, form: Form, screen: &Screen) -> anyho
         let each = (0..lanes).map(async |lane| {
             let (mut worker, mut kept) = (start(&arena, lane, 0), 0);
             for round in 0..restarts {
+                tokio::time::sleep(between).await;
                 kept += restart(&arena, &mut worker, lane, round).await?;
             }
             anyhow::Ok((worker, kept))

@@ -74,7 +74,9 @@ async fn fill_outbox(arena: &Arena, rows: usize) -> anyhow::Result<()> {
         let waiting: Vec<Waiting> = tasks.iter().map(|task| Waiting::new(task.clone(), now)).collect();
         db::task::insert(&transaction, &waiting).await?;
         transaction.commit().await?;
-        ids.into_iter().for_each(|id| arena.load.remember(id));
+        for id in ids {
+            arena.load.remember(id);
+        }
     }
     Ok(())
 }
