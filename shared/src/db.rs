@@ -37,6 +37,10 @@ use crate::settings::Settings;
 /// How long opening or checking a connection may take.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
+/// A process that stops in the middle of a transaction must not keep its locks, and nobody waits for a lock for longer
+/// than a heartbeat can be late.
+const SESSION: &str = "set idle_in_transaction_session_timeout = '15s'; set lock_timeout = '10s'";
+
 /// Where the database is, and how a process uses its connections.
 #[derive(Debug, Clone)]
 pub struct DatabaseConfig {
@@ -221,6 +225,9 @@ impl Database {
         let lifetime = database.connection_lifetime;
         let pool = Pool::builder(Manager::from_config(config, NoTls, ManagerConfig { recycling_method }))
             .max_size(database.pool_size)
+            .post_create(Hook::async_fn(|client, _| {
+                Box::pin(async move { client.batch_execute(SESSION).await.map_err(HookError::Backend) })
+            }))
             .pre_recycle(Hook::sync_fn(move |_, metrics| {
                 if metrics.age() < lifetime {
                     Ok(())

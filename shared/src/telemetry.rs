@@ -30,7 +30,11 @@ pub struct Telemetry {
 impl Telemetry {
     /// Reads `log` (a filter such as `info` or `worker=debug`) and `log_format`.
     pub fn read(settings: &mut Settings) -> Self {
-        let filter: String = settings.get("log", DEFAULT_FILTER.to_owned());
+        let mut filter: String = settings.get("log", DEFAULT_FILTER.to_owned());
+        if !filter.contains("lapin") {
+            // Among others it logs whole messages that the broker returns.
+            filter.push_str(",lapin=off");
+        }
         if let Err(error) = EnvFilter::try_new(&filter) {
             settings.reject(format!("log: {error}"));
         }

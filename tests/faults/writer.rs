@@ -15,7 +15,7 @@ use super::form::Form;
 use super::load::backup;
 use super::report::{Bar, bar};
 use super::screen::Screen;
-use crate::{Servers, noise};
+use crate::{Servers, count_files, hold_inside_backup, noise};
 
 mod walk;
 
@@ -23,8 +23,6 @@ mod walk;
 const SOURCE_BYTES: usize = 128 * 1024 * 1024;
 /// How long a step may take: all of it happens beside other loads.
 const LIMIT: Duration = Duration::from_mins(2);
-/// How often the repository is looked at.
-const OFTEN: Duration = Duration::from_millis(1);
 
 /// Names the files of writes that are not over.
 const UNFINISHED: &str = "-tmp-";
@@ -70,7 +68,7 @@ pub(super) async fn survives(
         // One that goes on gives the task back by itself.
         arena.until_number("the lease has expired", LIMIT, EXPIRED, 1).await;
     }
-    let (ended, snapshots) = (look(&repository), count(&repository, "snapshots"));
+    let (ended, snapshots) = (look(&repository), count_files(&repository, "snapshots"));
     if blow != Blow::Killed {
         worker.resume()?;
         let now = "select (extract(epoch from clock_timestamp()) * 1000)::bigint";
@@ -90,7 +88,7 @@ pub(super) async fn survives(
         bar(snapshots == 0, format!("{blow:?}: the engine that lost its lease wrote no snapshot")),
         bar(written.is_empty(), format!("{blow:?}: nothing was written after the lease, {written:?}")),
         bar(results(&arena, task).await == 1, format!("{blow:?}: the task has one result")),
-        bar(count(&repository, "snapshots") == 1, format!("{blow:?}: it left one snapshot")),
+        bar(count_files(&repository, "snapshots") == 1, format!("{blow:?}: it left one snapshot")),
     ];
     for mut service in [producer, second, worker] {
         if service.exit()?.is_none() {
@@ -105,19 +103,6 @@ const EXPIRED: &str = "select count(*) from lease where lease_until < now()";
 async fn results(arena: &Arena, task: TaskId) -> i64 {
     let points = format!("select count(*) from restore_point where task_id = '{task}'");
     arena.world.number(&points).await
-}
-
-/// Waits until the engine has written its first pack, and stops it there.
-fn hold_inside_backup(repository: &Path, worker: u32) -> Pid {
-    let deadline = Instant::now() + LIMIT;
-    while count(repository, "data") == 0 {
-        assert!(Instant::now() < deadline, "no pack was ever written");
-        std::thread::sleep(OFTEN);
-    }
-    let engine = children(worker).into_iter().next().expect("the worker has an engine");
-    kill_process(engine, Signal::STOP).expect("stopping the engine");
-    assert_eq!(count(repository, "snapshots"), 0, "the backup was over before it could be held");
-    engine
 }
 
 /// Strikes and lets the engine go on. Where its lease was over by then, says what the repository looked like: the
@@ -181,17 +166,4 @@ fn differences(before: &Look, after: &Look) -> Vec<String> {
     let gone = before.keys().filter(|path| !after.contains_key(*path));
     let came = came.map(|(path, (bytes, _))| format!("{} now has {bytes} bytes", path.display()));
     came.chain(gone.map(|path| format!("{} is gone", path.display()))).collect()
-}
-
-fn count(repository: &Path, folder: &str) -> usize {
-    files(&repository.join(folder)).len()
-}
-
-fn children(parent: u32) -> Vec<Pid> {
-    let tasks = std::fs::read_dir(format!("/proc/{parent}/task")).into_iter().flatten().flatten();
-    let listed = tasks.filter_map(|task| std::fs::read_to_string(task.path().join("children")).ok());
-    let pids: Vec<i32> = listed
-        .flat_map(|line| line.split_whitespace().filter_map(|pid| pid.parse().ok()).collect::<Vec<_>>())
-        .collect();
-    pids.into_iter().filter_map(Pid::from_raw).collect()
 }

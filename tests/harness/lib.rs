@@ -13,6 +13,7 @@
 
 mod broker;
 mod database;
+mod engine;
 #[path = "../model/mod.rs"]
 pub mod model;
 mod programs;
@@ -23,6 +24,7 @@ mod world;
 pub mod faults;
 
 pub use broker::{DeadLetter, VirtualHost};
+pub use engine::{children, count_files, hold_inside_backup};
 pub use programs::Run;
 pub use servers::Servers;
 pub use world::{DEADLINE, World, eventually, noise};

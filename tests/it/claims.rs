@@ -213,3 +213,28 @@ async fn a_pool_that_paused_with_deliveries_of_many_tasks_goes_on() {
     eventually("more has run", async || (world.number(BACKUPS).await >= before + 3).then_some(())).await;
     world.stop(worker).await;
 }
+
+#[tokio::test]
+async fn an_id_is_remembered_until_its_window_is_over_and_its_task_is_no_more() {
+    let world = world_with_a_job(json!({})).await;
+    let ids: Vec<Uuid> = (0..4).map(|_| Uuid::now_v7()).collect();
+    for id in &ids {
+        world.execute(&format!("insert into known_id values ('{id}', current_date - 9)")).await;
+    }
+    let [waiting, dead, recent, over] = &ids[..] else { unreachable!() };
+    world
+        .execute(&format!(
+            "insert into task (id, kind, priority, params, requested_by, enqueued_at, run_at, publish_at)
+                 values ('{waiting}', 'report', 'normal', '{{}}', 'test', now(), 'infinity', 'infinity');
+             insert into dead_task (id, kind, priority, params, requested_by, enqueued_at, attempts, rescues, \
+                 reason, last_error)
+                 values ('{dead}', 'report', 'normal', '{{}}', 'test', now(), 1, 0, 'failed', 'test');
+             update known_id set day = current_date - 7 where id = '{recent}'"
+        ))
+        .await;
+    let client = world.database.client().await.unwrap();
+    let window = Duration::from_hours(7 * 24 - 1);
+    assert_eq!(shared::db::known_id::forget(&client, window, 100).await.unwrap(), 1);
+    let forgotten = format!("select count(*) from known_id where id = '{over}'");
+    assert_eq!(world.number(&forgotten).await, 0);
+}

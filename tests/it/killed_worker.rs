@@ -1,11 +1,9 @@
 //! A worker that is killed in the middle of a backup.
 
 use std::fs;
-use std::path::Path;
-use std::time::{Duration, Instant};
 
-use harness::{DEADLINE, World, eventually, noise};
-use rustix::process::{Pid, Signal, kill_process, test_kill_process};
+use harness::{World, count_files, eventually, hold_inside_backup, noise};
+use rustix::process::{Signal, kill_process, test_kill_process};
 use serde_json::json;
 
 /// Large enough that the engine is still writing packs long after the first one is there.
@@ -33,14 +31,14 @@ async fn a_backup_survives_the_sigkill_of_its_worker_with_one_result_a_task() {
     // The barrier: data is in the repository, its snapshot is not, and the engine is held right there.
     let repository = world.path("repositories/disk-a");
     let engine = hold_inside_backup(&repository, first.pid());
-    assert_eq!(snapshots(&repository), 0, "the backup was over before it could be held");
+    assert_eq!(count_files(&repository, "snapshots"), 0, "the backup was over before it could be held");
     first.kill().await.unwrap();
     kill_process(engine, Signal::CONT).unwrap();
     eventually("the engine has ended with its worker", async || {
         test_kill_process(engine).is_err().then_some(())
     })
     .await;
-    assert_eq!(snapshots(&repository), 0, "the orphaned engine has written its snapshot");
+    assert_eq!(count_files(&repository, "snapshots"), 0, "the orphaned engine has written its snapshot");
 
     let second = world.start_worker("w2", &[]);
     eventually("all is copied and verified", async || {
@@ -65,38 +63,8 @@ async fn a_backup_survives_the_sigkill_of_its_worker_with_one_result_a_task() {
     assert_eq!(world.number(results).await, 0, "a task has not exactly one committed result");
     assert_eq!(world.number("select count(*) from execution where outcome = 'lost'").await, 1);
     assert_eq!(world.number("select count(*) from dead_task").await, 0);
-    assert_eq!(snapshots(&repository), 1);
+    assert_eq!(count_files(&repository, "snapshots"), 1);
     world.check_invariants().await;
     world.stop(second).await;
     world.stop(producer).await;
-}
-
-/// Waits until the engine has written its first pack and stops it there.
-fn hold_inside_backup(repository: &Path, worker: u32) -> Pid {
-    let deadline = Instant::now() + DEADLINE;
-    while !has_pack(repository) {
-        assert!(Instant::now() < deadline, "no pack was ever written");
-        std::thread::sleep(Duration::from_millis(1));
-    }
-    let engine = children(worker).into_iter().next().expect("the worker has an engine");
-    kill_process(engine, Signal::STOP).unwrap();
-    engine
-}
-
-fn has_pack(repository: &Path) -> bool {
-    let folders = fs::read_dir(repository.join("data")).into_iter().flatten().flatten();
-    folders.flat_map(|folder| fs::read_dir(folder.path()).into_iter().flatten()).next().is_some()
-}
-
-fn snapshots(repository: &Path) -> usize {
-    fs::read_dir(repository.join("snapshots")).into_iter().flatten().count()
-}
-
-fn children(parent: u32) -> Vec<Pid> {
-    let tasks = fs::read_dir(format!("/proc/{parent}/task")).unwrap().flatten();
-    let listed = tasks.filter_map(|task| fs::read_to_string(task.path().join("children")).ok());
-    let pids: Vec<i32> = listed
-        .flat_map(|line| line.split_whitespace().map(|pid| pid.parse().unwrap()).collect::<Vec<_>>())
-        .collect();
-    pids.into_iter().filter_map(Pid::from_raw).collect()
 }

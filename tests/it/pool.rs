@@ -70,3 +70,13 @@ async fn every_wrong_pool_setting_is_named_at_the_start() {
         assert!(run.stderr.contains(key), "{key} is missing: {run:?}");
     }
 }
+
+#[tokio::test]
+async fn a_process_that_stops_in_a_transaction_does_not_keep_its_locks_for_ever() {
+    let world = World::new().await;
+    let client = world.database.client().await.unwrap();
+    for (setting, value) in [("idle_in_transaction_session_timeout", "15s"), ("lock_timeout", "10s")] {
+        let row = client.query_one(&format!("show {setting}"), &[]).await.unwrap();
+        assert_eq!(row.get::<_, String>(0), value, "{setting}");
+    }
+}

@@ -15,6 +15,7 @@ use shared::target::TargetName;
 use shared::task::{Task, TaskId, TaskKind};
 use shared::topology;
 use tokio::sync::mpsc;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::admit::{Admitted, Wish};
@@ -31,8 +32,11 @@ use crate::worker::Worker;
 const MAX_BATCH: usize = 500;
 /// How long a transaction may go on after the stop.
 const LAST_MOMENT: Duration = Duration::from_secs(3);
-/// How long a transaction may take before it is begun anew on another connection: less than a delivery is held.
+/// How long a transaction may take before it is begun anew on another connection: less than a delivery is held. For
+/// one task alone it is doubled each time.
 const TRANSACTION_LIMIT: Duration = Duration::from_secs(8);
+/// No transaction may take longer.
+const LONGEST_TRANSACTION: Duration = Duration::from_mins(2);
 
 /// A task that this worker owns and runs.
 #[derive(Debug)]
@@ -60,13 +64,14 @@ pub async fn run(
     stop: &CancellationToken,
 ) -> anyhow::Result<()> {
     let mut batch = Vec::new();
+    let mut last_moment = None;
     while admitted.recv_many(&mut batch, MAX_BATCH).await > 0 {
         // A batch that the database refuses is halved until the task at fault stands alone.
         let mut batches = vec![std::mem::take(&mut batch)];
         while let Some(mut batch) = batches.pop() {
             let persisted = tokio::select! {
                 persisted = persist(&batch, worker) => persisted,
-                () = given_up(stop) => continue,
+                () = given_up(stop, &mut last_moment) => continue,
             };
             match persisted {
                 Ok(persisted) => hand_over(kind, batch, persisted, &claimed, &refusals, worker).await,
@@ -75,7 +80,7 @@ pub async fn run(
                     let rest = batch.split_off(batch.len() / 2);
                     batches.extend([rest, batch]);
                 }
-                Err(error) => refuse_all(kind, batch, &error, &refusals).await,
+                Err(error) => refuse_all(batch, &error, &refusals).await,
             }
         }
     }
@@ -83,9 +88,10 @@ pub async fn run(
 }
 
 /// A transaction that is under way gets another moment: a lease that nobody knows of would have to expire.
-async fn given_up(stop: &CancellationToken) {
+async fn given_up(stop: &CancellationToken, last_moment: &mut Option<Instant>) {
     stop.cancelled().await;
-    tokio::time::sleep(LAST_MOMENT).await;
+    // One moment for all batches together.
+    tokio::time::sleep_until(*last_moment.get_or_insert_with(|| Instant::now() + LAST_MOMENT)).await;
 }
 
 /// What the transaction decided.
@@ -103,16 +109,24 @@ struct Persisted {
 /// Runs the transaction until it succeeds or fails for a reason of its own.
 async fn persist(batch: &[Admitted], worker: &Worker) -> Result<Persisted, db::Error> {
     let mut delays = worker.backoff();
-    let mut again = false;
+    let (mut again, mut limit) = (false, TRANSACTION_LIMIT);
     loop {
         worker.leases.healthy().await;
-        match db::within(TRANSACTION_LIMIT, transact(batch, again, worker)).await {
-            Ok(persisted) => return Ok(persisted),
+        match db::within(limit, transact(batch, again, worker)).await {
+            Ok(persisted) => {
+                worker.leases.claimed(true);
+                return Ok(persisted);
+            }
             Err(error) if error.is_conflict() => {}
+            // Perhaps it is too much at once.
+            Err(error @ db::Error::TimedOut(_)) if batch.len() > 1 => return Err(error),
             Err(error) if error.blames_the_rows() => return Err(error),
             Err(error) => {
+                if let db::Error::TimedOut(_) = error {
+                    limit = (limit * 2).min(LONGEST_TRANSACTION);
+                }
                 events::batch_delayed("claim", &error.to_string());
-                worker.leases.doubt();
+                worker.leases.claimed(false);
                 worker.database.forget_statements();
                 tokio::time::sleep(delays.next().unwrap_or(Duration::from_secs(5))).await;
                 again = true;
@@ -251,14 +265,9 @@ async fn hand_over(
     }
 }
 
-async fn refuse_all(
-    kind: TaskKind,
-    batch: Vec<Admitted>,
-    error: &db::Error,
-    refusals: &mpsc::Sender<Refusing>,
-) {
-    events::batch_split("claim", batch.len(), &format!("{kind}: {error}"));
+async fn refuse_all(batch: Vec<Admitted>, error: &db::Error, refusals: &mpsc::Sender<Refusing>) {
     for Admitted { task, ticket, .. } in batch {
+        events::not_claimable(task.id, &error.to_string());
         let refusal = Refusal::NotATask(format!("the database refuses it: {error}"));
         refuse(&task, refusal, ticket, refusals).await;
     }

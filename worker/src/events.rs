@@ -100,6 +100,21 @@ pub fn batch_split(stage: &str, tasks: usize, error: &str) {
     tracing::error!(stage, tasks, error, "the database refuses a batch: looking for the task at fault");
 }
 
+/// The database refuses what came of one attempt, whatever happens.
+pub fn not_recordable(task: TaskId, reason: &str) {
+    tracing::error!(%task, reason, "the results are given up");
+}
+
+/// The database refuses one task, whatever happens.
+pub fn not_claimable(task: TaskId, error: &str) {
+    tracing::error!(%task, error, "the database refuses a task: to the dead letters");
+}
+
+/// This worker could not say that it is gone.
+pub fn leave_failed(error: &str) {
+    tracing::warn!(error, "could not say that this worker is gone: its row is swept later");
+}
+
 /// A pool takes nothing from its queues for now.
 pub fn paused(kind: TaskKind) {
     tracing::debug!(%kind, "no slot is free: not consuming");

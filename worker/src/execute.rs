@@ -71,9 +71,9 @@ async fn finish(
     let tries = worker.tries(leased.task.kind, &plan);
     let (lease, outcome) = match &worker.quarantine {
         Some(quarantine) if leased.rescues >= QUARANTINE_RESCUES => {
-            worker.identity.counters.count(Counter::Quarantined);
-            match quarantine.run(&leased, lease, &worker.leases, worker.identity.id, stop).await {
-                Some((lease, ended)) => (lease, Outcome::new(ended)),
+            let limit = tries.timeout + worker.lease;
+            match quarantine.run(&leased, lease, worker, limit, stop).await {
+                Some(to_record) => to_record,
                 // Its process has recorded what came out.
                 None => return,
             }
@@ -95,7 +95,7 @@ async fn finish(
     lease.end();
     let (took, max_attempts) = (started.elapsed(), i32::from(tries.attempts));
     // The recorder outlives the executors.
-    _ = finished.send(Finished { leased, plan, lease, outcome, took, max_attempts }).await;
+    _ = finished.send(Finished { leased, plan, lease, outcome, took, max_attempts, given_up: false }).await;
     drop(slot);
 }
 
@@ -107,24 +107,30 @@ async fn work(
 ) -> Outcome {
     let mut executing = pin!(AssertUnwindSafe(execute(attempt, away)).catch_unwind());
     tokio::select! {
-        ended = &mut executing => ended.unwrap_or_else(|panic| panicked(attempt.leased, panic.as_ref())),
+        ended = &mut executing => {
+            let outcome = ended.unwrap_or_else(|panic| panicked(attempt.leased, panic.as_ref()));
+            // The executor may notice first.
+            if outcome.ended == Ended::Interrupted && !attempt.lease.is_valid() { lost(attempt) } else { outcome }
+        }
         early = ends_early(attempt, limit, stop) => {
             // Whatever it still returns is not recorded; but its child must be gone before its locks are.
             attempt.cancel.cancel();
             _ = tokio::time::timeout(CANCEL_TIMEOUT, executing).await;
-            Outcome::new(early)
+            if early == Ended::Lost { lost(attempt) } else { Outcome::new(early) }
         }
     }
+}
+
+/// If this is recorded before the reaper comes, it counts as a rescue all the same.
+fn lost(attempt: &Attempt<'_>) -> Outcome {
+    attempt.worker.identity.counters.count(Counter::Fenced);
+    Outcome::new(Ended::Lost)
 }
 
 async fn ends_early(attempt: &Attempt<'_>, limit: Duration, stop: &CancellationToken) -> Ended {
     let task = attempt.leased.task.id;
     tokio::select! {
-        () = attempt.lease.lost() => {
-            attempt.worker.identity.counters.count(Counter::Fenced);
-            // If this is recorded before the reaper comes, it counts as a rescue all the same.
-            Ended::Lost
-        }
+        () = attempt.lease.lost() => Ended::Lost,
         () = stop.cancelled() => Ended::Interrupted,
         by = attempt.lease.cancelled() => {
             events::cancelled(task, &by);

@@ -56,7 +56,7 @@ impl Identity {
         let left = async { db::worker::leave(&database.client().await?, self.id).await };
         // A row that stays is swept later.
         if let Ok(Err(error)) = tokio::time::timeout(Duration::from_secs(2), left).await {
-            events::heartbeat_failed(&error.to_string());
+            events::leave_failed(&error.to_string());
         }
     }
 }

@@ -7,6 +7,7 @@ use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use deadpool_postgres::GenericClient;
 use serde_json::Value;
 use shared::db::lease::{CancelRequest, Moved, control, heartbeat};
 use shared::db::{self, Database};
@@ -30,15 +31,27 @@ pub fn deadline(lease: Duration) -> BootInstant {
     BootInstant::from_now(lease.mul_f64(0.95))
 }
 
+/// A task with the epoch as whose owner this worker holds it.
+type Owner = (TaskId, Epoch);
+
 /// All leases of this worker.
 #[derive(Debug)]
 pub struct Leases {
     held: Mutex<HashMap<TaskId, Held>>,
     /// Held by a child of this process.
     lent: Mutex<HashSet<TaskId>>,
-    healthy: watch::Sender<bool>,
+    health: watch::Sender<Health>,
     /// Wakes the heartbeat before its time.
     doubt: Notify,
+}
+
+/// Whether the database does what it is asked.
+#[derive(Debug, Clone, Copy)]
+struct Health {
+    /// The last heartbeat succeeded.
+    heartbeat: bool,
+    /// So did the last claim, or none was tried.
+    claim: bool,
 }
 
 #[derive(Debug)]
@@ -124,7 +137,7 @@ impl Default for Leases {
         Self {
             held: Mutex::default(),
             lent: Mutex::default(),
-            healthy: watch::Sender::new(true),
+            health: watch::Sender::new(Health { heartbeat: true, claim: true }),
             doubt: Notify::new(),
         }
     }
@@ -180,32 +193,43 @@ impl Leases {
     /// Waits until the last heartbeat succeeded: nothing is claimed that could not be kept.
     pub async fn healthy(&self) {
         // The sender lives as long as `self`.
-        _ = self.healthy.subscribe().wait_for(|healthy| *healthy).await;
+        _ = self.health.subscribe().wait_for(|health| health.heartbeat).await;
     }
 
-    /// Waits until heartbeats have failed for so long without a break.
-    pub async fn unhealthy_for(&self, duration: Duration) {
-        let mut healthy = self.healthy.subscribe();
+    /// Waits until claims succeed as far as is known.
+    pub async fn able(&self) {
+        _ = self.health.subscribe().wait_for(|health| health.heartbeat && health.claim).await;
+    }
+
+    /// Waits until nothing could be claimed for so long without a break.
+    pub async fn unable_for(&self, duration: Duration) {
+        let mut health = self.health.subscribe();
         loop {
-            _ = healthy.wait_for(|healthy| !*healthy).await;
-            let recovered = healthy.wait_for(|healthy| *healthy);
+            _ = health.wait_for(|health| !health.heartbeat || !health.claim).await;
+            let recovered = health.wait_for(|health| health.heartbeat && health.claim);
             if tokio::time::timeout(duration, recovered).await.is_err() {
                 return;
             }
         }
     }
 
-    /// Says that the database did not do what it was asked: the next heartbeat comes at once, and until it succeeds
+    /// Says whether the database took a claim. If not, the next heartbeat comes at once, and until it succeeds
     /// nothing is claimed.
-    pub fn doubt(&self) {
-        self.healthy.send_replace(false);
-        self.doubt.notify_one();
+    pub fn claimed(&self, taken: bool) {
+        self.health.send_modify(|health| {
+            health.claim = taken;
+            health.heartbeat &= taken;
+        });
+        if !taken {
+            self.doubt.notify_one();
+        }
     }
 
-    /// Extends the leases, and reports the worker, every `every` until `stop`.
+    /// Extends the leases, and reports the worker, every `every` until `stop`; `work` is the pool of all other work.
     pub async fn run(
         &self,
         database: &Database,
+        work: &Database,
         identity: &Identity,
         lease: Duration,
         every: Duration,
@@ -214,7 +238,7 @@ impl Leases {
         let reporting = async {
             loop {
                 let report =
-                    async { identity.report(&database.client().await?, database.status().exhausted).await };
+                    async { identity.report(&database.client().await?, work.status().exhausted).await };
                 tokio::select! {
                     reported = db::within(every, report) => if let Err(error) = reported {
                         events::report_failed(&error.to_string());
@@ -265,7 +289,7 @@ impl Leases {
                 beaten = db::within(every, self.beat(database, worker, lease)) => beaten,
                 () = stop.cancelled() => return,
             };
-            self.healthy.send_replace(beaten.is_ok());
+            self.health.send_modify(|health| health.heartbeat = beaten.is_ok());
             rest = if beaten.is_ok() { every } else { every.min(RETRY) };
             if let Err(failure) = beaten {
                 events::heartbeat_failed(&failure.to_string());
@@ -275,16 +299,42 @@ impl Leases {
 
     async fn beat(&self, database: &Database, worker: WorkerId, lease: Duration) -> Result<(), db::Error> {
         let client = database.client().await?;
-        let beats: Vec<(TaskId, Epoch)> =
-            self.lock().iter().map(|(task, held)| (*task, held.epoch)).collect();
-        let deadline = deadline(lease);
+        let (recording, running) = self.owned();
         // Also with nothing to extend: whether it can be done is what claims wait to know.
-        let kept = heartbeat(&client, worker, lease, &beats).await?;
-        self.settle(&beats, &kept.into_iter().collect(), deadline);
+        self.extend_once(&client, worker, lease, &running).await?;
+        // What is being recorded may be locked by that very transaction: running work does not wait for it.
+        if !recording.is_empty()
+            && let Err(error) = self.extend_once(&client, worker, lease, &recording).await
+        {
+            events::control_failed(&error.to_string());
+        }
         Ok(())
     }
 
-    fn settle(&self, beats: &[(TaskId, Epoch)], kept: &HashMap<TaskId, Epoch>, deadline: BootInstant) {
+    async fn extend_once<C: GenericClient>(
+        &self,
+        client: &C,
+        worker: WorkerId,
+        lease: Duration,
+        beats: &[Owner],
+    ) -> Result<(), db::Error> {
+        let deadline = deadline(lease);
+        let kept = heartbeat(client, worker, lease, beats).await?;
+        self.settle(beats, &kept.into_iter().collect(), deadline);
+        Ok(())
+    }
+
+    /// What has ended and is being recorded, and what runs.
+    fn owned(&self) -> (Vec<Owner>, Vec<Owner>) {
+        let (mut recording, mut running) = (Vec::new(), Vec::new());
+        for (task, held) in self.lock().iter() {
+            let owners = if held.ended.is_cancelled() { &mut recording } else { &mut running };
+            owners.push((*task, held.epoch));
+        }
+        (recording, running)
+    }
+
+    fn settle(&self, beats: &[Owner], kept: &HashMap<TaskId, Epoch>, deadline: BootInstant) {
         let held = self.lock();
         for (task, epoch) in beats {
             // A task that ended meanwhile is not held any more.

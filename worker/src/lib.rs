@@ -35,7 +35,7 @@ pub mod events;
 use std::sync::Arc;
 
 use shared::broker::{Broker, Publisher};
-use shared::db::Database;
+use shared::db::{Database, DatabaseConfig};
 use shared::lifecycle::Lifecycle;
 use shared::task::{TaskKind, WorkerId};
 use tokio_util::sync::CancellationToken;
@@ -53,7 +53,8 @@ use crate::worker::Worker;
 pub async fn run(config: Config) -> anyhow::Result<()> {
     let database = Database::new(&config.database, "holdfast worker")?;
     // Executors that use up the pool must not keep the leases from being extended.
-    let own_connection = Database::new(&config.database, "holdfast heartbeat")?;
+    let few = DatabaseConfig { pool_size: config.database.pool_size.min(3), ..config.database.clone() };
+    let own_connection = Database::new(&few, "holdfast heartbeat")?;
     let broker = Broker::new(config.amqp_url.clone(), &format!("worker {}", config.name))?;
     let pool =
         |(&kind, &config): (_, &config::PoolConfig)| Pool { kind, config, slots: Slots::new(config.slots) };
@@ -81,7 +82,8 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
     });
     let (beating, stop) = (worker.clone(), settled.clone());
     lifecycle.spawn("heartbeat", async move {
-        beating.leases.run(&own_connection, &beating.identity, lease, heartbeat, &stop).await
+        let Worker { leases, database, identity, .. } = &*beating;
+        leases.run(&own_connection, database, identity, lease, heartbeat, &stop).await
     });
     let shutdown = lifecycle.shutdown().clone();
     lifecycle.spawn("pipeline", async move {

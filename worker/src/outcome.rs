@@ -91,4 +91,6 @@ pub struct Finished {
     pub took: Duration,
     /// How often the task may be tried.
     pub max_attempts: i32,
+    /// Whether the database refused what really came out.
+    pub given_up: bool,
 }

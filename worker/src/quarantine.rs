@@ -9,14 +9,14 @@ mod alone;
 use std::ffi::OsString;
 use std::path::PathBuf;
 use std::process::Stdio;
-use std::sync::Arc;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+use serde_json::json;
 use shared::db::lease::Leased;
 use shared::settings::Sources;
 use shared::task::{Ended, Epoch, Postponed, TaskId, WorkerId};
-use tokio::io::AsyncWriteExt as _;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::process::{Child, Command};
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
@@ -25,10 +25,15 @@ pub use alone::alone;
 
 use crate::engine::clock::BootInstant;
 use crate::events;
-use crate::lease::{Lease, Leases};
+use crate::identity::Counter;
+use crate::lease::Lease;
+use crate::outcome::Outcome;
+use crate::worker::Worker;
 
 /// How long the child may take to give its task back.
-const HAND_BACK: Duration = Duration::from_secs(8);
+const HAND_BACK: Duration = Duration::from_secs(5);
+/// What the child says once it has taken its task over.
+const BEGUN: &str = "begun";
 
 /// Processes at once: each has database connections of its own.
 const PROCESSES: usize = 4;
@@ -67,48 +72,52 @@ impl Quarantine {
     }
 
     /// Runs a claimed task in a child to its end. `None` when the child has recorded what came out; otherwise the
-    /// lease comes back with the end that is to be recorded here.
+    /// lease comes back with what is to be recorded here.
+    ///
+    /// A child that has not ended by `limit` is beyond ending itself, and is killed.
     pub async fn run(
         &self,
         leased: &Leased,
         lease: Lease,
-        all: &Arc<Leases>,
-        worker: WorkerId,
+        worker: &Worker,
+        limit: Duration,
         stop: &CancellationToken,
-    ) -> Option<(Lease, Ended)> {
+    ) -> Option<(Lease, Outcome)> {
         // To wait here would be to wait among neighbours.
         let Ok(_process) = self.processes.try_acquire() else {
-            return Some((lease, Ended::Postponed(Postponed::Crowded)));
+            return Some((lease, Outcome::new(Ended::Postponed(Postponed::Crowded))));
         };
         let (task, epoch) = (leased.task.id, leased.epoch);
         events::quarantined(task, leased.rescues);
+        worker.identity.counters.count(Counter::Quarantined);
         let deadline = *lease.deadline.borrow();
-        let handover = Handover { worker, task, epoch, deadline };
+        let handover = Handover { worker: worker.identity.id, task, epoch, deadline };
         let child = match self.spawn(&handover).await {
             Ok(child) => child,
-            Err(error) => {
-                let error = format!("cannot start {} for it alone: {error}", self.program.display());
-                return Some((lease, Ended::Failed { retryable: true, error }));
-            }
+            Err(error) => return Some((lease, not_begun(&error.to_string()))),
         };
         // A child that hangs must not keep its lease for ever: only the child extends it.
-        all.lend(lease);
-        let exit = wait(child, stop).await;
-        let lease = all.take_back(task, epoch, deadline);
-        let how = match exit {
-            Ok(exit) if exit.success() => return None,
-            Ok(exit) => exit.to_string(),
-            Err(error) => error.to_string(),
+        worker.leases.lend(lease);
+        let end = wait(child, limit, stop).await;
+        let lease = worker.leases.take_back(task, epoch, deadline);
+        // What its process recorded all the same, unheard, makes this fenced.
+        let outcome = match end {
+            End::Recorded => return None,
+            End::NotBegun(how) => not_begun(&how),
+            End::Stopped => Outcome::new(Ended::Interrupted),
+            End::Died(how) => {
+                events::quarantine_died(task, &how);
+                Outcome { detail: Some(json!({ "process": how })), ..Outcome::new(Ended::Lost) }
+            }
         };
-        events::quarantine_died(task, &how);
-        // Its process has gone without a word. If it had recorded all the same, this is fenced.
-        Some((lease, Ended::Lost))
+        Some((lease, outcome))
     }
 
     async fn spawn(&self, handover: &Handover) -> std::io::Result<Child> {
         let mut child = Command::new(&self.program)
             .args(&self.arguments)
             .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
             .kill_on_drop(true)
             .spawn()?;
         let mut line = serde_json::to_vec(handover)?;
@@ -121,17 +130,55 @@ impl Quarantine {
     }
 }
 
+/// How the child ended.
+enum End {
+    /// It has recorded what came of its task, or found it owned by somebody else.
+    Recorded,
+    /// It could not take its task over.
+    NotBegun(String),
+    /// It was ended by this worker's stop.
+    Stopped,
+    /// Its task took it along.
+    Died(String),
+}
+
 /// Waits for the child's end; a stop closes its standard input, which tells it to give its task back.
-async fn wait(mut child: Child, stop: &CancellationToken) -> std::io::Result<std::process::ExitStatus> {
-    let stdin = child.stdin.take();
-    tokio::select! {
-        status = child.wait() => return status,
-        () = stop.cancelled() => {}
+async fn wait(mut child: Child, limit: Duration, stop: &CancellationToken) -> End {
+    let (stdin, stdout) = (child.stdin.take(), child.stdout.take());
+    let said = async {
+        let mut said = String::new();
+        if let Some(mut stdout) = stdout {
+            // What cannot be read was not said.
+            _ = stdout.read_to_string(&mut said).await;
+        }
+        said
+    };
+    let ending = async { tokio::join!(child.wait(), said) };
+    let mut ending = std::pin::pin!(ending);
+    let (exit, said) = tokio::select! {
+        ended = &mut ending => ended,
+        () = tokio::time::sleep(limit) => {
+            return End::Died(format!("killed after {} s", limit.as_secs()));
+        }
+        () = stop.cancelled() => {
+            drop(stdin);
+            match tokio::time::timeout(HAND_BACK, ending).await {
+                Ok(ended) => ended,
+                // The child is killed as it is dropped.
+                Err(_) => return End::Stopped,
+            }
+        }
+    };
+    match exit {
+        Ok(exit) if exit.success() => End::Recorded,
+        Ok(exit) if said.contains(BEGUN) => End::Died(exit.to_string()),
+        Ok(exit) => End::NotBegun(exit.to_string()),
+        Err(error) => End::Died(error.to_string()),
     }
-    drop(stdin);
-    if let Ok(status) = tokio::time::timeout(HAND_BACK, child.wait()).await {
-        return status;
-    }
-    child.start_kill()?;
-    child.wait().await
+}
+
+/// Another attempt may find its process.
+fn not_begun(how: &str) -> Outcome {
+    let error = format!("its process, in which it has to run alone, could not begin: {how}");
+    Outcome::new(Ended::Failed { retryable: true, error })
 }

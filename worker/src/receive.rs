@@ -57,7 +57,7 @@ impl Intake {
 
     async fn session(&self, connection: Connection, stop: &CancellationToken) -> anyhow::Result<()> {
         tokio::select! {
-            () = self.worker.leases.healthy() => {}
+            () = self.worker.leases.able() => {}
             () = stop.cancelled() => return Ok(()),
         }
         let channel = connection.create_channel().await?;
@@ -68,7 +68,7 @@ impl Intake {
         tokio::select! {
             ended = self.deliver(&channel, &own, stop) => ended,
             // What is held goes back with the channel: another worker may be able to claim it.
-            () = self.worker.leases.unhealthy_for(HOLD) => {
+            () = self.worker.leases.unable_for(HOLD) => {
                 anyhow::bail!("the database is away: what was delivered goes back to its queue")
             }
             gone = consumers::until_gone(&looking, self.kind, &own) => {
@@ -93,9 +93,9 @@ impl Intake {
             consumed
         };
         // Acknowledging goes on until the last ticket is settled or dropped, also while consuming waits.
-        let (consumed, acknowledged) = tokio::join!(consuming, acknowledge(channel, own, tags));
-        consumed?;
-        acknowledged?;
+        let acknowledging = async { acknowledge(channel, own, tags).await.map_err(anyhow::Error::new) };
+        // A fault of either ends both: a delivery that stays unsettled must not keep a dead session.
+        tokio::try_join!(consuming, acknowledging)?;
         // What was delivered but not read goes back to its queue with the channel.
         channel.close(200, "done".into()).await?;
         Ok(())

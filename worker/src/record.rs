@@ -23,8 +23,11 @@ use crate::worker::Worker;
 
 /// The most attempts of one transaction.
 const MAX_BATCH: usize = 500;
-/// How long a transaction may take before it is begun anew on another connection.
+/// How long a transaction may take before it is begun anew on another connection. For one attempt alone it is doubled
+/// each time: a manifest can be large, and the way to the database narrow.
 const TRANSACTION_LIMIT: Duration = Duration::from_secs(30);
+/// No transaction may take longer.
+const LONGEST_TRANSACTION: Duration = Duration::from_mins(30);
 
 /// Records in batches, as large as what came while the transaction before ran, until nothing comes any more.
 pub async fn run(mut finished: mpsc::Receiver<Finished>, worker: &Worker) -> anyhow::Result<()> {
@@ -49,6 +52,8 @@ pub async fn run(mut finished: mpsc::Receiver<Finished>, worker: &Worker) -> any
 /// The attempts that were still this worker's own.
 struct Recorded {
     owned: HashMap<TaskId, Leased>,
+    /// Whether an earlier try may have been committed unheard, so that what is not owned was recorded then.
+    in_doubt: bool,
     _committed: Committed,
 }
 
@@ -56,12 +61,19 @@ struct Recorded {
 /// commit was not heard of finds its leases gone and writes nothing.
 async fn persist(batch: &[Finished], worker: &Worker) -> Result<Recorded, db::Error> {
     let mut delays = worker.backoff();
+    let (mut in_doubt, mut limit) = (false, TRANSACTION_LIMIT);
     loop {
-        match db::within(TRANSACTION_LIMIT, transact(batch, worker)).await {
-            Ok(recorded) => return Ok(recorded),
+        match db::within(limit, transact(batch, worker)).await {
+            Ok(recorded) => return Ok(Recorded { in_doubt, ..recorded }),
             Err(error) if error.is_conflict() => {}
+            // Perhaps it is too much at once.
+            Err(error @ db::Error::TimedOut(_)) if batch.len() > 1 => return Err(error),
             Err(error) if error.blames_the_rows() => return Err(error),
             Err(error) => {
+                if let db::Error::TimedOut(_) = error {
+                    limit = (limit * 2).min(LONGEST_TRANSACTION);
+                }
+                in_doubt = true;
                 events::batch_delayed("record", &error.to_string());
                 worker.database.forget_statements();
                 tokio::time::sleep(delays.next().unwrap_or(Duration::from_secs(5))).await;
@@ -91,7 +103,7 @@ async fn transact(batch: &[Finished], worker: &Worker) -> Result<Recorded, db::E
     }
     let committed = db::commit(transaction).await?;
     worker.identity.batches.count("record", batch.len());
-    Ok(Recorded { owned, _committed: committed })
+    Ok(Recorded { owned, in_doubt: false, _committed: committed })
 }
 
 /// One worker may hold two attempts of a task, one of them fenced: the epoch tells them apart.
@@ -265,7 +277,7 @@ fn announce(batch: &[Finished], recorded: &Recorded, worker: &Worker) {
             let (ended, seconds) = (&outcome.ended, took.as_secs_f64());
             let error = ended.error();
             events::recorded(leased.task.id, leased.task.kind, ended.outcome(), seconds, error.as_deref());
-        } else {
+        } else if !recorded.in_doubt {
             worker.identity.counters.count(Counter::Discarded);
             events::discarded(leased.task.id, leased.epoch);
         }
@@ -276,13 +288,16 @@ fn announce(batch: &[Finished], recorded: &Recorded, worker: &Worker) {
 /// to its lease: the reaper queues it again.
 fn unrecordable(batch: Vec<Finished>, error: &db::Error) -> Option<Vec<Finished>> {
     let reason = format!("the results could not be recorded: {error}");
-    events::batch_split("record", batch.len(), &reason);
-    let repeated = |finished: &Finished| {
-        finished.outcome.ended.error().is_some_and(|error| error.contains("be recorded"))
-    };
-    if batch.iter().any(repeated) {
+    for finished in &batch {
+        events::not_recordable(finished.leased.task.id, &reason);
+    }
+    if batch.iter().any(|finished| finished.given_up) {
         return None;
     }
-    let given_up = |finished: Finished| Finished { outcome: Outcome::refused(reason.clone()), ..finished };
-    Some(batch.into_iter().map(given_up).collect())
+    let give_up = |finished: Finished| Finished {
+        outcome: Outcome::refused(reason.clone()),
+        given_up: true,
+        ..finished
+    };
+    Some(batch.into_iter().map(give_up).collect())
 }

@@ -6,6 +6,7 @@ use std::time::Duration;
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
 use futures_util::stream::{FuturesUnordered, StreamExt as _};
+use lapin::message::BasicReturnMessage;
 use lapin::options::{BasicPublishOptions, ConfirmSelectOptions};
 use lapin::types::{AMQPValue, FieldTable};
 use lapin::{BasicProperties, Channel, Confirmation, Connection};
@@ -19,6 +20,10 @@ use super::Broker;
 const WINDOW: usize = 1000;
 /// How long a publish may take from the call to its confirm. A blocked connection lets a publish wait for ever.
 const PUBLISH_TIMEOUT: Duration = Duration::from_secs(10);
+/// With less time left a publish is not begun: it would end the session when its time is over.
+const LEAST_TIME: Duration = Duration::from_secs(2);
+/// How long confirms are awaited after the stop.
+const DRAIN: Duration = Duration::from_secs(2);
 /// Messages are kept through a restart of the broker.
 const PERSISTENT: u8 = 2;
 
@@ -171,8 +176,9 @@ impl Session {
 
     async fn publish(&mut self, request: Request) -> anyhow::Result<()> {
         let Request { publication, deadline, answer } = request;
-        if deadline <= Instant::now() {
-            // Its caller has given up.
+        if deadline <= Instant::now() + LEAST_TIME {
+            // Its caller has given up, or is about to.
+            _ = answer.send(Err(PublishError::TimedOut));
             return Ok(());
         }
         let written = timeout(PUBLISH_TIMEOUT, write(&self.channel, &publication)).await;
@@ -209,19 +215,25 @@ impl Session {
             ended.into_iter().map(|ended| (ended.answer, (ended.message_id, ended.outcome))).unzip();
         let mut broken = false;
         for (answer, result) in answers.into_iter().zip(judge(&mut self.returned, outcomes)) {
-            broken |= result.as_ref().is_err_and(|error| *error == PublishError::Disconnected);
+            broken |= matches!(result, Err(PublishError::Disconnected | PublishError::TimedOut));
             // A caller that has given up takes no answer.
             _ = answer.send(result);
         }
-        anyhow::ensure!(!broken, "the channel closed while a confirm was awaited");
+        // Also after a confirm that did not come in time: should it come late, it would take a return along that
+        // belongs to another message.
+        anyhow::ensure!(!broken, "a confirm was awaited in vain");
         Ok(())
     }
 
     async fn drain(mut self) -> anyhow::Result<()> {
-        while let Some(ended) = self.in_flight.next().await {
-            self.settle(ended)?;
-        }
-        Ok(())
+        let draining = async {
+            while let Some(ended) = self.in_flight.next().await {
+                self.settle(ended)?;
+            }
+            Ok(())
+        };
+        // What is not confirmed by then is published again by whoever keeps it.
+        timeout(DRAIN, draining).await.unwrap_or(Ok(()))
     }
 }
 
@@ -233,17 +245,20 @@ type Outcome = (String, Result<Answered, PublishError>);
 enum Answered {
     /// It is taken; the id is that of a returned message, not always this one.
     Ack(Option<String>),
-    Nack,
+    /// It is refused; it may bring another message's return along all the same.
+    Nack(Option<String>),
 }
 
 impl From<Confirmation> for Answered {
     fn from(confirmation: Confirmation) -> Self {
+        let id = |message: BasicReturnMessage| {
+            let id = message.properties.message_id().as_ref();
+            id.map_or_else(String::new, |id| id.as_str().to_owned())
+        };
         match confirmation {
-            Confirmation::Ack(returned) => Self::Ack(returned.map(|message| {
-                let id = message.properties.message_id().as_ref();
-                id.map_or_else(String::new, |id| id.as_str().to_owned())
-            })),
-            Confirmation::Nack(_) | Confirmation::NotRequested => Self::Nack,
+            Confirmation::Ack(returned) => Self::Ack(returned.map(id)),
+            Confirmation::Nack(returned) => Self::Nack(returned.map(id)),
+            Confirmation::NotRequested => Self::Nack(None),
         }
     }
 }
@@ -256,15 +271,18 @@ impl From<Confirmation> for Answered {
 /// message's return proves nothing.
 fn judge(returned: &mut HashSet<String>, outcomes: Vec<Outcome>) -> Vec<Result<Confirmed, PublishError>> {
     for (_, outcome) in &outcomes {
-        if let Ok(Answered::Ack(Some(id))) = outcome {
+        if let Ok(Answered::Ack(Some(id)) | Answered::Nack(Some(id))) = outcome {
             returned.insert(id.clone());
         }
     }
-    let verdict = |(id, outcome): Outcome| match outcome? {
-        Answered::Nack => Err(PublishError::Refused),
-        Answered::Ack(_) if returned.remove(&id) => Err(PublishError::Unroutable),
-        Answered::Ack(Some(_)) => Err(PublishError::InDoubt),
-        Answered::Ack(None) => Ok(Confirmed(())),
+    let verdict = |(id, outcome): Outcome| {
+        let was_returned = returned.remove(&id);
+        match outcome? {
+            Answered::Nack(_) => Err(PublishError::Refused),
+            Answered::Ack(_) if was_returned => Err(PublishError::Unroutable),
+            Answered::Ack(Some(_)) => Err(PublishError::InDoubt),
+            Answered::Ack(None) => Ok(Confirmed(())),
+        }
     };
     outcomes.into_iter().map(verdict).collect()
 }
@@ -328,7 +346,13 @@ mod tests {
 
     #[test]
     fn a_refused_message_is_not_published() {
-        let refused = vec![("a".to_owned(), Ok(Answered::Nack))];
+        let refused = vec![("a".to_owned(), Ok(Answered::Nack(None)))];
         assert_eq!(judged(&mut HashSet::new(), refused), ["failed"]);
+    }
+
+    #[test]
+    fn a_return_that_rides_on_a_refusal_is_not_lost() {
+        let refused = ("b".to_owned(), Ok(Answered::Nack(Some("a".to_owned()))));
+        assert_eq!(judged(&mut HashSet::new(), vec![ack("a", None), refused]), ["unroutable", "failed"]);
     }
 }

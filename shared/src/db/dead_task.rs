@@ -51,13 +51,14 @@ pub struct Dead<'a> {
     pub last_error: String,
 }
 
-/// Buries tasks.
+/// Buries tasks. One that is dead already stays as it is: one bad row must not keep the others of a transaction.
 pub async fn insert(transaction: &Transaction<'_>, dead: &[Dead<'_>]) -> Result<(), Error> {
     let statement =
         "insert into dead_task (id, kind, priority, job_id, params, requested_by, enqueued_at, attempts, \
              rescues, reason, last_error)
          select * from unnest($1::uuid[], $2::text[], $3::text[], $4::integer[], $5::jsonb[], $6::text[], \
-             $7::timestamptz[], $8::integer[], $9::integer[], $10::text[], $11::text[])";
+             $7::timestamptz[], $8::integer[], $9::integer[], $10::text[], $11::text[])
+         on conflict (id) do nothing";
     let statement = prepared(transaction, statement).await?;
     let columns = Columns::of(dead.iter().map(|dead| &dead.leased.task));
     let attempts: Vec<_> = dead.iter().map(|dead| dead.leased.attempt).collect();

@@ -30,9 +30,13 @@ pub enum Error {
 /// A newer schema than this program knows is refused.
 pub async fn migrate(database: &Database) -> Result<Vec<String>, Error> {
     let mut client = database.client().await?;
+    // Whoever migrates waits for whoever else does, and for what uses the tables.
+    client.batch_execute("set lock_timeout = 0").await.map_err(super::Error::from)?;
     client.execute("select pg_advisory_lock($1)", &[&ADVISORY_LOCK]).await.map_err(super::Error::from)?;
     let applied = apply(&mut client).await;
     let unlocked = client.execute("select pg_advisory_unlock($1)", &[&ADVISORY_LOCK]).await;
+    // The session is another one now: nothing else is to use it.
+    _ = deadpool_postgres::Object::take(client);
     let applied = applied?;
     unlocked.map_err(super::Error::from)?;
     Ok(applied)

@@ -1,38 +1,39 @@
 //! The child's side: one task, executed and recorded in this process.
 
+use std::io::{BufRead as _, BufReader, Read as _};
 use std::sync::Arc;
 
 use anyhow::Context as _;
 use shared::db::{self, Database};
 use shared::lifecycle::Lifecycle;
-use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, BufReader};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-use super::Handover;
+use super::{BEGUN, Handover};
 use crate::claim::Claimed;
 use crate::config::Config;
 use crate::slots::Slots;
 use crate::worker::Worker;
 use crate::{execute, record};
 
+/// One for the heartbeat, one for progress, and two for the task.
+const CONNECTIONS: usize = 4;
+
 /// Runs the one task that standard input names, until it is recorded, its lease is lost, or the input ends.
 ///
 /// # Errors
 /// The task could not be taken over; its worker sees that by the exit code.
 pub async fn alone(config: Config) -> anyhow::Result<()> {
-    let mut input = BufReader::new(tokio::io::stdin());
-    let mut line = String::new();
-    input.read_line(&mut line).await.context("reading which task to run")?;
-    let handover: Handover = serde_json::from_str(&line).context("reading which task to run")?;
-
+    let lifecycle = Lifecycle::default();
+    let handover = listen(lifecycle.shutdown().hard.clone())?;
     let (lease, heartbeat, grace) = (config.lease, config.heartbeat, config.grace);
     let worker = Arc::new(Worker::alone(config, handover.worker)?);
     let Some(claimed) = take_over(&worker, &handover).await? else {
         // Somebody else owns it by now.
         return Ok(());
     };
-    let lifecycle = Lifecycle::default();
+    // From here on, an end without a result says that the task ended this process.
+    println!("{BEGUN}");
     let recorded = CancellationToken::new();
     let (beating, stop) = (worker.clone(), recorded.clone());
     lifecycle.spawn("heartbeat", async move {
@@ -40,16 +41,6 @@ pub async fn alone(config: Config) -> anyhow::Result<()> {
         Ok(())
     });
     let hard = lifecycle.shutdown().hard.clone();
-    let (gone, ended) = (hard.clone(), recorded.clone());
-    lifecycle.spawn("input", async move {
-        let mut rest = Vec::new();
-        tokio::select! {
-            // Nothing more is ever said: the input ends with the worker, or when that wants the task back.
-            _ = input.read_to_end(&mut rest) => gone.cancel(),
-            () = ended.cancelled() => {}
-        }
-        Ok(())
-    });
     let soft = lifecycle.shutdown().soft.clone();
     lifecycle.spawn("task", async move {
         let _ended = recorded.drop_guard();
@@ -63,6 +54,21 @@ pub async fn alone(config: Config) -> anyhow::Result<()> {
         recorded
     });
     lifecycle.wait(grace).await
+}
+
+/// Reads which task to run, and cancels `gone` at the end of the input: it ends with the worker, or when that wants
+/// the task back. The thread is none of the runtime's, which would wait for it at the end of the process.
+fn listen(gone: CancellationToken) -> anyhow::Result<Handover> {
+    let mut input = BufReader::new(std::io::stdin());
+    let mut line = String::new();
+    input.read_line(&mut line).context("reading which task to run")?;
+    let handover = serde_json::from_str(&line).context("reading which task to run")?;
+    std::thread::Builder::new().name("input".to_owned()).spawn(move || {
+        // Nothing more is ever said, and an input that cannot be read has ended as well.
+        _ = input.read_to_end(&mut Vec::new());
+        gone.cancel();
+    })?;
+    Ok(handover)
 }
 
 /// The task as its worker claimed it; `None` if its lease is over.
@@ -79,7 +85,8 @@ async fn take_over(worker: &Worker, handover: &Handover) -> Result<Option<Claime
 
 impl Worker {
     /// A worker of one task, under the identity of the one that claimed it.
-    fn alone(config: Config, id: shared::task::WorkerId) -> anyhow::Result<Self> {
+    fn alone(mut config: Config, id: shared::task::WorkerId) -> anyhow::Result<Self> {
+        config.database.pool_size = config.database.pool_size.min(CONNECTIONS);
         let database = Database::new(&config.database, "holdfast worker alone")?;
         Self::new(config, database, id, std::collections::BTreeMap::new(), None)
     }
