@@ -113,9 +113,14 @@ async fn work(
             if outcome.ended == Ended::Interrupted && !attempt.lease.is_valid() { lost(attempt) } else { outcome }
         }
         early = ends_early(attempt, limit, stop) => {
-            // Whatever it still returns is not recorded; but its child must be gone before its locks are.
+            // Its child must be gone before its locks are. What came to its end all the same is not thrown away.
             attempt.cancel.cancel();
-            _ = tokio::time::timeout(CANCEL_TIMEOUT, executing).await;
+            if let Ok(Ok(outcome)) = tokio::time::timeout(CANCEL_TIMEOUT, executing).await
+                && matches!(outcome.ended, Ended::Done { .. })
+                && attempt.lease.is_valid()
+            {
+                return outcome;
+            }
             if early == Ended::Lost { lost(attempt) } else { Outcome::new(early) }
         }
     }

@@ -81,7 +81,10 @@ impl Simulated {
         }
         let end = Instant::now() + self.duration;
         while Instant::now() < end {
-            tokio::time::sleep_until(end.min(Instant::now() + TICK)).await;
+            tokio::select! {
+                () = tokio::time::sleep_until(end.min(Instant::now() + TICK)) => {}
+                () = attempt.cancel.cancelled() => return Err(Ended::Interrupted),
+            }
             self.show(attempt, end);
             write(Effect::Tick)?;
         }
