@@ -20,6 +20,7 @@ mod killed_worker;
 mod main_line;
 mod model;
 mod pool;
+mod publisher;
 mod recorders;
 mod reporter;
 mod restic;
