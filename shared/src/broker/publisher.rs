@@ -22,6 +22,9 @@ const WINDOW: usize = 1000;
 const PUBLISH_TIMEOUT: Duration = Duration::from_secs(10);
 /// With less time left a publish is not begun: it would end the session when its time is over.
 const LEAST_TIME: Duration = Duration::from_secs(2);
+/// After so long of refusals a session starts anew: a channel of RabbitMQ 3.10 goes on refusing for a queue that was full
+/// once, also when its limit has been lifted.
+const REFUSALS: Duration = Duration::from_secs(10);
 /// How long confirms are awaited after the stop.
 const DRAIN: Duration = Duration::from_secs(2);
 /// Messages are kept through a restart of the broker.
@@ -137,6 +140,7 @@ struct Session {
     _connection: Connection,
     in_flight: FuturesUnordered<BoxFuture<'static, InFlight>>,
     returned: HashSet<String>,
+    refused_since: Option<Instant>,
 }
 
 struct InFlight {
@@ -154,6 +158,7 @@ impl Session {
             _connection: connection,
             in_flight: FuturesUnordered::new(),
             returned: HashSet::new(),
+            refused_since: None,
         })
     }
 
@@ -213,15 +218,25 @@ impl Session {
         }
         let (answers, outcomes): (Vec<Answer>, Vec<Outcome>) =
             ended.into_iter().map(|ended| (ended.answer, (ended.message_id, ended.outcome))).unzip();
-        let mut broken = false;
+        let (mut broken, mut refused) = (false, false);
         for (answer, result) in answers.into_iter().zip(judge(&mut self.returned, outcomes)) {
             broken |= matches!(result, Err(PublishError::Disconnected | PublishError::TimedOut));
+            if result.as_ref().is_err_and(|error| *error == PublishError::Refused) {
+                refused = true;
+            }
             // A caller that has given up takes no answer.
             _ = answer.send(result);
         }
         // Also after a confirm that did not come in time: should it come late, it would take a return along that
         // belongs to another message.
         anyhow::ensure!(!broken, "a confirm was awaited in vain");
+        if refused {
+            let since = *self.refused_since.get_or_insert_with(Instant::now);
+            anyhow::ensure!(
+                since.elapsed() < REFUSALS,
+                "the broker refuses messages: a new channel may be heard"
+            );
+        }
         Ok(())
     }
 
