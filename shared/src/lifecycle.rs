@@ -93,7 +93,7 @@ impl Lifecycle {
         {
             return Err(failure);
         }
-        ended.context("a task did not end after it was told to")
+        ended.context("a part of this process did not end in time after it was told to")
     }
 }
 

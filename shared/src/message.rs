@@ -88,6 +88,20 @@ pub enum Refusal {
 }
 
 impl Refusal {
+    /// Every stable name of a reason.
+    pub const CODES: &'static [&'static str] = &[
+        "too_large",
+        "not_json",
+        "not_a_task",
+        "unknown_version",
+        "missing_field",
+        "invalid_field",
+        "unknown_kind",
+        "unknown_job",
+        "inactive_job",
+        "misrouted",
+    ];
+
     /// The reason's stable name: it goes into the dead letter's header and into metrics.
     #[must_use]
     pub const fn code(&self) -> &'static str {

@@ -256,7 +256,7 @@ impl Ended {
         }
     }
 
-    /// Why the attempt came to no good end, for people.
+    /// Why the attempt came to no good end, or to none, for people.
     #[must_use]
     pub fn error(&self) -> Option<Cow<'_, str>> {
         match self {
@@ -267,7 +267,15 @@ impl Ended {
             }
             Self::Cancelled { by } => Some(Cow::Owned(format!("cancelled by {by}"))),
             Self::Lost => Some(Cow::Borrowed("the worker was not heard of until its lease ran out")),
-            Self::Done { .. } | Self::Postponed(_) | Self::Interrupted => None,
+            Self::Interrupted => Some(Cow::Borrowed("given back: its worker stopped")),
+            Self::Postponed(Postponed::Detached(target)) => Some(Cow::Owned(format!("{target} is detached"))),
+            Self::Postponed(Postponed::Busy(target)) => {
+                Some(Cow::Owned(format!("somebody else uses the repository of {target}")))
+            }
+            Self::Postponed(Postponed::Crowded) => {
+                Some(Cow::Borrowed("it has to run alone, and too many tasks do so already"))
+            }
+            Self::Done { .. } => None,
         }
     }
 }

@@ -261,7 +261,8 @@ pub(super) fn aligned(fields: &[(&str, String)]) -> String {
 }
 
 fn attempts(executions: &[Finished]) -> impl std::fmt::Display {
-    let mut table = terminal::table(&["attempt", "outcome", "target", "started", "took", "size", "error"]);
+    let mut table =
+        terminal::table(&["attempt", "outcome", "target", "worker", "started", "took", "size", "error"]);
     for attempt in executions {
         let size = match attempt.outcome {
             Outcome::Success | Outcome::Warning => terminal::bytes(attempt.bytes),
@@ -271,6 +272,7 @@ fn attempts(executions: &[Finished]) -> impl std::fmt::Display {
             attempt.attempt.to_string(),
             attempt.outcome.to_string(),
             attempt.target.clone().unwrap_or_default(),
+            attempt.worker.clone().unwrap_or_default(),
             moment(attempt.started_at),
             terminal::seconds(attempt.seconds),
             size,

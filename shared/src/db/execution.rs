@@ -120,12 +120,15 @@ pub struct Finished {
     pub error: Option<String>,
     /// What else was kept.
     pub detail: Option<Value>,
+    /// Who ran it: its name while the worker is known, then its number; `None` if nobody ran it.
+    pub worker: Option<String>,
 }
 
 const FINISHED: &str =
     "select e.task_id, e.kind, j.name as job, t.name as target, e.outcome, e.attempt, e.started_at, \
-         e.finished_at, e.seconds, e.bytes, e.error, e.detail
-     from execution e left join job j on j.id = e.job_id left join target t on t.id = e.target_id";
+         e.finished_at, e.seconds, e.bytes, e.error, e.detail, coalesce(w.name, e.worker_id::text) as worker
+     from execution e left join job j on j.id = e.job_id left join target t on t.id = e.target_id
+         left join worker w on w.id = e.worker_id";
 
 /// The attempts of one task, in the order of their ends.
 pub async fn of_task<C: GenericClient>(client: &C, task: TaskId) -> Result<Vec<Finished>, Error> {
@@ -163,6 +166,7 @@ fn finished(row: &tokio_postgres::Row) -> Result<Finished, Error> {
         bytes: row.try_get("bytes")?,
         error: row.try_get("error")?,
         detail: row.try_get("detail")?,
+        worker: row.try_get("worker")?,
     })
 }
 

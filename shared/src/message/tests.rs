@@ -36,6 +36,26 @@ fn a_bad_task_among_many_is_refused_alone_and_its_letter_stands_by_itself() {
 }
 
 #[test]
+fn every_reason_is_listed_once() {
+    let codes: std::collections::BTreeSet<&str> = Refusal::CODES.iter().copied().collect();
+    assert_eq!(codes.len(), Refusal::CODES.len());
+    for refusal in [
+        Refusal::TooLarge(1),
+        Refusal::NotJson(String::new()),
+        Refusal::NotATask(String::new()),
+        Refusal::UnknownVersion(String::new()),
+        Refusal::MissingField("id"),
+        Refusal::InvalidField { field: "id", why: String::new() },
+        Refusal::UnknownKind(String::new()),
+        Refusal::UnknownJob(String::new()),
+        Refusal::InactiveJob(String::new()),
+        Refusal::Misrouted(String::new()),
+    ] {
+        assert!(codes.contains(refusal.code()), "{refusal:?}");
+    }
+}
+
+#[test]
 fn each_fault_has_a_reason_of_its_own() {
     let id = "01930a5e-3d2c-7cc3-98c4-dc0c0c07398f";
     let cases = [

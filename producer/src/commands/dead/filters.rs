@@ -5,6 +5,7 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use shared::db::dead_task::{Filter, Reason};
 use shared::job::JobName;
+use shared::message::Refusal;
 use shared::task::TaskKind;
 
 use super::letter::Letter;
@@ -18,8 +19,8 @@ pub(in crate::commands) struct Filters {
     /// Only of one job
     #[arg(long, value_name = "NAME")]
     job: Option<JobName>,
-    /// Only with one reason: `failed`, `timed_out`, `refused` or `lost` for tasks, `unknown_job` and others for letters
-    #[arg(long)]
+    /// Only with one reason: of tasks failed, `timed_out`, refused, lost; of letters `unknown_job`, `not_json` and so on
+    #[arg(long, value_parser = reason)]
     reason: Option<String>,
     /// Only what died at least so long ago, such as 1h
     #[arg(long, value_name = "AGE")]
@@ -33,6 +34,13 @@ pub(in crate::commands) struct Filters {
     /// Only dead tasks; the broker is not asked
     #[arg(long, conflicts_with = "letters")]
     pub(super) tasks: bool,
+}
+
+/// A reason that tasks or letters can have, so that a slip of the pen does not match nothing.
+fn reason(text: &str) -> Result<String, String> {
+    let known: Vec<&str> =
+        Reason::ALL.iter().map(|reason| reason.as_str()).chain(Refusal::CODES.iter().copied()).collect();
+    if known.contains(&text) { Ok(text.to_owned()) } else { Err(format!("use one of: {}", known.join(", "))) }
 }
 
 impl Filters {
