@@ -1,39 +1,117 @@
 //! Loads Holdfast and measures what it does.
 
-mod fleet;
-mod throughput;
+mod measure;
+mod report;
+mod scenarios;
+mod system;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use anyhow::Context as _;
 use clap::{Parser, Subcommand};
 
-/// Loads Holdfast and measures what it does, on private servers
+use crate::measure::Machine;
+use crate::report::Report;
+use crate::scenarios::Throughput;
+use crate::system::{Servers, connect};
+
+/// Loads Holdfast and measures what it does
+///
+/// Without URLs it starts private servers, whose data goes at the end. Every scenario checks that nothing was lost or
+/// doubled. Figures are to be compared within one run only: times on shared machines drift.
 #[derive(Parser)]
 #[command(name = "loadtest", version)]
 struct Cli {
     #[command(subcommand)]
     scenario: Scenario,
-    /// Also writes the figures to a file
+    #[command(flatten)]
+    options: Options,
+}
+
+#[derive(clap::Args)]
+struct Options {
+    /// Also writes the figures to a file, as JSON
     #[arg(long, value_name = "FILE", global = true)]
     json: Option<PathBuf>,
+    /// Also puts the figures into a Markdown document, between `<!-- NAME: begin -->` and `<!-- NAME: end -->`
+    #[arg(long, value_name = "FILE", global = true)]
+    document: Option<PathBuf>,
+    /// The part of the document; the scenario's name by default
+    #[arg(long, value_name = "NAME", global = true, requires = "document")]
+    part: Option<String>,
+    /// Loads this database instead of a private one; it is migrated, and gets the load's jobs
+    #[arg(long, value_name = "URL", global = true, requires = "amqp_url")]
+    database_url: Option<String>,
+    /// Uses this broker instead of a private one
+    #[arg(long, value_name = "URL", global = true, requires = "database_url")]
+    amqp_url: Option<String>,
 }
 
 #[derive(Subcommand)]
 enum Scenario {
-    /// Simulated tasks of no duration, published with confirms while workers run
-    Throughput(throughput::Throughput),
+    /// Tasks a second through the whole pipeline, beside a bare loop that writes the same rows
+    Throughput(Throughput),
+}
+
+impl Scenario {
+    async fn run(&self, servers: &Servers) -> anyhow::Result<Report> {
+        match self {
+            Self::Throughput(scenario) => scenario.run(servers).await,
+        }
+    }
 }
 
 #[tokio::main]
 async fn main() -> ExitCode {
     let cli = Cli::parse();
-    let Scenario::Throughput(throughput) = cli.scenario;
-    match throughput.run(cli.json.as_deref()).await {
+    match run(&cli).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("error: {error:#}");
             ExitCode::FAILURE
         }
     }
+}
+
+async fn run(Cli { scenario, options }: &Cli) -> anyhow::Result<()> {
+    let servers = match options.database_url.clone().zip(options.amqp_url.clone()) {
+        Some((database_url, amqp_url)) => Servers::given(database_url, amqp_url)?,
+        None => Servers::start().await?,
+    };
+    let machine = Machine::look(servers.directory(), &connect(servers.database_url()).await?).await?;
+    eprintln!("{machine}");
+    let found = scenario.run(&servers).await;
+    let stopped = servers.stop().await;
+    let mut report = found?;
+    stopped.context("stopping the servers")?;
+    report.json["machine"] = serde_json::json!(machine);
+    report.print();
+    if let Some(path) = &options.json {
+        report.write_json(path)?;
+    }
+    if let Some(document) = &options.document {
+        let how = format!("`{}`, {}, on {machine}:", command(), chrono::Utc::now().format("%Y-%m-%d"));
+        let part = options.part.as_deref().unwrap_or(report.scenario);
+        report.write_into(document, part, &how)?;
+    }
+    Ok(())
+}
+
+/// The command as people would give it.
+fn command() -> String {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let mut shown = String::from("cargo run --release -p loadtest --");
+    let mut arguments = arguments.iter();
+    while let Some(argument) = arguments.next() {
+        match argument.as_str() {
+            // Where figures go does not matter for what they are.
+            "--json" | "--document" | "--part" => _ = arguments.next(),
+            other => {
+                shown.push(' ');
+                shown.push_str(other);
+            }
+        }
+    }
+    shown
 }

@@ -1,0 +1,173 @@
+//! Tasks a second through the whole pipeline: confirm-publish, claim, execute, record, judge.
+
+use std::collections::BTreeMap;
+use std::time::Instant;
+
+use anyhow::ensure;
+use serde::Serialize;
+use serde_json::json;
+use shared::task::TaskKind;
+use tokio_postgres::Client;
+
+use super::floor::{Floor, Tuning};
+use crate::measure::{Spread, number};
+use crate::report::{Report, Table};
+use crate::system::{Books, Fleet, Layout, Load, Servers, connect, publish};
+
+/// The `throughput` scenario
+#[derive(Debug, Clone, clap::Args)]
+pub(crate) struct Throughput {
+    /// Tasks of each run
+    #[arg(long, default_value_t = 100_000, value_parser = clap::value_parser!(u32).range(1..))]
+    tasks: u32,
+    /// Runs, each of Holdfast and of its floor, in turn, after one of each to warm up
+    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u16).range(1..))]
+    runs: u16,
+    /// Worker processes
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..))]
+    workers: u16,
+    /// Tasks that travel in one message
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=500))]
+    per_message: u16,
+    /// Slots of each worker
+    #[arg(long, default_value_t = 2000)]
+    slots: usize,
+    /// The floor's lanes
+    #[arg(long, default_value_t = 1)]
+    lanes: usize,
+    /// The most tasks of the floor's transactions
+    #[arg(long, default_value_t = 1000)]
+    batch: usize,
+}
+
+/// One run of each.
+#[derive(Debug, Clone, Copy, Serialize)]
+struct Run {
+    tasks_per_second: f64,
+    floor_per_second: f64,
+    ratio: f64,
+}
+
+/// The jobs that the tasks belong to, in turn.
+const JOBS: usize = 1000;
+
+impl Throughput {
+    /// Runs the scenario; fails if a task was lost or doubled, or if both did not write the same numbers of rows.
+    pub(crate) async fn run(&self, servers: &Servers) -> anyhow::Result<Report> {
+        let (tasks, load) = (self.tasks as usize, self.load());
+        let settings = BTreeMap::from([("pools.probe.slots".to_owned(), self.slots.to_string())]);
+        let layout = Layout { jobs: JOBS, workers: self.workers.into(), settings, ..Layout::default() };
+        let fleet = Fleet::start(servers, layout).await?;
+        let mut books = Books::open(&fleet.database, load.kind).await?;
+        self.holdfast(servers, &fleet, &mut books, tasks).await?;
+
+        let floor_url = servers.create_database("floor").await?;
+        let alone = Layout { database_url: Some(floor_url.clone()), jobs: JOBS, workers: 0, ..Layout::default() };
+        Fleet::start(servers, alone).await?;
+        let model = connect(&fleet.database_url).await?;
+        let floor = Floor::new(floor_url.clone(), servers.amqp_url(), &model, load).await?;
+        let tuning = Tuning { lanes: self.lanes, batch: self.batch };
+        floor.run(tasks, tuning).await?;
+
+        let (ours, bare) = (connect(&fleet.database_url).await?, connect(&floor_url).await?);
+        let before = (rows(&ours).await?, rows(&bare).await?);
+        let mut runs = Vec::new();
+        for number in 1..=self.runs {
+            let seconds = self.holdfast(servers, &fleet, &mut books, tasks).await?;
+            let floor = floor.run(tasks, tuning).await?;
+            let per_second = |seconds: f64| tasks as f64 / seconds;
+            let run = Run {
+                tasks_per_second: per_second(seconds),
+                floor_per_second: per_second(floor),
+                ratio: floor / seconds,
+            };
+            eprintln!("run {number}: {run:?}");
+            runs.push(run);
+        }
+        books.check(&fleet.database).await?;
+        let after = (rows(&ours).await?, rows(&bare).await?);
+        let written = |after: Rows, before: Rows| after.map_with(before, |after, before| after - before);
+        let (ours, bare) = (written(after.0, before.0), written(after.1, before.1));
+        ensure!(ours == bare, "Holdfast wrote {ours:?}, the floor {bare:?}");
+        fleet.stop().await?;
+        Ok(self.report(&runs))
+    }
+
+    fn load(&self) -> Load {
+        let params = r#"{"target":"load"}"#;
+        Load { kind: TaskKind::Probe, params, jobs: JOBS, per_message: self.per_message.into() }
+    }
+
+    async fn holdfast(
+        &self,
+        servers: &Servers,
+        fleet: &Fleet,
+        books: &mut Books,
+        tasks: usize,
+    ) -> anyhow::Result<f64> {
+        books.ask(tasks)?;
+        let started = Instant::now();
+        publish(servers.amqp_url(), &self.load(), tasks).await?;
+        books.until_recorded(&fleet.database).await?;
+        Ok(started.elapsed().as_secs_f64())
+    }
+
+    fn report(&self, runs: &[Run]) -> Report {
+        let spread = |part: fn(&Run) -> f64| Spread::of(runs.iter().map(part));
+        let (ours, floor) = (spread(|run| run.tasks_per_second), spread(|run| run.floor_per_second));
+        let ratio = spread(|run| run.ratio);
+        let mut table = Table::new(["", "median", "least", "most"]);
+        for (what, spread) in [("Holdfast, tasks/s", ours), ("floor, tasks/s", floor), ("ratio", ratio)] {
+            let Spread { median, least, most } = spread;
+            table.row([what.to_owned(), number(median), number(least), number(most)]);
+        }
+        Report {
+            scenario: "throughput",
+            about: format!(
+                "{} runs of {} `simulated` probes over {JOBS} jobs, {} a message, from the first publish to the last \
+                 commit; {} worker with {} slots; the floor has {} lanes with batches of up to {}. Each task writes its \
+                 id, lease, execution and evidence, and its job's facts and verdicts anew; both wrote the same numbers \
+                 of rows; none was lost or doubled.",
+                runs.len(), self.tasks, self.per_message, self.workers, self.slots, self.lanes, self.batch,
+            ),
+            tables: vec![table],
+            json: json!({
+                "scenario": "throughput",
+                "tasks": self.tasks,
+                "tasks_per_second": ours.median,
+                "floor_per_second": floor.median,
+                "ratio": ratio.median,
+                "runs": runs,
+            }),
+        }
+    }
+}
+
+/// Rows of the tables that grow with each task.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Rows {
+    known_ids: i64,
+    executions: i64,
+    evidence: i64,
+}
+
+impl Rows {
+    fn map_with(self, other: Self, f: fn(i64, i64) -> i64) -> Self {
+        Self {
+            known_ids: f(self.known_ids, other.known_ids),
+            executions: f(self.executions, other.executions),
+            evidence: f(self.evidence, other.evidence),
+        }
+    }
+}
+
+async fn rows(client: &Client) -> anyhow::Result<Rows> {
+    let statement = "select (select count(*) from known_id) as known_ids, (select count(*) from execution) as executions,
+             (select count(*) from evidence) as evidence";
+    let row = client.query_one(statement, &[]).await?;
+    Ok(Rows {
+        known_ids: row.try_get("known_ids")?,
+        executions: row.try_get("executions")?,
+        evidence: row.try_get("evidence")?,
+    })
+}

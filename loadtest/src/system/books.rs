@@ -1,0 +1,84 @@
+//! What the database says became of the tasks: each must have run once.
+
+use std::time::{Duration, Instant};
+
+use anyhow::ensure;
+use shared::db::Database;
+use shared::task::TaskKind;
+use deadpool_postgres::GenericClient;
+
+/// Nothing may stand still for longer.
+const PATIENCE: Duration = Duration::from_mins(1);
+
+/// Counts the tasks of one kind that were asked for, and those that ran.
+#[derive(Debug)]
+pub(crate) struct Books {
+    kind: TaskKind,
+    /// Recorded before this load began.
+    before: i64,
+    /// Asked for since.
+    asked: i64,
+}
+
+impl Books {
+    /// Opens the books on what the database holds already.
+    pub(crate) async fn open(database: &Database, kind: TaskKind) -> anyhow::Result<Self> {
+        let before = recorded(&database.client().await?, kind).await?;
+        Ok(Self { kind, before, asked: 0 })
+    }
+
+    /// Says that so many more tasks are about to be asked for.
+    pub(crate) fn ask(&mut self, tasks: usize) -> anyhow::Result<()> {
+        self.asked += i64::try_from(tasks)?;
+        Ok(())
+    }
+
+    /// Waits until all that was asked for is recorded. To be called when all of it was handed over: counting costs
+    /// the server time that the load should have.
+    pub(crate) async fn until_recorded(&self, database: &Database) -> anyhow::Result<()> {
+        let client = database.client().await?;
+        let (mut last, mut moved) = ((0, 0), Instant::now());
+        loop {
+            // Cheap, and above zero nearly as long as anything is under way.
+            let running: i64 = client.query_one("select count(*) from lease", &[]).await?.try_get(0)?;
+            let done = if running == 0 { recorded(&client, self.kind).await? - self.before } else { last.1 };
+            if running == 0 && done >= self.asked {
+                return Ok(());
+            }
+            if (running, done) != last {
+                (last, moved) = ((running, done), Instant::now());
+            }
+            ensure!(
+                moved.elapsed() < PATIENCE,
+                "{done} of {} tasks recorded, {running} running, and no change for a minute",
+                self.asked
+            );
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    }
+
+    /// Checks that each task that was asked for succeeded once, and that nothing is left anywhere.
+    pub(crate) async fn check(&self, database: &Database) -> anyhow::Result<()> {
+        let client = database.client().await?;
+        let statement = "select count(*) as executions, count(distinct task_id) as tasks,
+                 count(*) filter (where outcome <> 'success') as others,
+                 (select count(*) from task where kind = $1) as waiting, (select count(*) from lease) as running,
+                 (select count(*) from dead_task) as dead
+             from execution where kind = $1";
+        let row = client.query_one(statement, &[&self.kind.as_str()]).await?;
+        let (executions, tasks): (i64, i64) = (row.try_get("executions")?, row.try_get("tasks")?);
+        let (lost, doubled) = (self.before + self.asked - tasks, executions - tasks);
+        let of = |column| row.try_get::<_, i64>(column);
+        let (others, waiting, running, dead) = (of("others")?, of("waiting")?, of("running")?, of("dead")?);
+        ensure!(
+            [lost, doubled, others, waiting, running, dead] == [0; 6],
+            "{lost} lost, {doubled} doubled, {others} without success, {waiting} waiting, {running} running, {dead} dead"
+        );
+        Ok(())
+    }
+}
+
+async fn recorded<C: GenericClient>(client: &C, kind: TaskKind) -> anyhow::Result<i64> {
+    let statement = "select count(*) from execution where kind = $1";
+    Ok(client.query_one(statement, &[&kind.as_str()]).await?.try_get(0)?)
+}

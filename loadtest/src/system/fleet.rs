@@ -1,0 +1,152 @@
+//! A migrated database with pretended jobs, and the programs that work on it.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use anyhow::{Context as _, ensure};
+use devstack::{Service, ServiceCommand};
+use serde_json::{Value, json};
+use shared::db::Database;
+
+use super::Servers;
+
+/// How long a program may take to stop.
+const STOP: Duration = Duration::from_secs(40);
+
+/// What a fleet consists of.
+#[derive(Debug, Clone)]
+pub(crate) struct Layout {
+    /// The database; the servers' own by default.
+    pub(crate) database_url: Option<String>,
+    /// Pretended jobs `load-0` and so on, all with the target `load`.
+    pub(crate) jobs: usize,
+    /// Beside its kind and its place, what the jobs' source says: `duration`, `bytes` ..
+    pub(crate) source: Value,
+    /// Worker processes.
+    pub(crate) workers: usize,
+    /// The workers' settings, such as `pools.probe.slots`.
+    pub(crate) settings: BTreeMap<String, String>,
+    /// Whether a producer runs: without one, what waits in the database stays there.
+    pub(crate) producer: bool,
+}
+
+impl Default for Layout {
+    fn default() -> Self {
+        Self {
+            database_url: None,
+            jobs: 1000,
+            source: json!({}),
+            workers: 1,
+            settings: BTreeMap::new(),
+            producer: false,
+        }
+    }
+}
+
+/// Programs at work.
+pub(crate) struct Fleet {
+    /// The database that they work on.
+    pub(crate) database: Database,
+    /// Its URL.
+    pub(crate) database_url: String,
+    /// The workers.
+    pub(crate) workers: Vec<Service>,
+    /// The producer, if one runs.
+    pub(crate) producer: Option<Service>,
+}
+
+impl Fleet {
+    /// Migrates the database, defines the jobs and starts the programs.
+    pub(crate) async fn start(servers: &Servers, layout: Layout) -> anyhow::Result<Self> {
+        let database_url = layout.database_url.unwrap_or_else(|| servers.database_url().to_owned());
+        prepare(servers, &database_url, layout.jobs, &layout.source)?;
+        let database = Database::new(&database_url.as_str().into(), "holdfast loadtest")?;
+        let command = |binary: &str, name: &str| {
+            ServiceCommand::new(binary, servers.directory().join(format!("{name}.log")))
+                .arg("run")
+                .env("DATABASE_URL", &database_url)
+                .env("AMQP_URL", servers.amqp_url())
+                .env("HOLDFAST_LOG", "warn")
+        };
+        let workers = (0..layout.workers)
+            .map(|number| {
+                let name = format!("load-{number}");
+                let mut command = command("worker", &name).env("HOLDFAST_NAME", name);
+                for (key, value) in &layout.settings {
+                    command = command.args(["--set", &format!("{key}={value}")]);
+                }
+                Service::start(command)
+            })
+            .collect::<anyhow::Result<_>>()?;
+        let producer =
+            layout.producer.then(|| Service::start(command("producer", "producer"))).transpose()?;
+        let fleet = Self { database, database_url, workers, producer };
+        fleet.until_workers_are_seen().await?;
+        Ok(fleet)
+    }
+
+    /// Stops all programs softly; one that did not end well is an error.
+    pub(crate) async fn stop(self) -> anyhow::Result<()> {
+        for mut service in self.workers.into_iter().chain(self.producer) {
+            let exit = service.stop(STOP).await?;
+            ensure!(exit.success(), "a program ended with {exit}; its log ends:\n{}", service.log());
+        }
+        Ok(())
+    }
+
+    async fn until_workers_are_seen(&self) -> anyhow::Result<()> {
+        let client = self.database.client().await?;
+        let started = tokio::time::Instant::now();
+        loop {
+            let seen: i64 = client.query_one("select count(*) from worker", &[]).await?.try_get(0)?;
+            if usize::try_from(seen)? >= self.workers.len() {
+                return Ok(());
+            }
+            for worker in &self.workers {
+                ensure!(worker.exit()?.is_none(), "a worker ended at once; its log:\n{}", worker.log());
+            }
+            ensure!(started.elapsed() < Duration::from_mins(1), "the workers do not report themselves");
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    }
+}
+
+fn prepare(servers: &Servers, database_url: &str, jobs: usize, source: &Value) -> anyhow::Result<()> {
+    let file: PathBuf = servers.directory().join("definitions.yaml");
+    std::fs::write(&file, define(servers, jobs, source).to_string())?;
+    producer(servers, database_url, &["migrate"])?;
+    producer(servers, database_url, &["apply", file.to_str().context("a path that is not UTF-8")?])
+}
+
+/// Runs a producer's command to its end.
+pub(crate) fn producer(servers: &Servers, database_url: &str, arguments: &[&str]) -> anyhow::Result<()> {
+    let output = Command::new(devstack::process::binary("producer")?)
+        .args(arguments)
+        .env("DATABASE_URL", database_url)
+        .env("AMQP_URL", servers.amqp_url())
+        .stdin(Stdio::null())
+        .output()?;
+    let said = String::from_utf8_lossy(&output.stderr);
+    ensure!(output.status.success(), "producer {}: {said}", arguments.join(" "));
+    Ok(())
+}
+
+fn define(servers: &Servers, jobs: usize, more: &Value) -> Value {
+    let mut source =
+        json!({ "kind": "simulated", "failure_domain": "host-1", "site": "hq", "media": "disk" });
+    if let (Value::Object(source), Value::Object(more)) = (&mut source, more) {
+        source.extend(more.clone());
+    }
+    let jobs: Vec<Value> = (0..jobs)
+        .map(|n| json!({ "name": format!("load-{n}"), "owner": "load", "source": source, "targets": ["load"] }))
+        .collect();
+    json!({
+        "targets": [{
+            "name": "load", "repository": servers.directory().join("repository"), "site": "hq", "media": "nas",
+            "failure_domain": "array-1", "password": { "env": "UNUSED" },
+        }],
+        "jobs": jobs,
+    })
+}

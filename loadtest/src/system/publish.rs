@@ -1,0 +1,116 @@
+//! Publishing over AMQP with confirms, as another system would.
+
+use std::fmt::Write as _;
+use std::time::{Duration, Instant};
+
+use futures_util::stream::{FuturesUnordered, StreamExt as _};
+use lapin::options::{BasicPublishOptions, ConfirmSelectOptions};
+use lapin::{BasicProperties, Channel, Confirmation, Connection, ConnectionProperties};
+use shared::task::{Priority, TaskKind};
+use shared::topology::{TASKS_EXCHANGE, routing_key};
+use uuid::Uuid;
+
+/// Publishes that wait for their confirms at once.
+const WINDOW: usize = 1000;
+/// How long the broker may refuse messages after the first.
+const REFUSALS: Duration = Duration::from_secs(10);
+
+/// What is published.
+#[derive(Debug, Clone)]
+pub(crate) struct Load {
+    /// Of which kind.
+    pub(crate) kind: TaskKind,
+    /// Its parameters, as JSON.
+    pub(crate) params: &'static str,
+    /// The jobs `load-0` and so on, in turn.
+    pub(crate) jobs: usize,
+    /// Tasks that travel in one message.
+    pub(crate) per_message: usize,
+}
+
+impl Load {
+    /// The body of a message with the tasks of these numbers.
+    pub(crate) fn body(&self, numbers: std::ops::Range<usize>) -> String {
+        let mut body = String::with_capacity(160 * numbers.len() + 32);
+        let many = self.per_message > 1;
+        if many {
+            body.push_str(r#"{"version":1,"tasks":["#);
+        }
+        for number in numbers.clone() {
+            if number > numbers.start {
+                body.push(',');
+            }
+            let Self { kind, params, jobs, .. } = self;
+            let (id, job) = (Uuid::now_v7(), number % jobs);
+            // Writing into a string cannot fail.
+            _ = write!(
+                body,
+                r#"{{"version":1,"id":"{id}","kind":"{kind}","job":"load-{job}","requested_by":"loadtest","params":{params}}}"#
+            );
+        }
+        if many {
+            body.push_str("]}");
+        }
+        body
+    }
+}
+
+/// Publishes `tasks` tasks to Holdfast and waits until the broker has confirmed all of them.
+pub(crate) async fn publish(amqp_url: &str, load: &Load, tasks: usize) -> anyhow::Result<()> {
+    publish_to(amqp_url, TASKS_EXCHANGE, &routing_key(load.kind, Priority::Normal), load, tasks).await
+}
+
+/// As [`publish`], to any exchange.
+pub(crate) async fn publish_to(
+    amqp_url: &str,
+    exchange: &str,
+    key: &str,
+    load: &Load,
+    tasks: usize,
+) -> anyhow::Result<()> {
+    let channel = open(amqp_url).await?;
+    let mut confirms = FuturesUnordered::new();
+    // A quorum queue that was just declared refuses until it has a leader.
+    let patience = Instant::now() + REFUSALS;
+    let (mut first, mut refused) = (0, None);
+    while first < tasks || refused.is_some() || !confirms.is_empty() {
+        if confirms.len() < WINDOW && (first < tasks || refused.is_some()) {
+            let end = (first + load.per_message).min(tasks);
+            let body = refused.take().unwrap_or_else(|| {
+                let body = load.body(first..end);
+                first = end;
+                body
+            });
+            let confirm = send(&channel, exchange, key, body.as_bytes()).await?;
+            confirms.push(async move { (body, confirm.await) });
+        } else if let Some((body, confirm)) = confirms.next().await {
+            refused = match confirm? {
+                Confirmation::Ack(None) => None,
+                Confirmation::Nack(_) if Instant::now() < patience => Some(body),
+                other => anyhow::bail!("the broker did not take a message: {other:?}"),
+            };
+        }
+    }
+    Ok(())
+}
+
+/// A channel of a connection of its own, with confirms.
+async fn open(amqp_url: &str) -> anyhow::Result<Channel> {
+    let connection = Connection::connect(amqp_url, ConnectionProperties::default()).await?;
+    let channel = connection.create_channel().await?;
+    channel.confirm_select(ConfirmSelectOptions::default()).await?;
+    Ok(channel)
+}
+
+/// Sends one message that is kept through a restart.
+async fn send(
+    channel: &Channel,
+    exchange: &str,
+    key: &str,
+    body: &[u8],
+) -> lapin::Result<lapin::PublisherConfirm> {
+    let properties =
+        BasicProperties::default().with_delivery_mode(2).with_content_type("application/json".into());
+    let options = BasicPublishOptions { mandatory: true, ..BasicPublishOptions::default() };
+    channel.basic_publish(exchange.into(), key.into(), options, body, properties).await
+}
