@@ -62,7 +62,8 @@ impl Throughput {
         self.holdfast(servers, &fleet, &mut books, tasks).await?;
 
         let floor_url = servers.create_database("floor").await?;
-        let alone = Layout { database_url: Some(floor_url.clone()), jobs: JOBS, workers: 0, ..Layout::default() };
+        let alone =
+            Layout { database_url: Some(floor_url.clone()), jobs: JOBS, workers: 0, ..Layout::default() };
         Fleet::start(servers, alone).await?;
         let model = connect(&fleet.database_url).await?;
         let floor = Floor::new(floor_url.clone(), servers.amqp_url(), &model, load).await?;
@@ -128,7 +129,13 @@ impl Throughput {
                  commit; {} worker with {} slots; the floor has {} lanes with batches of up to {}. Each task writes its \
                  id, lease, execution and evidence, and its job's facts and verdicts anew; both wrote the same numbers \
                  of rows; none was lost or doubled.",
-                runs.len(), self.tasks, self.per_message, self.workers, self.slots, self.lanes, self.batch,
+                runs.len(),
+                self.tasks,
+                self.per_message,
+                self.workers,
+                self.slots,
+                self.lanes,
+                self.batch,
             ),
             tables: vec![table],
             json: json!({
@@ -162,7 +169,8 @@ impl Rows {
 }
 
 async fn rows(client: &Client) -> anyhow::Result<Rows> {
-    let statement = "select (select count(*) from known_id) as known_ids, (select count(*) from execution) as executions,
+    let statement =
+        "select (select count(*) from known_id) as known_ids, (select count(*) from execution) as executions,
              (select count(*) from evidence) as evidence";
     let row = client.query_one(statement, &[]).await?;
     Ok(Rows {

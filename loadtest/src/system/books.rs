@@ -3,9 +3,9 @@
 use std::time::{Duration, Instant};
 
 use anyhow::ensure;
+use deadpool_postgres::GenericClient;
 use shared::db::Database;
 use shared::task::TaskKind;
-use deadpool_postgres::GenericClient;
 
 /// Nothing may stand still for longer.
 const PATIENCE: Duration = Duration::from_mins(1);
