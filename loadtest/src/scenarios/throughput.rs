@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Instant;
 
-use anyhow::ensure;
+use anyhow::{Context as _, ensure};
 use serde::Serialize;
 use serde_json::json;
 use shared::task::TaskKind;
@@ -59,7 +59,7 @@ impl Throughput {
         let layout = Layout { jobs: JOBS, workers: self.workers.into(), settings, ..Layout::default() };
         let fleet = Fleet::start(servers, layout).await?;
         let mut books = Books::open(&fleet.database, load.kind).await?;
-        self.holdfast(servers, &fleet, &mut books, tasks).await?;
+        self.holdfast(servers, &fleet, &mut books, tasks).await.context("warm up")?;
 
         let floor_url = servers.create_database("floor").await?;
         let alone =
@@ -68,7 +68,7 @@ impl Throughput {
         let model = connect(&fleet.database_url).await?;
         let floor = Floor::new(floor_url.clone(), servers.amqp_url(), &model, load).await?;
         let tuning = Tuning { lanes: self.lanes, batch: self.batch };
-        floor.run(tasks, tuning).await?;
+        floor.run(tasks, tuning).await.context("floor")?;
 
         let (ours, bare) = (connect(&fleet.database_url).await?, connect(&floor_url).await?);
         let before = (rows(&ours).await?, rows(&bare).await?);
