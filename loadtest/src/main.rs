@@ -13,7 +13,7 @@ use clap::{Parser, Subcommand};
 
 use crate::measure::Machine;
 use crate::report::Report;
-use crate::scenarios::Throughput;
+use crate::scenarios::{Latency, Throughput};
 use crate::system::{Servers, connect};
 
 /// Loads Holdfast and measures what it does
@@ -52,12 +52,15 @@ struct Options {
 enum Scenario {
     /// Tasks a second through the whole pipeline, beside a bare loop that writes the same rows
     Throughput(Throughput),
+    /// How soon tasks start and are committed, at a rate that waits for nothing
+    Latency(Latency),
 }
 
 impl Scenario {
     async fn run(&self, servers: &Servers) -> anyhow::Result<Report> {
         match self {
             Self::Throughput(scenario) => scenario.run(servers).await,
+            Self::Latency(scenario) => scenario.run(servers).await,
         }
     }
 }
