@@ -13,7 +13,7 @@ use clap::{Parser, Subcommand};
 
 use crate::measure::Machine;
 use crate::report::Report;
-use crate::scenarios::{Latency, Throughput};
+use crate::scenarios::{Latency, Slots, Throughput};
 use crate::system::{Servers, connect};
 
 /// Loads Holdfast and measures what it does
@@ -54,6 +54,8 @@ enum Scenario {
     Throughput(Throughput),
     /// How soon tasks start and are committed, at a rate that waits for nothing
     Latency(Latency),
+    /// How busy tasks that take a while keep the slots of some workers
+    Slots(Slots),
 }
 
 impl Scenario {
@@ -61,6 +63,7 @@ impl Scenario {
         match self {
             Self::Throughput(scenario) => scenario.run(servers).await,
             Self::Latency(scenario) => scenario.run(servers).await,
+            Self::Slots(scenario) => scenario.run(servers).await,
         }
     }
 }

@@ -2,7 +2,9 @@
 
 mod floor;
 mod latency;
+mod slots;
 mod throughput;
 
 pub(crate) use latency::Latency;
+pub(crate) use slots::Slots;
 pub(crate) use throughput::Throughput;

@@ -7,8 +7,10 @@ use std::time::Duration;
 
 use anyhow::{Context as _, ensure};
 use devstack::{Service, ServiceCommand};
+use lapin::{Connection, ConnectionProperties};
 use serde_json::{Value, json};
 use shared::db::Database;
+use shared::topology;
 
 use super::Servers;
 
@@ -62,6 +64,7 @@ impl Fleet {
     pub(crate) async fn start(servers: &Servers, layout: Layout) -> anyhow::Result<Self> {
         let database_url = layout.database_url.unwrap_or_else(|| servers.database_url().to_owned());
         prepare(servers, &database_url, layout.jobs, &layout.source)?;
+        declare(servers.amqp_url()).await?;
         let database = Database::new(&database_url.as_str().into(), "holdfast loadtest")?;
         let command = |binary: &str, name: &str| {
             ServiceCommand::new(binary, servers.directory().join(format!("{name}.log")))
@@ -118,6 +121,17 @@ fn prepare(servers: &Servers, database_url: &str, jobs: usize, source: &Value) -
     std::fs::write(&file, define(servers, jobs, source).to_string())?;
     producer(servers, database_url, &["migrate"])?;
     producer(servers, database_url, &["apply", file.to_str().context("a path that is not UTF-8")?])
+}
+
+/// Until a queue is bound, the broker takes its messages and puts them aside as unrouted; and workers are seen before
+/// they have declared what they consume.
+async fn declare(amqp_url: &str) -> anyhow::Result<()> {
+    let connection = Connection::connect(amqp_url, ConnectionProperties::default()).await?;
+    let channel = connection.create_channel().await?;
+    topology::declare(&channel).await?;
+    channel.close(200, "done".into()).await?;
+    connection.close(200, "done".into()).await?;
+    Ok(())
 }
 
 /// Runs a producer's command to its end.
