@@ -13,7 +13,7 @@ use clap::{Parser, Subcommand};
 
 use crate::measure::Machine;
 use crate::report::Report;
-use crate::scenarios::{Latency, Slots, Throughput};
+use crate::scenarios::{Latency, Memory, Slots, Throughput};
 use crate::system::{Servers, connect};
 
 /// Loads Holdfast and measures what it does
@@ -56,6 +56,8 @@ enum Scenario {
     Latency(Latency),
     /// How busy tasks that take a while keep the slots of some workers
     Slots(Slots),
+    /// What each process keeps in memory, at full rate and with a backlog
+    Memory(Memory),
 }
 
 impl Scenario {
@@ -64,6 +66,7 @@ impl Scenario {
             Self::Throughput(scenario) => scenario.run(servers).await,
             Self::Latency(scenario) => scenario.run(servers).await,
             Self::Slots(scenario) => scenario.run(servers).await,
+            Self::Memory(scenario) => scenario.run(servers).await,
         }
     }
 }

@@ -2,9 +2,11 @@
 
 mod floor;
 mod latency;
+mod memory;
 mod slots;
 mod throughput;
 
 pub(crate) use latency::Latency;
+pub(crate) use memory::Memory;
 pub(crate) use slots::Slots;
 pub(crate) use throughput::Throughput;

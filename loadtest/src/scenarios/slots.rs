@@ -25,8 +25,9 @@ pub(crate) struct Slots {
     #[arg(long, default_value_t = 4, value_parser = clap::value_parser!(u16).range(1..))]
     workers: u16,
     /// Slots of each worker
-    #[arg(long, default_value_t = 25, value_parser = clap::value_parser!(u16).range(1..))]
-    slots: u16,
+    #[arg(long = "slots", value_name = "SLOTS", default_value_t = 25)]
+    #[arg(value_parser = clap::value_parser!(u16).range(1..))]
+    per_worker: u16,
     /// How long each task takes
     #[arg(long, default_value = "100ms", value_parser = duration)]
     duration: Duration,
@@ -61,7 +62,7 @@ impl Slots {
             self.all()
         );
         let mut effects = EffectLog::new(servers);
-        let slots = ("pools.probe.slots".to_owned(), self.slots.to_string());
+        let slots = ("pools.probe.slots".to_owned(), self.per_worker.to_string());
         let layout = Layout {
             jobs: JOBS,
             source: json!({ "duration": humantime::format_duration(self.duration).to_string() }),
@@ -95,7 +96,7 @@ impl Slots {
 
     /// The slots of all workers.
     fn all(&self) -> u32 {
-        u32::from(self.workers) * u32::from(self.slots)
+        u32::from(self.workers) * u32::from(self.per_worker)
     }
 
     fn judge(&self, attempts: &[Attempt], took: Duration) -> anyhow::Result<Run> {
@@ -117,7 +118,7 @@ impl Slots {
     }
 
     fn report(&self, runs: &[Run]) -> Report {
-        let Self { tasks, workers, slots, .. } = self;
+        let Self { tasks, workers, per_worker, .. } = self;
         let duration = humantime::format_duration(self.duration);
         let ideal = f64::from(self.all()) / self.duration.as_secs_f64();
         let spread = |part: fn(&Run) -> f64| Spread::of(runs.iter().map(part));
@@ -137,7 +138,7 @@ impl Slots {
             scenario: "slots",
             about: format!(
                 "{} runs of {tasks} `simulated` probes of {duration} over {JOBS} jobs, one a message, published as \
-                 fast as the broker takes them; {workers} workers with {slots} slots each. Ideal are slots that never \
+                 fast as the broker takes them; {workers} workers with {per_worker} slots each. Ideal are slots that never \
                  rest and attempts of exactly {duration}: {} tasks/s. From the first start to the last one all slots \
                  have work, so that the ramp and the end are left out; from the first publish to the last commit \
                  they are in. The starts are what the workers write down themselves. None was lost or doubled.",
@@ -197,7 +198,7 @@ mod tests {
     #[test]
     fn slots_that_never_rest_reach_the_ideal_and_those_that_rest_as_long_as_they_work_half_of_it() {
         let duration = Duration::from_millis(100);
-        let slots = Slots { tasks: 20, runs: 1, workers: 1, slots: 2, duration };
+        let slots = Slots { tasks: 20, runs: 1, workers: 1, per_worker: 2, duration };
         let judge = |cycle: Duration| {
             let first = Moment::now();
             let started = |number: u32| first.plus(cycle * (number / 2));

@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use shared::db::Database;
 use shared::topology;
 
-use super::Servers;
+use super::{Reporter, Servers};
 
 /// How long a program may take to stop.
 const STOP: Duration = Duration::from_secs(40);
@@ -32,6 +32,8 @@ pub(crate) struct Layout {
     pub(crate) settings: BTreeMap<String, String>,
     /// Whether a producer runs: without one, what waits in the database stays there.
     pub(crate) producer: bool,
+    /// Whether a reporter runs.
+    pub(crate) reporter: bool,
 }
 
 impl Default for Layout {
@@ -43,6 +45,7 @@ impl Default for Layout {
             workers: 1,
             settings: BTreeMap::new(),
             producer: false,
+            reporter: false,
         }
     }
 }
@@ -57,6 +60,8 @@ pub(crate) struct Fleet {
     pub(crate) workers: Vec<Service>,
     /// The producer, if one runs.
     pub(crate) producer: Option<Service>,
+    /// The reporter, if one runs.
+    pub(crate) reporter: Option<Reporter>,
 }
 
 impl Fleet {
@@ -85,14 +90,20 @@ impl Fleet {
             .collect::<anyhow::Result<_>>()?;
         let producer =
             layout.producer.then(|| Service::start(command("producer", "producer"))).transpose()?;
-        let fleet = Self { database, database_url, workers, producer };
+        let reporter = if layout.reporter {
+            Some(Reporter::start(command("reporter", "reporter")).await?)
+        } else {
+            None
+        };
+        let fleet = Self { database, database_url, workers, producer, reporter };
         fleet.until_workers_are_seen().await?;
         Ok(fleet)
     }
 
     /// Stops all programs softly; one that did not end well is an error.
     pub(crate) async fn stop(self) -> anyhow::Result<()> {
-        for mut service in self.workers.into_iter().chain(self.producer) {
+        let reporter = self.reporter.map(|reporter| reporter.service);
+        for mut service in self.workers.into_iter().chain(self.producer).chain(reporter) {
             let exit = service.stop(STOP).await?;
             ensure!(exit.success(), "a program ended with {exit}; its log ends:\n{}", service.log());
         }
