@@ -85,7 +85,7 @@ async fn main() -> ExitCode {
 
 async fn run(Cli { scenario, options }: &Cli) -> anyhow::Result<()> {
     let servers = match options.database_url.clone().zip(options.amqp_url.clone()) {
-        Some((database_url, amqp_url)) => Servers::given(database_url, amqp_url)?,
+        Some((database_url, amqp_url)) => Servers::given(database_url, amqp_url).await?,
         None => Servers::start().await?,
     };
     let machine = Machine::look(servers.directory(), &connect(servers.database_url()).await?).await?;
