@@ -17,6 +17,7 @@ mod detach;
 mod failures;
 mod faults;
 mod killed_worker;
+mod loadtest;
 mod main_line;
 mod model;
 mod pool;
