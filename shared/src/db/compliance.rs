@@ -76,7 +76,7 @@ pub async fn record(
     let now = super::now(transaction).await?;
     let links = chain(observations, now, &mut states);
     super::evidence::insert(transaction, &links).await?;
-    let definitions = definitions.load(transaction, jobs).await?;
+    let definitions = definitions.current(transaction).await?.load(transaction, jobs).await?;
     let judged: Vec<_> = states
         .iter()
         .filter_map(|(id, state)| Some((*id, state, judge(definitions.get(id)?, &state.facts, now))))
