@@ -7,5 +7,5 @@ mod servers;
 
 pub(crate) use books::Books;
 pub(crate) use fleet::{Fleet, Layout, producer};
-pub(crate) use publish::{Load, publish, publish_to};
+pub(crate) use publish::{Load, publish, publish_numbers, publish_to};
 pub(crate) use servers::{Servers, connect};
