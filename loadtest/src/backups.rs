@@ -8,7 +8,7 @@ mod restic;
 pub(crate) use alone::Alone;
 pub(crate) use data::{Content, Data, Shape};
 pub(crate) use definitions::Definitions;
-pub(crate) use restic::{Restic, Size};
+pub(crate) use restic::Restic;
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};

@@ -57,7 +57,9 @@ impl Peers {
     pub(crate) async fn run(&self, servers: &Servers) -> anyhow::Result<Report> {
         let mut celery = Celery::start(servers, self.tuning()).await?;
         let settings = BTreeMap::from([("pools.probe.slots".to_owned(), self.slots.to_string())]);
-        let fleet = Fleet::start(servers, Layout { jobs: JOBS, settings, ..Layout::default() }).await?;
+        // What finds no slot for too long waits in the database, and the producer brings it back.
+        let layout = Layout { jobs: JOBS, settings, producer: true, ..Layout::default() };
+        let fleet = Fleet::start(servers, layout).await?;
         let mut books = Books::open(&fleet.database, LOAD.kind).await?;
         let mut runs = Vec::new();
         for number in 0..=self.runs {

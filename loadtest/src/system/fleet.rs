@@ -9,8 +9,10 @@ use anyhow::{Context as _, ensure};
 use devstack::{Service, ServiceCommand};
 use serde_json::{Value, json};
 use shared::db::Database;
+use shared::topology;
 
 use super::Servers;
+use super::publish::open;
 
 /// How long a program may take to stop.
 const STOP: Duration = Duration::from_secs(40);
@@ -67,6 +69,8 @@ impl Fleet {
         let definitions =
             layout.definitions.unwrap_or_else(|| pretended(servers, layout.jobs, &layout.source));
         prepare(servers, &database_url, &definitions)?;
+        // A worker reports itself before its queues are there, and what is published too early is never seen again.
+        topology::declare(&open(servers.amqp_url()).await?).await?;
         let database = Database::new(&database_url.as_str().into(), "holdfast loadtest")?;
         let command = |binary: &str, name: &str| {
             ServiceCommand::new(binary, servers.directory().join(format!("{name}.log")))

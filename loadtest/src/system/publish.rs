@@ -107,7 +107,7 @@ pub(crate) async fn publish_numbers(
 }
 
 /// A channel of a connection of its own, with confirms.
-async fn open(amqp_url: &str) -> anyhow::Result<Channel> {
+pub(super) async fn open(amqp_url: &str) -> anyhow::Result<Channel> {
     let connection = Connection::connect(amqp_url, ConnectionProperties::default()).await?;
     let channel = connection.create_channel().await?;
     channel.confirm_select(ConfirmSelectOptions::default()).await?;
