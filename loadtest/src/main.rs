@@ -1,5 +1,6 @@
 //! Loads Holdfast and measures what it does.
 
+mod all;
 mod backups;
 mod measure;
 mod peers;
@@ -13,6 +14,7 @@ use std::process::ExitCode;
 use anyhow::Context as _;
 use clap::{Parser, Subcommand};
 
+use crate::all::All;
 use crate::backups::Alone;
 use crate::measure::Machine;
 use crate::report::Report;
@@ -55,6 +57,8 @@ struct Options {
 enum Command {
     #[command(flatten)]
     Scenario(Scenario),
+    /// Every scenario, one after the other, with the arguments that docs/benchmarks.md shows
+    All(All),
     /// What `files` runs in a process of its own
     #[command(hide = true)]
     Alone(Alone),
@@ -88,6 +92,7 @@ async fn main() -> ExitCode {
     let Cli { command, options } = Cli::parse();
     let ended = match &command {
         Command::Scenario(scenario) => run(scenario, &options).await,
+        Command::All(all) => all.run(&options),
         Command::Alone(alone) => alone.run(),
     };
     match ended {

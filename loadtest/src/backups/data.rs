@@ -83,7 +83,9 @@ fn fill(path: &Path, size: usize, content: Content, random: &mut StdRng) -> io::
         let block = &mut block[..left.min(BLOCK)];
         random.fill_bytes(block);
         if content == Content::Letters {
-            block.iter_mut().for_each(|byte| *byte = b'a' + (*byte & 15));
+            for byte in &mut *block {
+                *byte = b'a' + (*byte & 15);
+            }
         }
         file.write_all(block)?;
         left -= block.len();

@@ -34,7 +34,11 @@ impl Restic {
         let output = output.context("running restic: install it (Debian's package is called restic)")?;
         let said = String::from_utf8_lossy(&output.stdout);
         let version = said.split(" compiled").next().unwrap_or_default().trim().to_owned();
-        ensure!(output.status.success() && !version.is_empty(), "`restic version` ended with {}", output.status);
+        ensure!(
+            output.status.success() && !version.is_empty(),
+            "`restic version` ended with {}",
+            output.status
+        );
         Ok(Self { password_file, version })
     }
 

@@ -1,4 +1,4 @@
-//! Celery from PyPI, in a virtual environment of its own.
+//! Celery from the Python package index, in a virtual environment of its own.
 
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
@@ -104,7 +104,8 @@ impl Celery {
             started.push(self.publisher(share, jobs).await?);
         }
         self.asked += i64::try_from(tasks)?;
-        let begin = self.client.query_one("select extract(epoch from clock_timestamp())::float8", &[]).await?;
+        let begin =
+            self.client.query_one("select extract(epoch from clock_timestamp())::float8", &[]).await?;
         let begin: f64 = begin.try_get(0)?;
         for publisher in &mut started {
             publisher.begin().await?;
@@ -223,7 +224,8 @@ async fn environment() -> anyhow::Result<PathBuf> {
 }
 
 async fn run(program: &Path, arguments: &[&str], directory: &Path) -> anyhow::Result<()> {
-    let output = Command::new(program).args(arguments).current_dir(directory).stdin(Stdio::null()).output().await;
+    let output =
+        Command::new(program).args(arguments).current_dir(directory).stdin(Stdio::null()).output().await;
     let output = output.with_context(|| format!("running {}", program.display()))?;
     let said = String::from_utf8_lossy(&output.stderr);
     ensure!(

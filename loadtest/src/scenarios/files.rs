@@ -82,7 +82,8 @@ impl Files {
             ("small", Data::write(directory.join("small"), &self.small(), 2)?),
             ("large", Data::write(directory.join("large"), &self.large(), 3)?),
         ];
-        let rounds = |data: &str| (0..=self.runs).map(move |round| format!("{data}-{round}")).collect::<Vec<_>>();
+        let rounds =
+            |data: &str| (0..=self.runs).map(move |round| format!("{data}-{round}")).collect::<Vec<_>>();
 
         let mut definitions = Definitions::new(password_file.clone());
         for (name, data) in &sets {
@@ -132,7 +133,13 @@ impl Files {
 
     fn report(&self, sets: &[(&str, Data); 2], cases: &[Case], restic: &str) -> Report {
         let mut table = Table::new([
-            "seconds", "Holdfast, whole", "its task", "its engine", "rustic_core", "restic", "Holdfast / restic",
+            "seconds",
+            "Holdfast, whole",
+            "its task",
+            "its engine",
+            "rustic_core",
+            "restic",
+            "Holdfast / restic",
             "over rustic_core",
         ]);
         let mut figures = serde_json::Map::new();
@@ -155,7 +162,12 @@ impl Files {
                  three compress by their defaults, flush each file of the repository to disk and walk ahead to tell \
                  how much there is; none has a cache for repositories; all data was read once before each backup. By \
                  restic's count all three saved the same number of entries and bytes; no task was lost or doubled.",
-                small.files, mib(small), large.files, self.mebibytes, mib(large), self.runs,
+                small.files,
+                mib(small),
+                large.files,
+                self.mebibytes,
+                mib(large),
+                self.runs,
             ),
             tables: vec![table],
             json: Value::Object(figures),
@@ -240,12 +252,14 @@ impl Bench<'_> {
 
     /// The times of a job's newest backup as the database has them: of the task and of the engine.
     async fn recorded(&self, round: &Round<'_>) -> anyhow::Result<(f64, f64)> {
-        let statement = "select extract(epoch from e.finished_at - e.started_at)::float8 as task, p.seconds as engine,
+        let statement =
+            "select extract(epoch from e.finished_at - e.started_at)::float8 as task, p.seconds as engine,
                  p.files, p.bytes
              from execution e join job j on j.id = e.job_id join restore_point p on p.task_id = e.task_id
              where j.name = $1 order by e.finished_at desc limit 1";
         let client = self.fleet.database.client().await?;
-        let row = client.query_opt(statement, &[&round.label]).await?.context("no restore point was recorded")?;
+        let row =
+            client.query_opt(statement, &[&round.label]).await?.context("no restore point was recorded")?;
         let (files, bytes): (i64, i64) = (row.try_get("files")?, row.try_get("bytes")?);
         let Data { files: all, bytes: size, .. } = round.data;
         ensure!(

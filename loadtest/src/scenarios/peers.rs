@@ -65,11 +65,8 @@ impl Peers {
         for number in 0..=self.runs {
             let holdfast = f64::from(self.tasks) / self.holdfast(servers, &fleet, &mut books).await?;
             let celery = f64::from(self.celery_tasks) / celery.run(self.celery_tasks as usize, JOBS).await?;
-            let run = Run {
-                holdfast_per_second: holdfast,
-                celery_per_second: celery,
-                ratio: holdfast / celery,
-            };
+            let run =
+                Run { holdfast_per_second: holdfast, celery_per_second: celery, ratio: holdfast / celery };
             eprintln!("run {number}: {run:?}");
             if number > 0 {
                 runs.push(run);
@@ -101,7 +98,8 @@ impl Peers {
         let (holdfast, celery) = (spread(|run| run.holdfast_per_second), spread(|run| run.celery_per_second));
         let ratio = spread(|run| run.ratio);
         let mut table = Table::new(["", "median", "least", "most"]);
-        for (what, spread) in [("Holdfast, tasks/s", holdfast), ("Celery, tasks/s", celery), ("ratio", ratio)] {
+        for (what, spread) in [("Holdfast, tasks/s", holdfast), ("Celery, tasks/s", celery), ("ratio", ratio)]
+        {
             let Spread { median, least, most } = spread;
             table.row([what.to_owned(), number(median), number(least), number(most)]);
         }
@@ -115,7 +113,12 @@ impl Peers {
                  after the insert and gives back what a dying process had; it has no results, events, gossip or remote \
                  control, {} processes (prefork), each with {} messages in advance and one connection with a prepared \
                  insert, and {} publishing. No task was lost or done twice on either side.",
-                runs.len(), self.tasks, self.slots, self.celery_tasks, self.processes, self.prefetch,
+                runs.len(),
+                self.tasks,
+                self.slots,
+                self.celery_tasks,
+                self.processes,
+                self.prefetch,
                 self.publishers,
             ),
             tables: vec![table],

@@ -141,7 +141,10 @@ impl Stress {
                  first is published to the transaction that records it. The repositories exist already and grow with \
                  each run; the verification that follows a backup is left in the queue. Every restore point holds all \
                  files of its job; none was lost or doubled.",
-                self.backups, SOURCE.files, self.slots, own.len(),
+                self.backups,
+                SOURCE.files,
+                self.slots,
+                own.len(),
             ),
             tables: vec![table],
             json,
@@ -179,8 +182,10 @@ impl Bench<'_> {
         let load = Load { kind: TaskKind::Backup, params: "{}", jobs: 2 * self.backups, per_message: 1 };
         let key = routing_key(load.kind, Priority::Normal);
         self.books.ask(self.backups)?;
-        let started: DateTime<Utc> = self.client.query_one("select clock_timestamp()", &[]).await?.try_get(0)?;
-        publish_numbers(self.servers.amqp_url(), TASKS_EXCHANGE, &key, &load, place.jobs(self.backups)).await?;
+        let started: DateTime<Utc> =
+            self.client.query_one("select clock_timestamp()", &[]).await?.try_get(0)?;
+        publish_numbers(self.servers.amqp_url(), TASKS_EXCHANGE, &key, &load, place.jobs(self.backups))
+            .await?;
         self.books.until_recorded(&self.fleet.database).await?;
         let statement = "select count(*), avg(s)::float8 as mean, max(s)::float8 as max
              from (select extract(epoch from finished_at - $1) as s from execution
