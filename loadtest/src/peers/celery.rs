@@ -59,7 +59,8 @@ pub(crate) struct Celery {
 impl Celery {
     /// Installs what is missing and starts the worker.
     pub(crate) async fn start(servers: &Servers, tuning: Tuning) -> anyhow::Result<Self> {
-        let environment = environment().await?;
+        // By the interpreter: the scripts beside it hold the path that the environment had when it was made.
+        let python = environment().await?.join("bin/python");
         let directory = servers.directory().join("celery");
         std::fs::create_dir(&directory)?;
         for (name, program) in PROGRAMS {
@@ -71,19 +72,19 @@ impl Celery {
         let processes = format!("--concurrency={}", tuning.processes);
         let prefetch = format!("--prefetch-multiplier={}", tuning.prefetch);
         let command = ServiceCommand::new("celery", directory.join("worker.log"))
-            .args(["--app=peer", "worker", "--pool=prefork", "--loglevel=WARNING", "-Ofair"])
+            .args(["-m", "celery", "--app=peer", "worker", "--pool=prefork", "--loglevel=WARNING", "-Ofair"])
             .args([&processes, &prefetch])
             .args(["--without-gossip", "--without-mingle", "--without-heartbeat"])
             .env("PYTHONPATH", &directory)
             .env("AMQP_URL", servers.amqp_url())
             .env("DATABASE_URL", &database_url);
-        let worker = Service::start_program(&environment.join("bin/celery"), command)?;
+        let worker = Service::start_program(&python, command)?;
         let wanted = |name: &str| {
             let line = REQUIREMENTS.lines().find_map(|line| line.strip_prefix(name));
             line.and_then(|line| line.strip_prefix("==")).unwrap_or_default()
         };
         Ok(Self {
-            python: environment.join("bin/python"),
+            python,
             directory,
             amqp_url: servers.amqp_url().to_owned(),
             database_url,
@@ -217,8 +218,9 @@ async fn environment() -> anyhow::Result<PathBuf> {
     run(Path::new("python3"), &["-m", "venv", "--clear", "."], &directory).await.context(advice)?;
     let wanted = directory.join("wanted.txt");
     std::fs::write(&wanted, REQUIREMENTS)?;
-    let install = ["install", "--quiet", "--disable-pip-version-check", "--requirement", "wanted.txt"];
-    run(&directory.join("bin/pip"), &install, &directory).await.context(advice)?;
+    let install =
+        ["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--requirement", "wanted.txt"];
+    run(&directory.join("bin/python"), &install, &directory).await.context(advice)?;
     std::fs::rename(&wanted, &installed)?;
     Ok(directory)
 }
