@@ -162,10 +162,12 @@ impl Celery {
             if done != last {
                 (last, moved) = (done, Instant::now());
             }
-            let ended = self.worker.exit()?;
+            if let Some(exit) = self.worker.exit()? {
+                anyhow::bail!("Celery ended by itself with {exit}; its log ends:\n{}", self.worker.log());
+            }
             ensure!(
-                ended.is_none() && moved.elapsed() < PATIENCE,
-                "{done} of {} tasks done, and no change for a minute; Celery's log ends:\n{}",
+                moved.elapsed() < PATIENCE,
+                "Celery did {done} of {} tasks, and there is no change for a minute; its log ends:\n{}",
                 self.asked,
                 self.worker.log()
             );
