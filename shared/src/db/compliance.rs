@@ -13,7 +13,7 @@ use uuid::Uuid;
 use super::definition::{Definitions, JobWithTargets};
 use super::evidence::Link;
 use super::{Error, from_json, prepared};
-use crate::compliance::{self, Answer, Copy, POLICY_VERSION, Policy, Rule, Verdict, Verdicts};
+use crate::compliance::{self, Answer, Copy, POLICY_VERSION, Policy, Verdict, Verdicts};
 use crate::evidence::{self, Evidence, EvidenceId, Facts, Finding};
 use crate::job::JobId;
 use crate::target::TargetId;
@@ -57,7 +57,7 @@ struct State {
     chain_length: i64,
     chain_head: Vec<u8>,
     facts: FactsByTarget,
-    /// In the order of [`Rule::ALL`]; empty before the first judgement.
+    /// In the order of [`compliance::Rule::ALL`]; empty before the first judgement.
     answers: Vec<Answer>,
 }
 
