@@ -4,10 +4,12 @@ mod latencies;
 mod machine;
 mod moment;
 mod process;
+mod processors;
 mod spread;
 
 pub(crate) use latencies::Latencies;
 pub(crate) use machine::Machine;
 pub(crate) use moment::Moment;
 pub(crate) use process::Usage;
+pub(crate) use processors::ProcessorTime;
 pub(crate) use spread::{Spread, number};

@@ -10,7 +10,7 @@ use shared::task::TaskKind;
 use tokio_postgres::Client;
 
 use super::floor::{Floor, Tuning};
-use crate::measure::{Spread, number};
+use crate::measure::{ProcessorTime, Spread, number};
 use crate::report::{Report, Table};
 use crate::system::{Books, Fleet, Layout, Load, Servers, connect, publish};
 
@@ -74,8 +74,13 @@ impl Throughput {
         let before = (rows(&ours).await?, rows(&bare).await?);
         let mut runs = Vec::new();
         for number in 1..=self.runs {
+            let began = ProcessorTime::now()?;
             let seconds = self.holdfast(servers, &fleet, &mut books, tasks).await?;
+            let between = ProcessorTime::now()?;
             let floor = floor.run(tasks, tuning).await?;
+            let ended = ProcessorTime::now()?;
+            let used = [between.per_task(&began, tasks), ended.per_task(&between, tasks)];
+            eprintln!("{used:?}");
             let per_second = |seconds: f64| tasks as f64 / seconds;
             let run = Run {
                 tasks_per_second: per_second(seconds),

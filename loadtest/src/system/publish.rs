@@ -1,10 +1,10 @@
 //! Publishing over AMQP with confirms, as another system would.
 
+use std::collections::VecDeque;
 use std::fmt::Write as _;
 use std::ops::Range;
 use std::time::{Duration, Instant};
 
-use futures_util::stream::{FuturesUnordered, StreamExt as _};
 use lapin::options::{BasicPublishOptions, ConfirmSelectOptions};
 use lapin::{BasicProperties, Channel, Confirmation, Connection, ConnectionProperties};
 use shared::task::{Priority, TaskKind};
@@ -97,26 +97,28 @@ pub(crate) async fn publish_numbers(
     Range { start: mut first, end: tasks }: Range<usize>,
 ) -> anyhow::Result<()> {
     let (connection, channel) = open(amqp_url).await?;
-    let mut confirms = FuturesUnordered::new();
+    let mut confirms = VecDeque::new();
     // A quorum queue that was just declared refuses until it has a leader.
     let patience = Instant::now() + REFUSALS;
-    let mut refused = None;
-    while first < tasks || refused.is_some() || !confirms.is_empty() {
-        if confirms.len() < WINDOW && (first < tasks || refused.is_some()) {
+    let mut refused = Vec::new();
+    while first < tasks || !refused.is_empty() || !confirms.is_empty() {
+        // In bursts, so that the client writes many frames at once, and is not woken for each of them.
+        while confirms.len() < WINDOW && (first < tasks || !refused.is_empty()) {
             let end = (first + load.per_message).min(tasks);
-            let body = refused.take().unwrap_or_else(|| {
+            let body = refused.pop().unwrap_or_else(|| {
                 let body = load.body(first..end);
                 first = end;
                 body
             });
             let confirm = send(&channel, exchange, key, body.as_bytes()).await?;
-            confirms.push(async move { (body, confirm.await) });
-        } else if let Some((body, confirm)) = confirms.next().await {
-            refused = match confirm? {
-                Confirmation::Ack(None) => None,
-                Confirmation::Nack(_) if Instant::now() < patience => Some(body),
+            confirms.push_back((body, confirm));
+        }
+        for (body, confirm) in confirms.drain(..confirms.len().div_ceil(2)) {
+            match confirm.await? {
+                Confirmation::Ack(None) => {}
+                Confirmation::Nack(_) if Instant::now() < patience => refused.push(body),
                 other => anyhow::bail!("the broker did not take a message: {other:?}"),
-            };
+            }
         }
     }
     connection.close(200, "done".into()).await?;
