@@ -81,6 +81,7 @@ async fn run(Cli { scenario, options }: &Cli) -> anyhow::Result<()> {
     };
     let machine = Machine::look(servers.directory(), &connect(servers.database_url()).await?).await?;
     eprintln!("{machine}");
+    eprintln!("{}", servers.directory().display());
     let found = scenario.run(&servers).await;
     let stopped = servers.stop().await;
     let mut report = found?;

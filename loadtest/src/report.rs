@@ -63,8 +63,8 @@ impl Report {
 
     /// Puts the figures into a document, between the lines `<!-- NAME: begin -->` and `<!-- NAME: end -->`.
     pub(crate) fn write_into(&self, document: &Path, name: &str, how: &str) -> anyhow::Result<()> {
-        let text = std::fs::read_to_string(document)
-            .with_context(|| format!("reading {}", document.display()))?;
+        let text =
+            std::fs::read_to_string(document).with_context(|| format!("reading {}", document.display()))?;
         let replaced = replace(&text, name, &self.markdown(how)).with_context(|| {
             format!("{} has no part `<!-- {name}: begin -->` to `<!-- {name}: end -->`", document.display())
         })?;

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use shared::db::definition::Definitions;
 use shared::db::{Database, Error, compliance};
 use shared::job::JobId;
 use tokio_util::sync::CancellationToken;
@@ -15,8 +16,9 @@ const BATCH: u16 = 500;
 
 /// Judges what is due, again and again, until `stop`.
 pub async fn run(database: &Database, stop: &CancellationToken) {
+    let definitions = Definitions::default();
     while !stop.is_cancelled() {
-        if let Err(error) = judge(database, stop).await {
+        if let Err(error) = judge(database, &definitions, stop).await {
             events::judging_failed(&error);
         }
         tokio::select! {
@@ -26,10 +28,14 @@ pub async fn run(database: &Database, stop: &CancellationToken) {
     }
 }
 
-async fn judge(database: &Database, stop: &CancellationToken) -> Result<(), Error> {
+async fn judge(
+    database: &Database,
+    definitions: &Definitions,
+    stop: &CancellationToken,
+) -> Result<(), Error> {
     while !stop.is_cancelled() {
         let due = compliance::due(&database.client().await?, i64::from(BATCH)).await?;
-        let judged = judge_all(database, &due).await?;
+        let judged = judge_all(database, definitions, &due).await?;
         if judged > 0 {
             events::judged(judged);
         }
@@ -42,11 +48,11 @@ async fn judge(database: &Database, stop: &CancellationToken) -> Result<(), Erro
 }
 
 /// Judges jobs together; where one of them is at fault, the others without it. Returns how many were judged.
-async fn judge_all(database: &Database, jobs: &[JobId]) -> Result<usize, Error> {
+async fn judge_all(database: &Database, definitions: &Definitions, jobs: &[JobId]) -> Result<usize, Error> {
     let mut judged = 0;
     let mut batches = vec![jobs];
     while let Some(batch) = batches.pop() {
-        match transact(database, batch).await {
+        match transact(database, definitions, batch).await {
             Ok(()) => judged += batch.len(),
             Err(error) if error.blames_the_rows() && batch.len() > 1 => {
                 let (first, rest) = batch.split_at(batch.len() / 2);
@@ -59,10 +65,10 @@ async fn judge_all(database: &Database, jobs: &[JobId]) -> Result<usize, Error> 
     Ok(judged)
 }
 
-async fn transact(database: &Database, jobs: &[JobId]) -> Result<(), Error> {
+async fn transact(database: &Database, definitions: &Definitions, jobs: &[JobId]) -> Result<(), Error> {
     let mut client = database.client().await?;
     let transaction = client.transaction().await?;
-    compliance::judge_again(&transaction, jobs).await?;
+    compliance::judge_again(&transaction, definitions, jobs).await?;
     let _committed = shared::db::commit(transaction).await?;
     Ok(())
 }

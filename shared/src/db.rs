@@ -2,6 +2,7 @@
 
 pub mod copy;
 pub mod dead_task;
+pub mod definition;
 pub mod evidence;
 pub mod evidence_kept;
 pub mod execution;
@@ -31,6 +32,7 @@ use deadpool_postgres::{
 };
 use secrecy::{ExposeSecret, SecretString};
 use tokio_postgres::error::SqlState;
+use tokio_postgres::types::{FromSql, Type};
 use tokio_postgres::{NoTls, Row, Statement};
 
 use crate::settings::Settings;
@@ -343,13 +345,25 @@ where
 
 /// Reads a JSON column into one of our own types.
 fn from_json<T: serde::de::DeserializeOwned>(row: &Row, column: &'static str) -> Result<T, Error> {
-    let value: serde_json::Value = row.try_get(column)?;
-    serde_json::from_value(value).map_err(|error| Error::Value { column, why: error.to_string() })
+    let JsonText(text) = row.try_get(column)?;
+    serde_json::from_slice(text).map_err(|error| Error::Value { column, why: error.to_string() })
 }
 
-/// Turns one of our own types into a JSON column's value.
-fn to_json<T: serde::Serialize>(column: &'static str, value: &T) -> Result<serde_json::Value, Error> {
-    serde_json::to_value(value).map_err(|error| Error::Value { column, why: error.to_string() })
+/// The text of a JSON column. `tokio_postgres::types::Json` would parse it as well, but its errors are those of a broken
+/// connection: a stored value that this version cannot read must be told from one.
+struct JsonText<'a>(&'a [u8]);
+
+impl<'a> FromSql<'a> for JsonText<'a> {
+    fn from_sql(kind: &Type, raw: &'a [u8]) -> Result<Self, Box<dyn std::error::Error + Sync + Send>> {
+        // The binary form of `jsonb` is its version and the text.
+        match (kind, raw) {
+            (&Type::JSONB, [1, text @ ..]) => Ok(Self(text)),
+            (&Type::JSON, text) => Ok(Self(text)),
+            _ => Err("an unknown form of jsonb".into()),
+        }
+    }
+
+    tokio_postgres::types::accepts!(JSON, JSONB);
 }
 
 /// PostgreSQL counts in signed numbers.

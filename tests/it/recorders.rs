@@ -2,6 +2,7 @@
 
 use harness::{World, eventually};
 use serde_json::json;
+use shared::db::definition::Definitions;
 use shared::db::{self, compliance::Observation};
 use shared::evidence::{Finding, PointFact};
 use shared::job::JobId;
@@ -30,13 +31,22 @@ async fn two_simultaneous_recorders_of_one_job_judge_by_the_evidence_of_both() {
 
     let mut first = world.database.client().await.unwrap();
     let first = first.transaction().await.unwrap();
-    db::compliance::record(&first, present(job, TargetId(row.get(1))), &[]).await.unwrap();
+    db::compliance::record(&first, &Definitions::default(), present(job, TargetId(row.get(1))), &[])
+        .await
+        .unwrap();
 
     // The second recorder must wait for the first: it is seen waiting for the lock before the first commits.
     let second = async {
         let mut client = world.database.client().await.unwrap();
         let transaction = client.transaction().await.unwrap();
-        db::compliance::record(&transaction, present(job, TargetId(row.get(2))), &[]).await.unwrap();
+        db::compliance::record(
+            &transaction,
+            &Definitions::default(),
+            present(job, TargetId(row.get(2))),
+            &[],
+        )
+        .await
+        .unwrap();
         _ = db::commit(transaction).await.unwrap();
     };
     let release = async {

@@ -6,12 +6,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
+use shared::db::definition::JobWithTargets;
 use shared::db::lease::Leased;
 use shared::db::task::Waiting;
 use shared::db::{self, Committed};
 use shared::job::{JobId, JobName};
 use shared::message::{Refusal, Refused, TaskMessage};
-use shared::target::TargetName;
 use shared::task::{Task, TaskId, TaskKind};
 use shared::topology;
 use tokio::sync::mpsc;
@@ -45,8 +45,6 @@ pub struct Claimed {
     pub leased: Leased,
     /// Its job and targets.
     pub plan: Plan,
-    /// Targets that may not be used now.
-    pub away: Arc<HashSet<TargetName>>,
     /// Extended as long as it is held.
     pub lease: Lease,
     /// Freed at the end of the work.
@@ -102,8 +100,7 @@ struct Persisted {
     leased: HashMap<TaskId, Leased>,
     /// By place in the batch: two tasks of one id may differ in everything else.
     refused: HashMap<usize, Refusal>,
-    plans: HashMap<JobId, Plan>,
-    away: HashSet<TargetName>,
+    jobs: HashMap<JobId, Arc<JobWithTargets>>,
 }
 
 /// Runs the transaction until it succeeds or fails for a reason of its own.
@@ -142,7 +139,6 @@ async fn transact(batch: &[Admitted], again: bool, worker: &Worker) -> Result<Pe
     let transaction = client.transaction().await?;
     let names: Vec<&JobName> = batch.iter().filter_map(|admitted| admitted.task.job.as_ref()).collect();
     let jobs = db::job::resolve(&transaction, &names).await?;
-    let away = db::target::away(&transaction).await?;
 
     let mut refused = HashMap::new();
     let mut accepted: HashMap<TaskId, (&TaskMessage, &Wish, Option<JobId>)> = HashMap::new();
@@ -177,11 +173,12 @@ async fn transact(batch: &[Admitted], again: bool, worker: &Worker) -> Result<Pe
         }
     }
     park(&transaction, &parking, &fresh, now).await?;
-    let plans = worker.plans.load(&transaction, leased.iter().filter_map(|leased| leased.task.job)).await?;
+    let jobs = leased.iter().filter_map(|leased| leased.task.job);
+    let jobs = worker.definitions.load(&transaction, jobs).await?;
     let committed = db::commit(transaction).await?;
     worker.identity.batches.count("claim", batch.len());
     let leased = leased.into_iter().map(|leased| (leased.task.id, leased)).collect();
-    Ok(Persisted { committed, deadline, leased, refused, plans, away })
+    Ok(Persisted { committed, deadline, leased, refused, jobs })
 }
 
 /// A refused task that waits in the database, because its job was active once, becomes a dead task and no dead letter.
@@ -234,8 +231,7 @@ async fn hand_over(
     refusals: &mpsc::Sender<Refusing>,
     worker: &Worker,
 ) {
-    let Persisted { committed, deadline, mut leased, mut refused, plans, away } = persisted;
-    let away = Arc::new(away);
+    let Persisted { committed, deadline, mut leased, mut refused, jobs } = persisted;
     let (mut started, mut refusing, mut parked) = (Vec::new(), Vec::new(), 0);
     let tasks = batch.len();
     // Nothing is awaited here: from its commit on, a lease needs its heartbeat.
@@ -249,8 +245,8 @@ async fn hand_over(
             && let Some(leased) = leased.remove(&task.id)
         {
             let lease = worker.leases.hold(task.id, leased.epoch, deadline);
-            let plan = leased.task.job.and_then(|job| plans.get(&job).cloned()).unwrap_or_default();
-            started.push(Claimed { leased, plan, away: away.clone(), lease, slot });
+            let plan = leased.task.job.and_then(|job| jobs.get(&job).cloned()).into();
+            started.push(Claimed { leased, plan, lease, slot });
         } else {
             parked += 1;
         }

@@ -10,16 +10,16 @@ mod restore;
 mod simulated;
 mod verify;
 
-use std::collections::HashSet;
 use std::panic::AssertUnwindSafe;
 use std::pin::pin;
 use std::time::{Duration, Instant};
 
 use futures_util::FutureExt as _;
 use futures_util::stream::{FuturesUnordered, StreamExt as _};
+use shared::db::definition::JobWithTargets;
 use shared::db::lease::Leased;
 use shared::job::SourceData;
-use shared::target::TargetName;
+use shared::target::TargetState;
 use shared::task::{Ended, Postponed, QUARANTINE_RESCUES};
 use shared::work::Work;
 use tokio::sync::mpsc;
@@ -33,7 +33,6 @@ use crate::claim::Claimed;
 use crate::events;
 use crate::identity::Counter;
 use crate::outcome::{Finished, Outcome};
-use crate::plan::JobWithTargets;
 use crate::speed::Speedometer;
 use crate::worker::Worker;
 
@@ -67,7 +66,7 @@ async fn finish(
     stop: &CancellationToken,
 ) {
     let started = Instant::now();
-    let Claimed { leased, plan, away, lease, slot } = claimed;
+    let Claimed { leased, plan, lease, slot } = claimed;
     let tries = worker.tries(leased.task.kind, &plan);
     let (lease, outcome) = match &worker.quarantine {
         Some(quarantine) if leased.rescues >= QUARANTINE_RESCUES => {
@@ -88,7 +87,7 @@ async fn finish(
                 cancel: &cancel,
                 speed: &speed,
             };
-            let outcome = work(&attempt, &away, tries.timeout, stop).await;
+            let outcome = work(&attempt, tries.timeout, stop).await;
             (lease, outcome)
         }
     };
@@ -99,13 +98,8 @@ async fn finish(
     drop(slot);
 }
 
-async fn work(
-    attempt: &Attempt<'_>,
-    away: &HashSet<TargetName>,
-    limit: Duration,
-    stop: &CancellationToken,
-) -> Outcome {
-    let mut executing = pin!(AssertUnwindSafe(execute(attempt, away)).catch_unwind());
+async fn work(attempt: &Attempt<'_>, limit: Duration, stop: &CancellationToken) -> Outcome {
+    let mut executing = pin!(AssertUnwindSafe(execute(attempt)).catch_unwind());
     tokio::select! {
         ended = &mut executing => {
             let outcome = ended.unwrap_or_else(|panic| panicked(attempt.leased, panic.as_ref()));
@@ -157,7 +151,7 @@ fn panicked(leased: &Leased, panic: &(dyn std::any::Any + Send)) -> Outcome {
 }
 
 /// Finds the executor of a task, by its kind and its job's source.
-async fn execute(attempt: &Attempt<'_>, away: &HashSet<TargetName>) -> Outcome {
+async fn execute(attempt: &Attempt<'_>) -> Outcome {
     let work = match Work::parse(attempt.leased.task.kind, &attempt.leased.task.params) {
         Ok(work) => work,
         Err(error) => return Outcome::refused(error.to_string()),
@@ -167,19 +161,15 @@ async fn execute(attempt: &Attempt<'_>, away: &HashSet<TargetName>) -> Outcome {
         (_, None) => {
             Err(Ended::Failed { retryable: false, error: "its job does not exist any more".to_owned() })
         }
-        (_, Some(plan)) => on_job(attempt, plan, &work, away).await,
+        (_, Some(plan)) => on_job(attempt, plan, &work).await,
     };
     ended.unwrap_or_else(Outcome::new)
 }
 
-async fn on_job(
-    attempt: &Attempt<'_>,
-    plan: &JobWithTargets,
-    work: &Work,
-    away: &HashSet<TargetName>,
-) -> Result<Outcome, Ended> {
+async fn on_job(attempt: &Attempt<'_>, plan: &JobWithTargets, work: &Work) -> Result<Outcome, Ended> {
     let target = if matches!(work, Work::Backup) { plan.job.job.primary() } else { work.target() };
-    if let Some(target) = target.filter(|target| away.contains(target))
+    if let Some(target) = target
+        && plan.target(target).is_some_and(|target| target.state != TargetState::Attached)
         && !matches!(work, Work::Probe(_))
     {
         return Err(Ended::Postponed(Postponed::Detached(target.clone())));

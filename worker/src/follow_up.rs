@@ -8,7 +8,7 @@ use shared::task::{Ended, Task, TaskId, TaskKind};
 use shared::work::{CopyParams, Level, VerifyParams};
 
 use crate::outcome::Finished;
-use crate::plan::JobWithTargets;
+use shared::db::definition::JobWithTargets;
 
 /// The tasks that an attempt causes when it wrote a restore point.
 pub fn tasks(finished: &Finished, judged: &Judged) -> Vec<Task> {

@@ -98,7 +98,7 @@ async fn transact(batch: &[Finished], worker: &Worker) -> Result<Recorded, db::E
     move_tasks(&transaction, &moves).await?;
     let observations = observations(&transaction, &batch).await?;
     if !observations.is_empty() {
-        let judged = db::compliance::record(&transaction, observations, &[]).await?;
+        let judged = db::compliance::record(&transaction, &worker.definitions, observations, &[]).await?;
         enqueue_follow_ups(&transaction, &batch, &judged).await?;
     }
     let committed = db::commit(transaction).await?;

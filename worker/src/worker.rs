@@ -8,6 +8,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use backon::BackoffBuilder as _;
 use shared::db::Database;
+use shared::db::definition::Definitions;
 use shared::task::{TaskKind, WorkerId};
 use tokio::sync::Semaphore;
 
@@ -16,7 +17,7 @@ use crate::effects::EffectLog;
 use crate::engine::parent::Engine;
 use crate::identity::{Batches, Counters, Identity};
 use crate::lease::Leases;
-use crate::plan::{Plan, Plans};
+use crate::plan::Plan;
 use crate::quarantine::Quarantine;
 
 /// A running worker.
@@ -28,7 +29,7 @@ pub struct Worker {
     /// What it owns.
     pub leases: Arc<Leases>,
     /// What it knows of jobs.
-    pub plans: Plans,
+    pub definitions: Definitions,
     /// Runs engine operations.
     pub engine: Engine,
     /// How often and how long tasks may be tried, by kind.
@@ -69,7 +70,7 @@ impl Worker {
             database,
             identity: Identity { id, name: config.name, pools, batches, counters },
             leases: Arc::default(),
-            plans: Plans::default(),
+            definitions: Definitions::default(),
             engine: Engine::new(program),
             tries: config.pools.iter().map(|(kind, pool)| (*kind, pool.tries)).collect(),
             effects,

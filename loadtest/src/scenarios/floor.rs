@@ -74,7 +74,10 @@ impl Floor {
             facts: row.try_get("facts")?,
             verdicts: row.try_get("verdicts")?,
             target: client.query_one("select id from target", &[]).await?.try_get(0)?,
-            jobs: jobs.iter().map(|row| Ok((row.try_get(0)?, row.try_get(1)?))).collect::<anyhow::Result<_>>()?,
+            jobs: jobs
+                .iter()
+                .map(|row| Ok((row.try_get(0)?, row.try_get(1)?)))
+                .collect::<anyhow::Result<_>>()?,
         };
         Ok(Self { database_url, amqp_url: amqp_url.to_owned(), load, template })
     }
@@ -104,7 +107,8 @@ impl Floor {
                 ended = working => ended.and_then(|_| anyhow::bail!("the lanes ended")),
             }
         };
-        let (seconds, ()) = tokio::try_join!(consuming, publish_to(&self.amqp_url, "", QUEUE, &self.load, tasks))?;
+        let (seconds, ()) =
+            tokio::try_join!(consuming, publish_to(&self.amqp_url, "", QUEUE, &self.load, tasks))?;
         connection.close(200, "done".into()).await?;
         Ok(seconds)
     }
@@ -164,7 +168,8 @@ impl<'a> Lane<'a> {
         batch: usize,
         done: mpsc::UnboundedSender<usize>,
     ) -> anyhow::Result<Self> {
-        let (claiming, recording) = (connect(&floor.database_url).await?, connect(&floor.database_url).await?);
+        let (claiming, recording) =
+            (connect(&floor.database_url).await?, connect(&floor.database_url).await?);
         let channel = connection.create_channel().await?;
         let window = (batch / floor.load.per_message).max(1) * 2;
         channel.basic_qos(u16::try_from(window)?, BasicQosOptions { global: false }).await?;
@@ -239,21 +244,25 @@ async fn take(floor: &Floor, consumer: &mut Consumer, batch: usize) -> anyhow::R
 
 const KNOWN_ID: &str = "insert into known_id (id) select id from unnest($1::uuid[]) as t(id) order by id
      on conflict do nothing";
-const LEASE: &str = "insert into lease (task_id, kind, priority, job_id, params, requested_by, enqueued_at, attempt, \
+const LEASE: &str =
+    "insert into lease (task_id, kind, priority, job_id, params, requested_by, enqueued_at, attempt, \
          rescues, epoch, worker_id, lease_until)
      select id, $3, 'normal', job_id, $4, 'loadtest', now(), 1, 0, 1, $5, now() + interval '5 minutes'
      from unnest($1::uuid[], $2::integer[]) as t(id, job_id)";
 const COMPLETE: &str = "delete from lease where task_id = any($1)";
-const EXECUTION: &str = "insert into execution (task_id, kind, job_id, requested_by, enqueued_at, epoch, attempt, \
+const EXECUTION: &str =
+    "insert into execution (task_id, kind, job_id, requested_by, enqueued_at, epoch, attempt, \
          target_id, outcome, started_at, seconds, worker_id)
      select id, $3, job_id, 'loadtest', now(), 1, 1, $4, 'success', $5, 0.001, $6
      from unnest($1::uuid[], $2::integer[]) as t(id, job_id)";
-const EVIDENCE: &str = "insert into evidence (id, job_id, target_id, task_id, kind, observed_at, finding, position, hash)
+const EVIDENCE: &str =
+    "insert into evidence (id, job_id, target_id, task_id, kind, observed_at, finding, position, hash)
      select id, job_id, $4, task_id, $5, now(), $6, 1, $7
      from unnest($1::uuid[], $2::integer[], $3::uuid[]) as t(id, job_id, task_id)";
 const COPY: &str = "insert into copy (job_id, target_id, facts) select job_id, $2, $3 from unnest($1::integer[]) as t(job_id)
      on conflict (job_id, target_id) do update set facts = excluded.facts";
-const COMPLIANCE: &str = "update compliance c set chain_length = c.chain_length + 1, chain_head = $2, evaluated_at = now(), \
+const COMPLIANCE: &str =
+    "update compliance c set chain_length = c.chain_length + 1, chain_head = $2, evaluated_at = now(), \
          policy_version = 1, due_at = now(), verdicts = $3
      from unnest($1::integer[]) as t(job_id) where c.job_id = t.job_id";
 
@@ -296,8 +305,7 @@ async fn record_batch(
     let ended: Params<'_, 1> = [&tasks.ids];
     let executions: Params<'_, 6> =
         [&tasks.ids, &tasks.jobs, &"probe", target, &tasks.claimed_at, &Uuid::nil()];
-    let observed: Params<'_, 7> =
-        [&evidence_ids, &tasks.jobs, &tasks.ids, target, kind, finding, &hash];
+    let observed: Params<'_, 7> = [&evidence_ids, &tasks.jobs, &tasks.ids, target, kind, finding, &hash];
     let copies: Params<'_, 3> = [&jobs, target, facts];
     let judged: Params<'_, 3> = [&jobs, &hash, verdicts];
     let (begin, ended, executions, observed, copies, judged, commit) = tokio::join!(
@@ -313,6 +321,9 @@ async fn record_batch(
     let (each, job) = ([ended?, executions?, observed?], [copies?, judged?]);
     commit?;
     let wanted = (tasks.ids.len() as u64, jobs.len() as u64);
-    anyhow::ensure!((each, job) == ([wanted.0; 3], [wanted.1; 2]), "{each:?} and {job:?} rows for {wanted:?}");
+    anyhow::ensure!(
+        (each, job) == ([wanted.0; 3], [wanted.1; 2]),
+        "{each:?} and {job:?} rows for {wanted:?}"
+    );
     Ok(())
 }

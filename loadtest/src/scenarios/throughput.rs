@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Instant;
 
-use anyhow::ensure;
+use anyhow::{Context as _, ensure};
 use serde::Serialize;
 use serde_json::json;
 use shared::task::TaskKind;
@@ -59,15 +59,16 @@ impl Throughput {
         let layout = Layout { jobs: JOBS, workers: self.workers.into(), settings, ..Layout::default() };
         let fleet = Fleet::start(servers, layout).await?;
         let mut books = Books::open(&fleet.database, load.kind).await?;
-        self.holdfast(servers, &fleet, &mut books, tasks).await?;
+        self.holdfast(servers, &fleet, &mut books, tasks).await.context("warm up")?;
 
         let floor_url = servers.create_database("floor").await?;
-        let alone = Layout { database_url: Some(floor_url.clone()), jobs: JOBS, workers: 0, ..Layout::default() };
+        let alone =
+            Layout { database_url: Some(floor_url.clone()), jobs: JOBS, workers: 0, ..Layout::default() };
         Fleet::start(servers, alone).await?;
         let model = connect(&fleet.database_url).await?;
         let floor = Floor::new(floor_url.clone(), servers.amqp_url(), &model, load).await?;
         let tuning = Tuning { lanes: self.lanes, batch: self.batch };
-        floor.run(tasks, tuning).await?;
+        floor.run(tasks, tuning).await.context("floor")?;
 
         let (ours, bare) = (connect(&fleet.database_url).await?, connect(&floor_url).await?);
         let before = (rows(&ours).await?, rows(&bare).await?);
@@ -128,7 +129,13 @@ impl Throughput {
                  commit; {} worker with {} slots; the floor has {} lanes with batches of up to {}. Each task writes its \
                  id, lease, execution and evidence, and its job's facts and verdicts anew; both wrote the same numbers \
                  of rows; none was lost or doubled.",
-                runs.len(), self.tasks, self.per_message, self.workers, self.slots, self.lanes, self.batch,
+                runs.len(),
+                self.tasks,
+                self.per_message,
+                self.workers,
+                self.slots,
+                self.lanes,
+                self.batch,
             ),
             tables: vec![table],
             json: json!({
@@ -162,7 +169,8 @@ impl Rows {
 }
 
 async fn rows(client: &Client) -> anyhow::Result<Rows> {
-    let statement = "select (select count(*) from known_id) as known_ids, (select count(*) from execution) as executions,
+    let statement =
+        "select (select count(*) from known_id) as known_ids, (select count(*) from execution) as executions,
              (select count(*) from evidence) as evidence";
     let row = client.query_one(statement, &[]).await?;
     Ok(Rows {

@@ -2,13 +2,13 @@
 
 use std::time::{Duration, Instant};
 
-use anyhow::ensure;
+use anyhow::{bail, ensure};
+use deadpool_postgres::GenericClient;
 use shared::db::Database;
 use shared::task::TaskKind;
-use deadpool_postgres::GenericClient;
 
 /// Nothing may stand still for longer.
-const PATIENCE: Duration = Duration::from_mins(1);
+const PATIENCE: Duration = Duration::from_secs(20);
 
 /// Counts the tasks of one kind that were asked for, and those that ran.
 #[derive(Debug)]
@@ -48,11 +48,18 @@ impl Books {
             if (running, done) != last {
                 (last, moved) = ((running, done), Instant::now());
             }
-            ensure!(
-                moved.elapsed() < PATIENCE,
-                "{done} of {} tasks recorded, {running} running, and no change for a minute",
-                self.asked
-            );
+            if moved.elapsed() > PATIENCE {
+                let elsewhere = "select (select count(*) from task), (select count(*) from dead_task),
+                     (select min(last_error) from task)";
+                let row = client.query_one(elsewhere, &[]).await?;
+                let (waiting, dead, error): (i64, i64, Option<String>) = (row.get(0), row.get(1), row.get(2));
+                bail!(
+                    "{done} of {} tasks recorded, {running} running, {waiting} waiting, {dead} dead, and no change for \
+                     a minute; {}",
+                    self.asked,
+                    error.unwrap_or_default()
+                );
+            }
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
     }

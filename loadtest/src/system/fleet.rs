@@ -8,6 +8,7 @@ use std::time::Duration;
 use anyhow::{Context as _, ensure};
 use devstack::{Service, ServiceCommand};
 use serde_json::{Value, json};
+use shared::broker::Broker;
 use shared::db::Database;
 
 use super::Servers;
@@ -63,6 +64,9 @@ impl Fleet {
         let database_url = layout.database_url.unwrap_or_else(|| servers.database_url().to_owned());
         prepare(servers, &database_url, layout.jobs, &layout.source)?;
         let database = Database::new(&database_url.as_str().into(), "holdfast loadtest")?;
+        // What is published before a worker has declared its queues would stay among the unrouted messages.
+        let broker = Broker::new(servers.amqp_url().into(), "loadtest")?.connect("declare").await?;
+        broker.close(200, "declared".into()).await?;
         let command = |binary: &str, name: &str| {
             ServiceCommand::new(binary, servers.directory().join(format!("{name}.log")))
                 .arg("run")

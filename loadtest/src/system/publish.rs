@@ -68,7 +68,10 @@ pub(crate) async fn publish_to(
     load: &Load,
     tasks: usize,
 ) -> anyhow::Result<()> {
-    let channel = open(amqp_url).await?;
+    // It closes when its last handle is gone.
+    let connection = Connection::connect(amqp_url, ConnectionProperties::default()).await?;
+    let channel = connection.create_channel().await?;
+    channel.confirm_select(ConfirmSelectOptions::default()).await?;
     let mut confirms = FuturesUnordered::new();
     // A quorum queue that was just declared refuses until it has a leader.
     let patience = Instant::now() + REFUSALS;
@@ -91,15 +94,8 @@ pub(crate) async fn publish_to(
             };
         }
     }
+    connection.close(200, "done".into()).await?;
     Ok(())
-}
-
-/// A channel of a connection of its own, with confirms.
-async fn open(amqp_url: &str) -> anyhow::Result<Channel> {
-    let connection = Connection::connect(amqp_url, ConnectionProperties::default()).await?;
-    let channel = connection.create_channel().await?;
-    channel.confirm_select(ConfirmSelectOptions::default()).await?;
-    Ok(channel)
 }
 
 /// Sends one message that is kept through a restart.

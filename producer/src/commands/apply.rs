@@ -103,7 +103,9 @@ impl Plan {
             judged.insert(db::job::upsert(transaction, job, &targets).await?);
         }
         let judged: Vec<JobId> = judged.into_iter().collect();
-        db::compliance::record(transaction, Vec::new(), &judged).await?;
+        // What is not committed yet must not be kept in memory.
+        let current = db::definition::Definitions::default();
+        db::compliance::judge_again(transaction, &current, &judged).await?;
         Ok(())
     }
 

@@ -7,12 +7,14 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, Utc};
 use deadpool_postgres::{GenericClient, Transaction};
+use serde::Deserialize;
+use tokio_postgres::types::Json;
 use uuid::Uuid;
 
 use super::copy::FactsByCopy;
+use super::definition::{Definitions, JobWithTargets};
 use super::evidence::Link;
-use super::job::{JobTarget, StoredJob};
-use super::{Error, from_json, prepared, to_json};
+use super::{Error, from_json, prepared};
 use crate::compliance::{self, Answer, Copy, POLICY_VERSION, Policy, Rule, Verdict, Verdicts};
 use crate::evidence::{self, Evidence, EvidenceId, Finding};
 use crate::job::JobId;
@@ -44,12 +46,20 @@ pub struct Judged {
 struct State {
     chain_length: i64,
     chain_head: Vec<u8>,
-    verdicts: Vec<Verdict>,
+    answers: Vec<Answered>,
+}
+
+/// What matters of a verdict once there is a newer one.
+#[derive(Deserialize)]
+struct Answered {
+    rule: Rule,
+    answer: Answer,
 }
 
 /// Records observations and judges their jobs, and `others` besides.
 pub async fn record(
     transaction: &Transaction<'_>,
+    definitions: &Definitions,
     observations: Vec<Observation>,
     others: &[JobId],
 ) -> Result<Judged, Error> {
@@ -71,9 +81,8 @@ pub async fn record(
         facts.iter().filter(|(key, _)| touched.contains(key)).map(|(key, f)| (*key, f)).collect();
     super::copy::store(transaction, &changed).await?;
 
-    let definitions = super::job::load(transaction, &jobs).await?;
-    let targets = super::job::targets(transaction, &jobs).await?;
-    let judged: Vec<_> = definitions.iter().map(|job| (job.id, judge(job, &targets, &facts, now))).collect();
+    let jobs = definitions.load(transaction, jobs).await?;
+    let judged: Vec<_> = jobs.iter().map(|(id, job)| (*id, judge(job, &facts, now))).collect();
     store(transaction, &states, &judged, now).await?;
     Ok(Judged { now, facts })
 }
@@ -97,10 +106,13 @@ fn chain(
     links
 }
 
-fn judge(job: &StoredJob, targets: &[JobTarget], facts: &FactsByCopy, now: DateTime<Utc>) -> Verdicts {
+fn judge(
+    JobWithTargets { job, targets }: &JobWithTargets,
+    facts: &FactsByCopy,
+    now: DateTime<Utc>,
+) -> Verdicts {
     let copies: Vec<Copy> = targets
         .iter()
-        .filter(|target| target.job == job.id)
         .map(|stored| Copy {
             target: stored.target.name.clone(),
             repository: stored.target.repository.clone(),
@@ -124,7 +136,7 @@ async fn lock(transaction: &Transaction<'_>, jobs: &[JobId]) -> Result<BTreeMap<
             let state = State {
                 chain_length: row.try_get("chain_length")?,
                 chain_head: row.try_get("chain_head")?,
-                verdicts: from_json(row, "verdicts")?,
+                answers: from_json(row, "verdicts")?,
             };
             Ok((JobId(row.try_get("job_id")?), state))
         })
@@ -150,13 +162,12 @@ async fn store(
     let head: Vec<&[u8]> = known.iter().map(|(_, state, _)| state.chain_head.as_slice()).collect();
     let due_at: Vec<_> = known.iter().map(|(_, _, verdicts)| verdicts.due_at).collect();
     let compliant: Vec<bool> = known.iter().map(|(_, _, verdicts)| verdicts.compliant()).collect();
-    let verdicts =
-        known.iter().map(|(_, _, v)| to_json("verdicts", &v.verdicts)).collect::<Result<Vec<_>, _>>()?;
+    let verdicts: Vec<_> = known.iter().map(|(_, _, verdicts)| Json(&verdicts.verdicts)).collect();
     transaction
         .execute(&statement, &[&job, &length, &head, &due_at, &compliant, &verdicts, &POLICY_VERSION, &now])
         .await?;
     let changes: Vec<_> =
-        known.iter().flat_map(|(job, state, v)| changes(**job, &state.verdicts, v)).collect();
+        known.iter().flat_map(|(job, state, v)| changes(**job, &state.answers, v)).collect();
     store_changes(transaction, &changes, now).await
 }
 
@@ -166,9 +177,8 @@ struct Change<'a> {
     verdict: &'a Verdict,
 }
 
-fn changes<'a>(job: JobId, before: &[Verdict], after: &'a Verdicts) -> Vec<Change<'a>> {
-    let answer_before =
-        |rule: Rule| before.iter().find(|verdict| verdict.rule == rule).map(|verdict| verdict.answer);
+fn changes<'a>(job: JobId, before: &[Answered], after: &'a Verdicts) -> Vec<Change<'a>> {
+    let answer_before = |rule: Rule| before.iter().find(|known| known.rule == rule).map(|known| known.answer);
     after
         .verdicts
         .iter()
@@ -198,10 +208,7 @@ async fn store_changes(
         changes.iter().map(|change| change.previous.map(Answer::as_str)).collect();
     let answer: Vec<&str> = changes.iter().map(|change| change.verdict.answer.as_str()).collect();
     let reason: Vec<&str> = changes.iter().map(|change| change.verdict.reason.as_str()).collect();
-    let evidence = changes
-        .iter()
-        .map(|change| to_json("evidence", &change.verdict.evidence))
-        .collect::<Result<Vec<_>, _>>()?;
+    let evidence: Vec<_> = changes.iter().map(|change| Json(&change.verdict.evidence)).collect();
     transaction.execute(&statement, &[&job, &rule, &previous, &answer, &reason, &evidence, &now]).await?;
     Ok(())
 }
@@ -215,8 +222,12 @@ pub async fn due<C: GenericClient>(client: &C, limit: i64) -> Result<Vec<JobId>,
 }
 
 /// Judges jobs by the evidence that there is.
-pub async fn judge_again(transaction: &Transaction<'_>, jobs: &[JobId]) -> Result<(), Error> {
-    record(transaction, Vec::new(), jobs).await.map(|_| ())
+pub async fn judge_again(
+    transaction: &Transaction<'_>,
+    definitions: &Definitions,
+    jobs: &[JobId],
+) -> Result<(), Error> {
+    record(transaction, definitions, Vec::new(), jobs).await.map(|_| ())
 }
 
 /// A job's verdicts as people see them.

@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 
 use deadpool_postgres::{GenericClient, Transaction};
+use tokio_postgres::types::Json;
 
-use super::{Error, from_json, prepared, to_json};
+use super::{Error, from_json, prepared};
 use crate::evidence::Facts;
 use crate::job::JobId;
 use crate::target::TargetId;
@@ -37,7 +38,7 @@ pub async fn store(
     let statement = prepared(transaction, statement).await?;
     let jobs: Vec<i32> = facts.iter().map(|((job, _), _)| job.0).collect();
     let targets: Vec<i32> = facts.iter().map(|((_, target), _)| target.0).collect();
-    let values = facts.iter().map(|(_, facts)| to_json("facts", facts)).collect::<Result<Vec<_>, _>>()?;
+    let values = facts.iter().map(|(_, facts)| Json(*facts)).collect::<Vec<_>>();
     transaction.execute(&statement, &[&jobs, &targets, &values]).await?;
     Ok(())
 }

@@ -1,9 +1,10 @@
 //! Table `evidence`: observations, each job's in a hash chain, partitioned by month.
 
 use deadpool_postgres::Transaction;
+use tokio_postgres::types::Json;
 use uuid::Uuid;
 
-use super::{Error, prepared, to_json};
+use super::{Error, prepared};
 use crate::evidence::Evidence;
 
 /// An observation with its place in its job's chain.
@@ -30,8 +31,7 @@ pub async fn insert(transaction: &Transaction<'_>, links: &[Link]) -> Result<(),
     let task: Vec<Uuid> = each().map(|evidence| evidence.task.0).collect();
     let kind: Vec<&str> = each().map(|evidence| evidence.finding.kind()).collect();
     let observed_at: Vec<_> = each().map(|evidence| evidence.observed_at).collect();
-    let finding =
-        each().map(|evidence| to_json("finding", &evidence.finding)).collect::<Result<Vec<_>, _>>()?;
+    let finding: Vec<_> = each().map(|evidence| Json(&evidence.finding)).collect();
     let position: Vec<i64> = links.iter().map(|link| link.position).collect();
     let hash: Vec<&[u8]> = links.iter().map(|link| link.hash.as_slice()).collect();
     transaction

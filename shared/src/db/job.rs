@@ -2,9 +2,11 @@
 
 use std::collections::HashMap;
 
+use chrono::{DateTime, Utc};
 use deadpool_postgres::{GenericClient, Transaction};
+use tokio_postgres::types::Json;
 
-use super::{Error, from_json, parsed, prepared, to_json};
+use super::{Error, from_json, parsed, prepared};
 use crate::job::{Job, JobId, JobName};
 use crate::message::{Refusal, TaskMessage};
 use crate::target::{Target, TargetId, TargetName, TargetState};
@@ -40,6 +42,8 @@ pub struct JobTarget {
     pub target: Target,
     /// Whether it may be used now.
     pub state: TargetState,
+    /// When its definition or its state was changed last.
+    pub changed_at: DateTime<Utc>,
 }
 
 /// Writes a definition: a new row, or the next version of a row that differs. Also makes the row that recorders
@@ -50,7 +54,7 @@ pub async fn upsert(transaction: &Transaction<'_>, job: &Job, targets: &[TargetI
              version = job.version + 1, updated_at = now()
          returning id";
     let statement = prepared(transaction, statement).await?;
-    let definition = to_json("definition", job)?;
+    let definition = Json(job);
     let row = transaction.query_one(&statement, &[&job.name.as_str(), &definition, &job.active]).await?;
     let id = JobId(row.try_get(0)?);
     link(transaction, id, targets).await?;
@@ -124,7 +128,7 @@ fn stored(row: &tokio_postgres::Row) -> Result<StoredJob, Error> {
 
 /// Reads the targets of jobs, each job's in its own order.
 pub async fn targets<C: GenericClient>(client: &C, ids: &[JobId]) -> Result<Vec<JobTarget>, Error> {
-    let statement = "select jt.job_id, t.id, t.definition, t.state
+    let statement = "select jt.job_id, t.id, t.definition, t.state, t.updated_at
          from job_target jt join target t on t.id = jt.target_id
          where jt.job_id = any($1) order by jt.job_id, jt.position";
     let statement = prepared(client, statement).await?;
@@ -137,6 +141,7 @@ pub async fn targets<C: GenericClient>(client: &C, ids: &[JobId]) -> Result<Vec<
                 id: TargetId(row.try_get("id")?),
                 target: from_json(row, "definition")?,
                 state: parsed(row, "state")?,
+                changed_at: row.try_get("updated_at")?,
             })
         })
         .collect()
@@ -148,7 +153,7 @@ pub async fn lock_definitions(transaction: &Transaction<'_>) -> Result<(), Error
     Ok(())
 }
 
-/// Counts the changes of definitions: what was read after this value was read is at least that new.
+/// Counts the changes of definitions and of targets' states: what was read after this value was read is at least that new.
 pub async fn definitions_version<C: GenericClient>(client: &C) -> Result<i64, Error> {
     let statement = prepared(client, "select value from definitions_version").await?;
     Ok(client.query_one(&statement, &[]).await?.try_get(0)?)

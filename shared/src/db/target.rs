@@ -1,11 +1,12 @@
 //! Table `target`.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 
 use chrono::{DateTime, Utc};
 use deadpool_postgres::{GenericClient, Transaction};
+use tokio_postgres::types::Json;
 
-use super::{Error, from_json, parsed, prepared, to_json};
+use super::{Error, from_json, parsed, prepared};
 use crate::target::{Target, TargetId, TargetName, TargetState};
 
 /// A target as stored.
@@ -34,7 +35,7 @@ pub async fn upsert(transaction: &Transaction<'_>, target: &Target) -> Result<Ta
              version = target.version + 1, updated_at = now()
          returning id";
     let statement = prepared(transaction, statement).await?;
-    let definition = to_json("definition", target)?;
+    let definition = Json(target);
     let row = transaction.query_one(&statement, &[&target.name.as_str(), &definition]).await?;
     Ok(TargetId(row.try_get(0)?))
 }
@@ -55,11 +56,13 @@ pub async fn by_name<C: GenericClient>(client: &C, name: &TargetName) -> Result<
     client.query_opt(&statement, &[&name.as_str()]).await?.as_ref().map(stored).transpose()
 }
 
-/// Reads one target by name, and keeps others from changing it or its locks until the transaction ends.
+/// Reads one target by name, and keeps others from changing it, its locks or any definition until the transaction ends.
 pub async fn lock_by_name(
     transaction: &Transaction<'_>,
     name: &TargetName,
 ) -> Result<Option<StoredTarget>, Error> {
+    // A change of its state counts as one of definitions: whoever makes one begins with this lock.
+    super::job::lock_definitions(transaction).await?;
     let statement = "select id, definition, state, repository_id, version, updated_at from target where name = $1 for no key update";
     let statement = prepared(transaction, statement).await?;
     transaction.query_opt(&statement, &[&name.as_str()]).await?.as_ref().map(stored).transpose()
@@ -86,12 +89,6 @@ pub async fn changed_at(
     let ids: Vec<i32> = ids.iter().map(|id| id.0).collect();
     let rows = transaction.query(&statement, &[&ids]).await?;
     rows.iter().map(|row| Ok((TargetId(row.try_get(0)?), row.try_get(1)?))).collect()
-}
-
-/// The targets that may not be used now, by name.
-pub async fn away<C: GenericClient>(client: &C) -> Result<HashSet<TargetName>, Error> {
-    let statement = prepared(client, "select name from target where state <> 'attached'").await?;
-    client.query(&statement, &[]).await?.iter().map(|row| parsed(row, "name")).collect()
 }
 
 /// Changes whether a target may be used.

@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 
 use deadpool_postgres::GenericClient;
 use serde::{Deserialize, Serialize};
+use tokio_postgres::types::{Json, ToSql};
 
-use super::{Error, from_json, prepared, to_json};
+use super::{Error, from_json, prepared};
 use crate::task::{TaskKind, WorkerId};
 
 /// A worker that was not heard of for this long is not counted any more, in seconds.
@@ -53,9 +54,9 @@ pub async fn report<C: GenericClient>(client: &C, worker: &Worker) -> Result<(),
          on conflict (id) do update set pools = excluded.pools, batches = excluded.batches, \
              counters = excluded.counters, seen_at = now()";
     let statement = prepared(client, statement).await?;
-    let (pools, batches) = (to_json("pools", &worker.pools)?, to_json("batches", &worker.batches)?);
-    let counters = to_json("counters", &worker.counters)?;
-    let parameters: [&(dyn tokio_postgres::types::ToSql + Sync); 6] =
+    let (pools, batches) = (Json(&worker.pools), Json(&worker.batches));
+    let counters = Json(&worker.counters);
+    let parameters: [&(dyn ToSql + Sync); 6] =
         [&worker.id.0, &worker.name, &worker.version, &pools, &batches, &counters];
     client.execute(&statement, &parameters).await?;
     Ok(())

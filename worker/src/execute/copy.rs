@@ -13,7 +13,7 @@ use super::files::written;
 use super::repository::{self, unexpected};
 use crate::engine::protocol::{Copy, Operation, OperationResult};
 use crate::outcome::Outcome;
-use crate::plan::JobWithTargets;
+use shared::db::definition::JobWithTargets;
 
 /// Copies one restore point.
 pub(super) async fn run(

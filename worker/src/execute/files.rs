@@ -17,7 +17,7 @@ use super::repository::{self, unexpected};
 use crate::engine::parent::Completed;
 use crate::engine::protocol::{self, Backup, BackupResult, Operation, OperationResult};
 use crate::outcome::Outcome;
-use crate::plan::JobWithTargets;
+use shared::db::definition::JobWithTargets;
 
 /// Takes a backup to the job's first target.
 pub(super) async fn run(attempt: &Attempt<'_>, plan: &JobWithTargets) -> Result<Outcome, Ended> {

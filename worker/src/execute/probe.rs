@@ -13,7 +13,7 @@ use super::repository::{describe, unexpected};
 use crate::engine::parent::EngineError;
 use crate::engine::protocol::{List, Operation, OperationResult};
 use crate::outcome::Outcome;
-use crate::plan::JobWithTargets;
+use shared::db::definition::JobWithTargets;
 
 /// Probes a target for a job. It takes no lock: it only reads names, and a target that is away has to be probed too.
 pub(super) async fn run(

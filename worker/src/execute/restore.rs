@@ -12,7 +12,7 @@ use super::attempt::{Attempt, refuse, retry};
 use super::repository::{self, unexpected};
 use crate::engine::protocol::{Operation, OperationResult, Restore};
 use crate::outcome::Outcome;
-use crate::plan::JobWithTargets;
+use shared::db::definition::JobWithTargets;
 
 /// Restores the restore point that was named, or the newest that can be reached.
 pub(super) async fn run(

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use shared::db;
 use shared::db::execution::Volume;
+use shared::db::job::JobTarget;
 use shared::db::restore_point::RestorePoint;
 use shared::evidence::{Check, Finding};
 use shared::target::{TargetId, TargetName, TargetState};
@@ -17,7 +17,7 @@ use super::files::written;
 use crate::effects::Effect;
 use crate::engine::protocol::Progress;
 use crate::outcome::Outcome;
-use crate::plan::JobWithTargets;
+use shared::db::definition::JobWithTargets;
 
 /// How often pretended work shows that it goes on.
 const TICK: Duration = Duration::from_millis(100);
@@ -49,19 +49,19 @@ impl Simulated {
         match work {
             Work::Backup => {
                 let target = plan.job.job.primary().ok_or_else(|| refuse("the job has no target"))?;
-                let point = self.point(attempt, plan, find(plan, target)?, None);
+                let point = self.point(attempt, plan, find(plan, target)?.id, None);
                 Ok(with_point(&point))
             }
             Work::Copy(params) => {
                 let original = Some(params.restore_point);
-                Ok(with_point(&self.point(attempt, plan, find(plan, &params.target)?, original)))
+                Ok(with_point(&self.point(attempt, plan, find(plan, &params.target)?.id, original)))
             }
             Work::Verify(params) => {
-                let target = find(plan, &params.target)?;
+                let target = find(plan, &params.target)?.id;
                 let point = attempt.newest_point(plan.job.id, target, &params.target).await?;
                 Ok(Outcome { findings: self.check(params.level, &point), ..Outcome::done().on(target) })
             }
-            Work::Probe(params) => self.probe(attempt, find(plan, &params.target)?, &params.target).await,
+            Work::Probe(params) => Ok(probe(find(plan, &params.target)?)),
             Work::Restore(_) | Work::Report(_) => Ok(Outcome::done()),
         }
     }
@@ -134,30 +134,20 @@ impl Simulated {
             Level::Restore => vec![Finding::RestoreTest(check)],
         }
     }
-
-    /// A pretended target is where the database says it is.
-    async fn probe(
-        &self,
-        attempt: &Attempt<'_>,
-        target: TargetId,
-        name: &TargetName,
-    ) -> Result<Outcome, Ended> {
-        let client = attempt.worker.database.client().await.map_err(retry)?;
-        let stored = db::target::by_name(&client, name).await.map_err(retry)?;
-        let stored = stored.ok_or_else(|| refuse(format!("no target is named {name}")))?;
-        let finding = match stored.state {
-            TargetState::Attached => Finding::Listing { present: true },
-            TargetState::Detaching => Finding::Inventory { present: true },
-            TargetState::Detached => Finding::Detached,
-        };
-        Ok(Outcome { findings: vec![finding], as_of: Some(stored.changed_at), ..Outcome::done().on(target) })
-    }
 }
 
-fn find(plan: &JobWithTargets, name: &TargetName) -> Result<TargetId, Ended> {
-    plan.target(name)
-        .map(|target| target.id)
-        .ok_or_else(|| refuse(format!("{name} is none of the job's targets")))
+/// A pretended target is where the database said that it was when the task was claimed.
+fn probe(target: &JobTarget) -> Outcome {
+    let finding = match target.state {
+        TargetState::Attached => Finding::Listing { present: true },
+        TargetState::Detaching => Finding::Inventory { present: true },
+        TargetState::Detached => Finding::Detached,
+    };
+    Outcome { findings: vec![finding], as_of: Some(target.changed_at), ..Outcome::done().on(target.id) }
+}
+
+fn find<'a>(plan: &'a JobWithTargets, name: &TargetName) -> Result<&'a JobTarget, Ended> {
+    plan.target(name).ok_or_else(|| refuse(format!("{name} is none of the job's targets")))
 }
 
 fn with_point(point: &RestorePoint) -> Outcome {

@@ -13,7 +13,7 @@ use super::attempt::{Attempt, refuse, retry};
 use super::repository::{self, unexpected};
 use crate::engine::protocol::{self, Operation, OperationResult, Verify, VerifyResult};
 use crate::outcome::Outcome;
-use crate::plan::JobWithTargets;
+use shared::db::definition::JobWithTargets;
 
 /// Checks one copy. What was found wrong is evidence, and a failure that another attempt would only repeat.
 pub(super) async fn run(
