@@ -7,6 +7,7 @@ use deadpool_postgres::Client;
 use harness::World;
 use serde_json::json;
 use shared::db::compliance::Observation;
+use shared::db::definition::Definitions;
 use shared::db::{self, known_id, lease};
 use shared::evidence::{Check, Finding, PointFact};
 use shared::job::JobId;
@@ -92,10 +93,11 @@ fn task(job: JobId) -> Task {
 async fn facts_and_verdicts_are_renewed_without_writing_an_index() {
     let (world, job, targets) = world_with_a_job().await;
     let mut client = world.database.client().await.unwrap();
+    let definitions = Definitions::default();
     for _ in 0..100 {
         let observations = targets.iter().flat_map(|target| observations(job, *target)).collect();
         let transaction = client.transaction().await.unwrap();
-        db::compliance::record(&transaction, observations, &[]).await.unwrap();
+        db::compliance::record(&transaction, &definitions, observations, &[]).await.unwrap();
         _ = db::commit(transaction).await.unwrap();
     }
     assert_heap_only(&client, "compliance", (0, 0), 100).await;
