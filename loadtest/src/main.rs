@@ -13,7 +13,7 @@ use clap::{Parser, Subcommand};
 
 use crate::measure::Machine;
 use crate::report::Report;
-use crate::scenarios::Throughput;
+use crate::scenarios::{Growth, Throughput};
 use crate::system::{Servers, connect};
 
 /// Loads Holdfast and measures what it does
@@ -52,12 +52,15 @@ struct Options {
 enum Scenario {
     /// Tasks a second through the whole pipeline, beside a bare loop that writes the same rows
     Throughput(Throughput),
+    /// Throughput, queries and indexes with a year of history, beside none
+    Growth(Growth),
 }
 
 impl Scenario {
     async fn run(&self, servers: &Servers) -> anyhow::Result<Report> {
         match self {
             Self::Throughput(scenario) => scenario.run(servers).await,
+            Self::Growth(scenario) => scenario.run(servers).await,
         }
     }
 }
