@@ -13,7 +13,7 @@ use clap::{Parser, Subcommand};
 
 use crate::measure::Machine;
 use crate::report::Report;
-use crate::scenarios::{Growth, Throughput};
+use crate::scenarios::{Growth, Latency, Memory, Slots, Throughput};
 use crate::system::{Servers, connect};
 
 /// Loads Holdfast and measures what it does
@@ -52,6 +52,12 @@ struct Options {
 enum Scenario {
     /// Tasks a second through the whole pipeline, beside a bare loop that writes the same rows
     Throughput(Throughput),
+    /// How soon tasks start and are committed, at a rate that waits for nothing
+    Latency(Latency),
+    /// How busy tasks that take a while keep the slots of some workers
+    Slots(Slots),
+    /// What each process keeps in memory, at full rate and with a backlog
+    Memory(Memory),
     /// Throughput, queries and indexes with a year of history, beside none
     Growth(Growth),
 }
@@ -60,6 +66,9 @@ impl Scenario {
     async fn run(&self, servers: &Servers) -> anyhow::Result<Report> {
         match self {
             Self::Throughput(scenario) => scenario.run(servers).await,
+            Self::Latency(scenario) => scenario.run(servers).await,
+            Self::Slots(scenario) => scenario.run(servers).await,
+            Self::Memory(scenario) => scenario.run(servers).await,
             Self::Growth(scenario) => scenario.run(servers).await,
         }
     }
@@ -79,7 +88,7 @@ async fn main() -> ExitCode {
 
 async fn run(Cli { scenario, options }: &Cli) -> anyhow::Result<()> {
     let servers = match options.database_url.clone().zip(options.amqp_url.clone()) {
-        Some((database_url, amqp_url)) => Servers::given(database_url, amqp_url)?,
+        Some((database_url, amqp_url)) => Servers::given(database_url, amqp_url).await?,
         None => Servers::start().await?,
     };
     let machine = Machine::look(servers.directory(), &connect(servers.database_url()).await?).await?;

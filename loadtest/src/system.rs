@@ -1,11 +1,21 @@
 //! What is measured: servers, a migrated database with pretended jobs, and the programs beside them.
 
+mod arrivals;
 mod books;
+mod commits;
+mod effects;
 mod fleet;
+mod outbox;
 mod publish;
+mod reporter;
 mod servers;
 
+pub(crate) use arrivals::{Arrival, publish_at, schedule};
 pub(crate) use books::Books;
+pub(crate) use commits::Commits;
+pub(crate) use effects::{EffectLog, What};
 pub(crate) use fleet::{Fleet, Layout, producer};
+pub(crate) use outbox::fill;
 pub(crate) use publish::{Load, publish, publish_to};
+pub(crate) use reporter::Reporter;
 pub(crate) use servers::{Servers, connect};

@@ -110,6 +110,12 @@ impl Verdicts {
     pub fn compliant(&self) -> bool {
         self.verdicts.iter().all(|verdict| verdict.answer.passes())
     }
+
+    /// The answers alone, in the order of [`Rule::ALL`].
+    #[must_use]
+    pub fn answers(&self) -> Vec<Answer> {
+        self.verdicts.iter().map(|verdict| verdict.answer).collect()
+    }
 }
 
 /// What a job demands.

@@ -1,6 +1,5 @@
 //! The database: one file a table, one function a statement, in the order of a row's life.
 
-pub mod copy;
 pub mod dead_task;
 pub mod definition;
 pub mod evidence;

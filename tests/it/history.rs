@@ -181,8 +181,8 @@ async fn evidence_that_facts_or_verdicts_name_outlives_its_month_and_no_longer()
     }
     world
         .execute(&format!(
-            "insert into copy select job_id, target_id, '{{\"lock\": {{\"evidence\": \"{fact}\", \"at\": \"2020-01-01T00:00:00Z\", \
-                 \"says\": \"2040-01-01T00:00:00Z\"}}, \"written_at\": \"2020-01-01T00:00:00Z\", \"read\": null}}' from job_target;
+            "update compliance set facts = '{{\"1\": {{\"lock\": {{\"evidence\": \"{fact}\", \"at\": \"2020-01-01T00:00:00Z\", \
+                 \"says\": \"2040-01-01T00:00:00Z\"}}, \"written_at\": \"2020-01-01T00:00:00Z\", \"read\": null}}}}';
              update compliance set verdicts = '[{{\"rule\": \"3-copies\", \"evidence\": [\"{verdict}\", \"{fact}\"]}}]'"
         ))
         .await;
@@ -196,7 +196,7 @@ async fn evidence_that_facts_or_verdicts_name_outlives_its_month_and_no_longer()
     assert_eq!(evidence_kept::sweep(&client).await.unwrap(), 0);
     world.execute("update compliance set verdicts = '[]'").await;
     assert_eq!(evidence_kept::sweep(&client).await.unwrap(), 1);
-    world.execute("update copy set facts = '{}'").await;
+    world.execute("update compliance set facts = '{}'").await;
     assert_eq!(evidence_kept::sweep(&client).await.unwrap(), 1);
 }
 

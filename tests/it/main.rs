@@ -18,6 +18,7 @@ mod failures;
 mod faults;
 mod history;
 mod killed_worker;
+mod loadtest;
 mod main_line;
 mod model;
 mod pool;

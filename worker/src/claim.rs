@@ -162,7 +162,7 @@ async fn transact(batch: &[Admitted], again: bool, worker: &Worker) -> Result<Pe
         starting.into_iter().partition(|(task, ..)| fresh.contains(&task.id));
     if !new.is_empty() {
         let tasks: Vec<Task> = new.iter().map(|(task, _, job)| task.to_task(*job)).collect();
-        leased = db::lease::insert_fresh(&transaction, worker.identity.id, worker.lease, &tasks).await?;
+        leased = db::lease::insert_fresh(&transaction, worker.identity.id, worker.lease, tasks).await?;
     }
     if !waiting.is_empty() {
         let ids: Vec<TaskId> = waiting.iter().map(|(task, ..)| task.id).collect();

@@ -27,7 +27,7 @@ pub fn tasks(finished: &Finished, judged: &Judged) -> Vec<Task> {
             tasks.push(build(TaskKind::Copy, serde_json::json!(params)));
         }
     }
-    let facts = judged.facts.get(&(point.job, point.target)).cloned().unwrap_or_default();
+    let facts = judged.facts(point.job, point.target).cloned().unwrap_or_default();
     for level in due(plan, &facts, judged) {
         tasks.push(build(TaskKind::Verify, verify(&here.target.name, level)));
     }

@@ -8,7 +8,7 @@ use deadpool_postgres::Transaction;
 use shared::db::compliance::{Judged, Observation};
 use shared::db::dead_task::{Dead, Reason};
 use shared::db::execution::Execution;
-use shared::db::lease::Leased;
+use shared::db::lease::Completed;
 use shared::db::task::Waiting;
 use shared::db::{self, Committed};
 use shared::target::TargetId;
@@ -51,7 +51,7 @@ pub async fn run(mut finished: mpsc::Receiver<Finished>, worker: &Worker) -> any
 
 /// The attempts that were still this worker's own.
 struct Recorded {
-    owned: HashMap<TaskId, Leased>,
+    owned: HashMap<TaskId, Completed>,
     /// Whether an earlier try may have been committed unheard, so that what is not owned was recorded then.
     in_doubt: bool,
     _committed: Committed,
@@ -88,7 +88,7 @@ async fn transact(batch: &[Finished], worker: &Worker) -> Result<Recorded, db::E
     let ended: Vec<_> =
         batch.iter().map(|finished| (finished.leased.task.id, finished.leased.epoch)).collect();
     let owned = db::lease::complete(&transaction, worker.identity.id, &ended).await?;
-    let owned: HashMap<TaskId, Leased> = owned.into_iter().map(|leased| (leased.task.id, leased)).collect();
+    let owned: HashMap<TaskId, Completed> = owned.into_iter().map(|lease| (lease.task, lease)).collect();
     // Whoever is not there was fenced: nothing of it is written.
     let batch: Vec<&Finished> = batch.iter().filter(|finished| owns(&owned, finished)).collect();
 
@@ -107,8 +107,8 @@ async fn transact(batch: &[Finished], worker: &Worker) -> Result<Recorded, db::E
 }
 
 /// One worker may hold two attempts of a task, one of them fenced: the epoch tells them apart.
-fn owns(owned: &HashMap<TaskId, Leased>, finished: &Finished) -> bool {
-    owned.get(&finished.leased.task.id).is_some_and(|leased| leased.epoch == finished.leased.epoch)
+fn owns(owned: &HashMap<TaskId, Completed>, finished: &Finished) -> bool {
+    owned.get(&finished.leased.task.id).is_some_and(|lease| lease.epoch == finished.leased.epoch)
 }
 
 async fn write_products(transaction: &Transaction<'_>, batch: &[&Finished]) -> Result<(), db::Error> {
@@ -135,7 +135,7 @@ struct Move<'a> {
 
 impl<'a> Move<'a> {
     /// An end that would run the task again is overruled by a person who asked for its end meanwhile.
-    fn of(finished: &'a Finished, owned: &HashMap<TaskId, Leased>) -> Self {
+    fn of(finished: &'a Finished, owned: &HashMap<TaskId, Completed>) -> Self {
         let leased = &finished.leased;
         let tries =
             Tries { attempt: leased.attempt, max_attempts: finished.max_attempts, rescues: leased.rescues };

@@ -50,6 +50,7 @@ struct Template {
     kind: String,
     facts: Value,
     verdicts: Value,
+    answers: Value,
     target: i32,
     jobs: BTreeMap<String, i32>,
 }
@@ -62,9 +63,8 @@ impl Floor {
         model: &Client,
         load: Load,
     ) -> anyhow::Result<Self> {
-        let statement = "select e.finding, e.kind, c.facts, p.verdicts from evidence e
-             join copy c on c.job_id = e.job_id and c.target_id = e.target_id
-             join compliance p on p.job_id = e.job_id limit 1";
+        let statement = "select e.finding, e.kind, c.facts, c.verdicts, c.answers from evidence e
+             join compliance c on c.job_id = e.job_id limit 1";
         let row = model.query_one(statement, &[]).await.context("the model has no evidence")?;
         let client = connect(&database_url).await?;
         let jobs = client.query("select name, id from job", &[]).await?;
@@ -73,6 +73,7 @@ impl Floor {
             kind: row.try_get("kind")?,
             facts: row.try_get("facts")?,
             verdicts: row.try_get("verdicts")?,
+            answers: row.try_get("answers")?,
             target: client.query_one("select id from target", &[]).await?.try_get(0)?,
             jobs: jobs
                 .iter()
@@ -148,7 +149,7 @@ struct Lane<'a> {
     claiming: Client,
     recording: Client,
     claim: [Statement; 2],
-    record: [Statement; 5],
+    record: [Statement; 4],
     batch: usize,
     done: mpsc::UnboundedSender<usize>,
 }
@@ -180,7 +181,6 @@ impl<'a> Lane<'a> {
             recording.prepare(COMPLETE).await?,
             recording.prepare(EXECUTION).await?,
             recording.prepare(EVIDENCE).await?,
-            recording.prepare(COPY).await?,
             recording.prepare(COMPLIANCE).await?,
         ];
         Ok(Self { floor, consumer, channel, claiming, recording, claim, record, batch, done })
@@ -259,11 +259,9 @@ const EVIDENCE: &str =
     "insert into evidence (id, job_id, target_id, task_id, kind, observed_at, finding, position, hash)
      select id, job_id, $4, task_id, $5, now(), $6, 1, $7
      from unnest($1::uuid[], $2::integer[], $3::uuid[]) as t(id, job_id, task_id)";
-const COPY: &str = "insert into copy (job_id, target_id, facts) select job_id, $2, $3 from unnest($1::integer[]) as t(job_id)
-     on conflict (job_id, target_id) do update set facts = excluded.facts";
 const COMPLIANCE: &str =
     "update compliance c set chain_length = c.chain_length + 1, chain_head = $2, evaluated_at = now(), \
-         policy_version = 1, due_at = now(), verdicts = $3
+         policy_version = 1, due_at = now(), verdicts = $3, facts = $4, answers = $5
      from unnest($1::integer[]) as t(job_id) where c.job_id = t.job_id";
 
 type Params<'a, const N: usize> = [&'a (dyn ToSql + Sync); N];
@@ -292,11 +290,11 @@ async fn claim_batch(
 
 async fn record_batch(
     client: &Client,
-    [complete, execution, evidence, copy, compliance]: &[Statement; 5],
+    [complete, execution, evidence, compliance]: &[Statement; 4],
     template: &Template,
     tasks: &Batch,
 ) -> anyhow::Result<()> {
-    let Template { finding, kind, facts, verdicts, target, .. } = template;
+    let Template { finding, kind, facts, verdicts, answers, target, .. } = template;
     let evidence_ids: Vec<Uuid> = tasks.ids.iter().map(|_| Uuid::now_v7()).collect();
     let hash: &[u8] = &[7; 32];
     let mut jobs = tasks.jobs.clone();
@@ -306,24 +304,19 @@ async fn record_batch(
     let executions: Params<'_, 6> =
         [&tasks.ids, &tasks.jobs, &"probe", target, &tasks.claimed_at, &Uuid::nil()];
     let observed: Params<'_, 7> = [&evidence_ids, &tasks.jobs, &tasks.ids, target, kind, finding, &hash];
-    let copies: Params<'_, 3> = [&jobs, target, facts];
-    let judged: Params<'_, 3> = [&jobs, &hash, verdicts];
-    let (begin, ended, executions, observed, copies, judged, commit) = tokio::join!(
+    let judged: Params<'_, 5> = [&jobs, &hash, verdicts, facts, answers];
+    let (begin, ended, executions, observed, judged, commit) = tokio::join!(
         client.batch_execute("begin"),
         client.execute(complete, &ended),
         client.execute(execution, &executions),
         client.execute(evidence, &observed),
-        client.execute(copy, &copies),
         client.execute(compliance, &judged),
         client.batch_execute("commit"),
     );
     begin?;
-    let (each, job) = ([ended?, executions?, observed?], [copies?, judged?]);
+    let written = ([ended?, executions?, observed?], judged?);
     commit?;
-    let wanted = (tasks.ids.len() as u64, jobs.len() as u64);
-    anyhow::ensure!(
-        (each, job) == ([wanted.0; 3], [wanted.1; 2]),
-        "{each:?} and {job:?} rows for {wanted:?}"
-    );
+    let wanted = ([tasks.ids.len() as u64; 3], jobs.len() as u64);
+    anyhow::ensure!(written == wanted, "{written:?} rows instead of {wanted:?}");
     Ok(())
 }

@@ -7,11 +7,13 @@ use std::time::Duration;
 
 use anyhow::{Context as _, ensure};
 use devstack::{Service, ServiceCommand};
+use lapin::{Connection, ConnectionProperties};
 use serde_json::{Value, json};
 use shared::broker::Broker;
 use shared::db::Database;
+use shared::topology;
 
-use super::Servers;
+use super::{Reporter, Servers};
 
 /// How long a program may take to stop.
 const STOP: Duration = Duration::from_secs(40);
@@ -31,6 +33,8 @@ pub(crate) struct Layout {
     pub(crate) settings: BTreeMap<String, String>,
     /// Whether a producer runs: without one, what waits in the database stays there.
     pub(crate) producer: bool,
+    /// Whether a reporter runs.
+    pub(crate) reporter: bool,
 }
 
 impl Default for Layout {
@@ -42,6 +46,7 @@ impl Default for Layout {
             workers: 1,
             settings: BTreeMap::new(),
             producer: false,
+            reporter: false,
         }
     }
 }
@@ -56,6 +61,8 @@ pub(crate) struct Fleet {
     pub(crate) workers: Vec<Service>,
     /// The producer, if one runs.
     pub(crate) producer: Option<Service>,
+    /// The reporter, if one runs.
+    pub(crate) reporter: Option<Reporter>,
 }
 
 impl Fleet {
@@ -63,10 +70,8 @@ impl Fleet {
     pub(crate) async fn start(servers: &Servers, layout: Layout) -> anyhow::Result<Self> {
         let database_url = layout.database_url.unwrap_or_else(|| servers.database_url().to_owned());
         prepare(servers, &database_url, layout.jobs, &layout.source)?;
+        declare(servers.amqp_url()).await?;
         let database = Database::new(&database_url.as_str().into(), "holdfast loadtest")?;
-        // What is published before a worker has declared its queues would stay among the unrouted messages.
-        let broker = Broker::new(servers.amqp_url().into(), "loadtest")?.connect("declare").await?;
-        broker.close(200, "declared".into()).await?;
         let command = |binary: &str, name: &str| {
             ServiceCommand::new(binary, servers.directory().join(format!("{name}.log")))
                 .arg("run")
@@ -86,14 +91,20 @@ impl Fleet {
             .collect::<anyhow::Result<_>>()?;
         let producer =
             layout.producer.then(|| Service::start(command("producer", "producer"))).transpose()?;
-        let fleet = Self { database, database_url, workers, producer };
+        let reporter = if layout.reporter {
+            Some(Reporter::start(command("reporter", "reporter")).await?)
+        } else {
+            None
+        };
+        let fleet = Self { database, database_url, workers, producer, reporter };
         fleet.until_workers_are_seen().await?;
         Ok(fleet)
     }
 
     /// Stops all programs softly; one that did not end well is an error.
     pub(crate) async fn stop(self) -> anyhow::Result<()> {
-        for mut service in self.workers.into_iter().chain(self.producer) {
+        let reporter = self.reporter.map(|reporter| reporter.service);
+        for mut service in self.workers.into_iter().chain(self.producer).chain(reporter) {
             let exit = service.stop(STOP).await?;
             ensure!(exit.success(), "a program ended with {exit}; its log ends:\n{}", service.log());
         }
@@ -122,6 +133,17 @@ fn prepare(servers: &Servers, database_url: &str, jobs: usize, source: &Value) -
     std::fs::write(&file, define(servers, jobs, source).to_string())?;
     producer(servers, database_url, &["migrate"])?;
     producer(servers, database_url, &["apply", file.to_str().context("a path that is not UTF-8")?])
+}
+
+/// Until a queue is bound, the broker takes its messages and puts them aside as unrouted; and workers are seen before
+/// they have declared what they consume.
+async fn declare(amqp_url: &str) -> anyhow::Result<()> {
+    let connection = Connection::connect(amqp_url, ConnectionProperties::default()).await?;
+    let channel = connection.create_channel().await?;
+    topology::declare(&channel).await?;
+    channel.close(200, "done".into()).await?;
+    connection.close(200, "done".into()).await?;
+    Ok(())
 }
 
 /// Runs a producer's command to its end.

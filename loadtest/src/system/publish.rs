@@ -29,6 +29,11 @@ pub(crate) struct Load {
 }
 
 impl Load {
+    /// Probes of the load's target, each a message.
+    pub(crate) const fn probes(jobs: usize) -> Self {
+        Self { kind: TaskKind::Probe, params: r#"{"target":"load"}"#, jobs, per_message: 1 }
+    }
+
     /// The body of a message with the tasks of these numbers.
     pub(crate) fn body(&self, numbers: std::ops::Range<usize>) -> String {
         let mut body = String::with_capacity(160 * numbers.len() + 32);
@@ -40,18 +45,29 @@ impl Load {
             if number > numbers.start {
                 body.push(',');
             }
-            let Self { kind, params, jobs, .. } = self;
-            let (id, job) = (Uuid::now_v7(), number % jobs);
-            // Writing into a string cannot fail.
-            _ = write!(
-                body,
-                r#"{{"version":1,"id":"{id}","kind":"{kind}","job":"load-{job}","requested_by":"loadtest","params":{params}}}"#
-            );
+            self.write(&mut body, number, Uuid::now_v7());
         }
         if many {
             body.push_str("]}");
         }
         body
+    }
+
+    /// The body of a message with one task of a given id.
+    pub(super) fn single(&self, number: usize, id: Uuid) -> String {
+        let mut body = String::with_capacity(192);
+        self.write(&mut body, number, id);
+        body
+    }
+
+    fn write(&self, body: &mut String, number: usize, id: Uuid) {
+        let Self { kind, params, jobs, .. } = self;
+        let job = number % jobs;
+        // Writing into a string cannot fail.
+        _ = write!(
+            body,
+            r#"{{"version":1,"id":"{id}","kind":"{kind}","job":"load-{job}","requested_by":"loadtest","params":{params}}}"#
+        );
     }
 }
 
@@ -68,10 +84,7 @@ pub(crate) async fn publish_to(
     load: &Load,
     tasks: usize,
 ) -> anyhow::Result<()> {
-    // It closes when its last handle is gone.
-    let connection = Connection::connect(amqp_url, ConnectionProperties::default()).await?;
-    let channel = connection.create_channel().await?;
-    channel.confirm_select(ConfirmSelectOptions::default()).await?;
+    let (connection, channel) = open(amqp_url).await?;
     let mut confirms = FuturesUnordered::new();
     // A quorum queue that was just declared refuses until it has a leader.
     let patience = Instant::now() + REFUSALS;
@@ -98,8 +111,16 @@ pub(crate) async fn publish_to(
     Ok(())
 }
 
+/// A connection, which closes when its last handle is gone, and a channel of it with confirms.
+pub(super) async fn open(amqp_url: &str) -> anyhow::Result<(Connection, Channel)> {
+    let connection = Connection::connect(amqp_url, ConnectionProperties::default()).await?;
+    let channel = connection.create_channel().await?;
+    channel.confirm_select(ConfirmSelectOptions::default()).await?;
+    Ok((connection, channel))
+}
+
 /// Sends one message that is kept through a restart.
-async fn send(
+pub(super) async fn send(
     channel: &Channel,
     exchange: &str,
     key: &str,

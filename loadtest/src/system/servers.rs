@@ -4,6 +4,7 @@ use std::path::Path;
 
 use anyhow::Context as _;
 use devstack::{Claim, Options, Progress, Stack};
+use lapin::{Connection, ConnectionProperties};
 use tempfile::TempDir;
 use tokio_postgres::{Client, NoTls};
 
@@ -39,8 +40,12 @@ impl Servers {
         Ok(Self { stack: Some(stack), database_url, amqp_url, directory })
     }
 
-    /// Takes servers that run already: their database is migrated and gets the load's jobs.
-    pub(crate) fn given(database_url: String, amqp_url: String) -> anyhow::Result<Self> {
+    /// Takes servers that run already: their database is migrated and gets the load's jobs. One that cannot be reached
+    /// is an error at once.
+    pub(crate) async fn given(database_url: String, amqp_url: String) -> anyhow::Result<Self> {
+        connect(&database_url).await.context("--database-url leads to no database")?;
+        let broker = Connection::connect(&amqp_url, ConnectionProperties::default()).await;
+        broker.context("--amqp-url leads to no broker")?.close(200, "done".into()).await?;
         let directory = tempfile::Builder::new().prefix("holdfast-load-").tempdir()?;
         Ok(Self { stack: None, database_url, amqp_url, directory })
     }

@@ -7,16 +7,14 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, Utc};
 use deadpool_postgres::{GenericClient, Transaction};
-use serde::Deserialize;
 use tokio_postgres::types::Json;
 use uuid::Uuid;
 
-use super::copy::FactsByCopy;
 use super::definition::{Definitions, JobWithTargets};
 use super::evidence::Link;
 use super::{Error, from_json, prepared};
 use crate::compliance::{self, Answer, Copy, POLICY_VERSION, Policy, Rule, Verdict, Verdicts};
-use crate::evidence::{self, Evidence, EvidenceId, Finding};
+use crate::evidence::{self, Evidence, EvidenceId, Facts, Finding};
 use crate::job::JobId;
 use crate::target::TargetId;
 use crate::task::TaskId;
@@ -34,26 +32,33 @@ pub struct Observation {
     pub finding: Finding,
 }
 
+/// The newest facts about each target's copy of a job's data: a fold over its evidence.
+type FactsByTarget = BTreeMap<TargetId, Facts>;
+
 /// Judged jobs, for whoever plans what to verify next.
 #[derive(Debug)]
 pub struct Judged {
     /// The moment of the judgement, on the database's clock.
     pub now: DateTime<Utc>,
-    /// The newest facts of the jobs' copies.
-    pub facts: FactsByCopy,
+    states: BTreeMap<JobId, State>,
 }
 
+impl Judged {
+    /// The newest facts about a job's data on a target.
+    #[must_use]
+    pub fn facts(&self, job: JobId, target: TargetId) -> Option<&Facts> {
+        self.states.get(&job)?.facts.get(&target)
+    }
+}
+
+/// What a job's lock guards.
+#[derive(Debug)]
 struct State {
     chain_length: i64,
     chain_head: Vec<u8>,
-    answers: Vec<Answered>,
-}
-
-/// What matters of a verdict once there is a newer one.
-#[derive(Deserialize)]
-struct Answered {
-    rule: Rule,
-    answer: Answer,
+    facts: FactsByTarget,
+    /// In the order of [`Rule::ALL`]; empty before the first judgement.
+    answers: Vec<Answer>,
 }
 
 /// Records observations and judges their jobs, and `others` besides.
@@ -69,24 +74,18 @@ pub async fn record(
     let mut states = lock(transaction, &jobs).await?;
     // After the locks were had: another recorder's commit must not lie later than what is judged here.
     let now = super::now(transaction).await?;
-    let mut facts = super::copy::load(transaction, &jobs).await?;
-
     let links = chain(observations, now, &mut states);
-    let touched: BTreeSet<_> = links.iter().map(|link| (link.evidence.job, link.evidence.target)).collect();
-    for link in &links {
-        facts.entry((link.evidence.job, link.evidence.target)).or_default().observe(&link.evidence);
-    }
     super::evidence::insert(transaction, &links).await?;
-    let changed: Vec<_> =
-        facts.iter().filter(|(key, _)| touched.contains(key)).map(|(key, f)| (*key, f)).collect();
-    super::copy::store(transaction, &changed).await?;
-
-    let jobs = definitions.load(transaction, jobs).await?;
-    let judged: Vec<_> = jobs.iter().map(|(id, job)| (*id, judge(job, &facts, now))).collect();
-    store(transaction, &states, &judged, now).await?;
-    Ok(Judged { now, facts })
+    let definitions = definitions.load(transaction, jobs).await?;
+    let judged: Vec<_> = states
+        .iter()
+        .filter_map(|(id, state)| Some((*id, state, judge(definitions.get(id)?, &state.facts, now))))
+        .collect();
+    store(transaction, &judged, now).await?;
+    Ok(Judged { now, states })
 }
 
+/// Gives each observation its place in its job's chain, and takes it in.
 fn chain(
     observations: Vec<Observation>,
     now: DateTime<Utc>,
@@ -101,6 +100,7 @@ fn chain(
             Evidence { id: EvidenceId(Uuid::now_v7()), job, target, task, observed_at: now, finding };
         state.chain_head = evidence::chain(&state.chain_head, &evidence);
         state.chain_length += 1;
+        state.facts.entry(target).or_default().observe(&evidence);
         links.push(Link { evidence, position: state.chain_length, hash: state.chain_head.clone() });
     }
     links
@@ -108,7 +108,7 @@ fn chain(
 
 fn judge(
     JobWithTargets { job, targets }: &JobWithTargets,
-    facts: &FactsByCopy,
+    facts: &FactsByTarget,
     now: DateTime<Utc>,
 ) -> Verdicts {
     let copies: Vec<Copy> = targets
@@ -119,14 +119,14 @@ fn judge(
             place: stored.target.place.clone(),
             isolation: stored.target.isolation,
             primary: Some(&stored.target.name) == job.job.primary(),
-            facts: facts.get(&(job.id, stored.id)).cloned().unwrap_or_default(),
+            facts: facts.get(&stored.id).cloned().unwrap_or_default(),
         })
         .collect();
     compliance::evaluate(&Policy::from(&job.job), &copies, now)
 }
 
 async fn lock(transaction: &Transaction<'_>, jobs: &[JobId]) -> Result<BTreeMap<JobId, State>, Error> {
-    let statement = "select job_id, chain_length, chain_head, verdicts from compliance
+    let statement = "select job_id, chain_length, chain_head, facts, answers from compliance
          where job_id = any($1) order by job_id for update";
     let statement = prepared(transaction, statement).await?;
     let jobs: Vec<i32> = jobs.iter().map(|job| job.0).collect();
@@ -136,38 +136,46 @@ async fn lock(transaction: &Transaction<'_>, jobs: &[JobId]) -> Result<BTreeMap<
             let state = State {
                 chain_length: row.try_get("chain_length")?,
                 chain_head: row.try_get("chain_head")?,
-                answers: from_json(row, "verdicts")?,
+                facts: from_json(row, "facts")?,
+                answers: from_json(row, "answers")?,
             };
             Ok((JobId(row.try_get("job_id")?), state))
         })
         .collect()
 }
 
+/// A job with what is known of it, and its new verdicts.
+type JudgedJob<'a> = (JobId, &'a State, Verdicts);
+
 async fn store(
     transaction: &Transaction<'_>,
-    states: &BTreeMap<JobId, State>,
-    judged: &[(JobId, Verdicts)],
+    judged: &[JudgedJob<'_>],
     now: DateTime<Utc>,
 ) -> Result<(), Error> {
-    let statement = "update compliance c set chain_length = j.chain_length, chain_head = j.chain_head, \
-             policy_version = $7, evaluated_at = $8, due_at = j.due_at, compliant = j.compliant, verdicts = j.verdicts
-         from unnest($1::integer[], $2::bigint[], $3::bytea[], $4::timestamptz[], $5::boolean[], $6::jsonb[])
-             as j(job_id, chain_length, chain_head, due_at, compliant, verdicts)
+    let statement = "update compliance c set chain_length = j.chain_length, chain_head = j.chain_head, facts = j.facts, \
+             policy_version = $8, evaluated_at = $9, due_at = j.due_at, compliant = j.compliant, verdicts = j.verdicts, \
+             answers = j.answers
+         from unnest($1::integer[], $2::bigint[], $3::bytea[], $4::jsonb[], $5::timestamptz[], $6::boolean[], $7::jsonb[], \
+             $10::jsonb[])
+             as j(job_id, chain_length, chain_head, facts, due_at, compliant, verdicts, answers)
          where c.job_id = j.job_id";
     let statement = prepared(transaction, statement).await?;
-    let known: Vec<_> =
-        judged.iter().filter_map(|(job, v)| states.get(job).map(|state| (job, state, v))).collect();
-    let job: Vec<i32> = known.iter().map(|(job, _, _)| job.0).collect();
-    let length: Vec<i64> = known.iter().map(|(_, state, _)| state.chain_length).collect();
-    let head: Vec<&[u8]> = known.iter().map(|(_, state, _)| state.chain_head.as_slice()).collect();
-    let due_at: Vec<_> = known.iter().map(|(_, _, verdicts)| verdicts.due_at).collect();
-    let compliant: Vec<bool> = known.iter().map(|(_, _, verdicts)| verdicts.compliant()).collect();
-    let verdicts: Vec<_> = known.iter().map(|(_, _, verdicts)| Json(&verdicts.verdicts)).collect();
+    let job: Vec<i32> = judged.iter().map(|(job, _, _)| job.0).collect();
+    let length: Vec<i64> = judged.iter().map(|(_, state, _)| state.chain_length).collect();
+    let head: Vec<&[u8]> = judged.iter().map(|(_, state, _)| state.chain_head.as_slice()).collect();
+    let facts: Vec<_> = judged.iter().map(|(_, state, _)| Json(&state.facts)).collect();
+    let due_at: Vec<_> = judged.iter().map(|(_, _, verdicts)| verdicts.due_at).collect();
+    let compliant: Vec<bool> = judged.iter().map(|(_, _, verdicts)| verdicts.compliant()).collect();
+    let verdicts: Vec<_> = judged.iter().map(|(_, _, verdicts)| Json(&verdicts.verdicts)).collect();
+    let answers: Vec<_> = judged.iter().map(|(_, _, verdicts)| Json(verdicts.answers())).collect();
     transaction
-        .execute(&statement, &[&job, &length, &head, &due_at, &compliant, &verdicts, &POLICY_VERSION, &now])
+        .execute(
+            &statement,
+            &[&job, &length, &head, &facts, &due_at, &compliant, &verdicts, &POLICY_VERSION, &now, &answers],
+        )
         .await?;
     let changes: Vec<_> =
-        known.iter().flat_map(|(job, state, v)| changes(**job, &state.answers, v)).collect();
+        judged.iter().flat_map(|(job, state, verdicts)| changes(*job, &state.answers, verdicts)).collect();
     store_changes(transaction, &changes, now).await
 }
 
@@ -177,12 +185,13 @@ struct Change<'a> {
     verdict: &'a Verdict,
 }
 
-fn changes<'a>(job: JobId, before: &[Answered], after: &'a Verdicts) -> Vec<Change<'a>> {
-    let answer_before = |rule: Rule| before.iter().find(|known| known.rule == rule).map(|known| known.answer);
+fn changes<'a>(job: JobId, before: &[Answer], after: &'a Verdicts) -> Vec<Change<'a>> {
+    let before = before.iter().copied().map(Some).chain(std::iter::repeat(None));
     after
         .verdicts
         .iter()
-        .map(|verdict| Change { job, previous: answer_before(verdict.rule), verdict })
+        .zip(before)
+        .map(|(verdict, previous)| Change { job, previous, verdict })
         .filter(|change| change.previous != Some(change.verdict.answer))
         .collect()
 }
@@ -228,6 +237,17 @@ pub async fn judge_again(
     jobs: &[JobId],
 ) -> Result<(), Error> {
     record(transaction, definitions, Vec::new(), jobs).await.map(|_| ())
+}
+
+/// The newest facts about some jobs' copies.
+pub async fn facts<C: GenericClient>(
+    client: &C,
+    jobs: &[JobId],
+) -> Result<BTreeMap<JobId, BTreeMap<TargetId, Facts>>, Error> {
+    let statement = prepared(client, "select job_id, facts from compliance where job_id = any($1)").await?;
+    let jobs: Vec<i32> = jobs.iter().map(|job| job.0).collect();
+    let rows = client.query(&statement, &[&jobs]).await?;
+    rows.iter().map(|row| Ok((JobId(row.try_get("job_id")?), from_json(row, "facts")?))).collect()
 }
 
 /// A job's verdicts as people see them.

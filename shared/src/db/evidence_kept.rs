@@ -7,9 +7,9 @@ use deadpool_postgres::{GenericClient, Transaction};
 
 use super::{Error, prepared};
 
-/// The evidence that is named: by the facts of copies, and by the verdicts, which were made of such facts.
+/// The evidence that is named: by the facts of a job's copies, and by its verdicts, which were made of such facts.
 const NAMED: &str = "with named as (
-         select (jsonb_path_query(facts, '$.*.evidence') #>> '{}')::uuid as id from copy
+         select (jsonb_path_query(facts, '$.*.*.evidence') #>> '{}')::uuid as id from compliance
          union select (jsonb_path_query(verdicts, '$[*].evidence[*]') #>> '{}')::uuid from compliance)";
 
 /// Keeps what is named of a partition that is about to be dropped in the same transaction.

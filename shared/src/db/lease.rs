@@ -35,19 +35,18 @@ pub async fn insert_fresh(
     transaction: &Transaction<'_>,
     worker: WorkerId,
     lease: Duration,
-    tasks: &[Task],
+    tasks: Vec<Task>,
 ) -> Result<Vec<Leased>, Error> {
     let statement = "insert into lease (task_id, kind, priority, job_id, params, requested_by, enqueued_at, attempt, \
              rescues, epoch, worker_id, lease_until)
          select id, kind, priority, job_id, params, requested_by, enqueued_at, 1, 0, 1, $8, \
              now() + make_interval(secs => $9)
          from unnest($1::uuid[], $2::text[], $3::text[], $4::integer[], $5::jsonb[], $6::text[], $7::timestamptz[])
-             as t(id, kind, priority, job_id, params, requested_by, enqueued_at)
-         returning *";
+             as t(id, kind, priority, job_id, params, requested_by, enqueued_at)";
     let statement = prepared(transaction, statement).await?;
     let columns = Columns::of(tasks.iter());
-    let rows = transaction
-        .query(
+    transaction
+        .execute(
             &statement,
             &[
                 &columns.id,
@@ -62,7 +61,11 @@ pub async fn insert_fresh(
             ],
         )
         .await?;
-    rows.iter().map(leased).collect()
+    let started_at =
+        transaction.query_one(&prepared(transaction, "select now()").await?, &[]).await?.try_get(0)?;
+    let first =
+        |task: Task| Leased { task, attempt: 1, rescues: 0, epoch: Epoch(1), started_at, cancelled_by: None };
+    Ok(tasks.into_iter().map(first).collect())
 }
 
 /// Takes waiting tasks whose time has come; others among `ids` are left where they are.
@@ -211,23 +214,41 @@ pub async fn cancel<C: GenericClient>(client: &C, task: TaskId, by: &str) -> Res
     Ok(client.execute(&statement, &[&task.0, &by]).await? == 1)
 }
 
-/// Ends leases: each row that comes back was still its owner's, and its results may be written in this transaction.
+/// A lease that was its owner's to the end.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Completed {
+    /// Which task.
+    pub task: TaskId,
+    /// As which owner.
+    pub epoch: Epoch,
+    /// Who asked for the end, if somebody did.
+    pub cancelled_by: Option<String>,
+}
+
+/// Ends leases: each that comes back was still its owner's, and its results may be written in this transaction.
 /// Whoever is missing was fenced.
 pub async fn complete(
     transaction: &Transaction<'_>,
     worker: WorkerId,
     ended: &[(TaskId, Epoch)],
-) -> Result<Vec<Leased>, Error> {
-    let statement = "with ended as (select * from unnest($1::uuid[], $2::bigint[]) as t(task_id, epoch)),
-         mine as (
-             select l.task_id from lease l join ended e on e.task_id = l.task_id and e.epoch = l.epoch
-             where l.worker_id = $3 order by l.task_id for update of l),
-         unlocked as (delete from repository_lock r using mine where r.task_id = mine.task_id)
-         delete from lease l using mine where l.task_id = mine.task_id returning l.*";
+) -> Result<Vec<Completed>, Error> {
+    // In the order of the ids, as all who lock several do.
+    let statement = "with ended as (
+             select * from unnest($1::uuid[], $2::bigint[]) as t(task_id, epoch) order by task_id),
+         gone as (
+             delete from lease l using ended e where l.task_id = e.task_id and l.epoch = e.epoch and l.worker_id = $3
+             returning l.task_id, l.epoch, l.cancelled_by),
+         unlocked as (delete from repository_lock r using gone where r.task_id = gone.task_id)
+         select task_id, epoch, cancelled_by from gone";
     let statement = prepared(transaction, statement).await?;
     let (ids, epochs) = owners(ended);
     let rows = transaction.query(&statement, &[&ids, &epochs, &worker.0]).await?;
-    rows.iter().map(leased).collect()
+    rows.iter()
+        .map(|row| {
+            let (task, epoch) = (TaskId(row.try_get(0)?), Epoch(row.try_get(1)?));
+            Ok(Completed { task, epoch, cancelled_by: row.try_get(2)? })
+        })
+        .collect()
 }
 
 /// A lease that ended without a word from its owner.

@@ -182,9 +182,9 @@ impl Detach<'_> {
             return Err(anyhow!("{} was attached by somebody else meanwhile", self.name).into());
         }
         let jobs: Vec<_> = probes.iter().map(|probe| probe.job_id).collect();
-        let facts = db::copy::load(&client, &jobs).await.context("reading what was observed")?;
+        let facts = db::compliance::facts(&client, &jobs).await.context("reading what was observed")?;
         Ok(jobs.iter().all(|job| {
-            let whereabouts = facts.get(&(*job, target)).and_then(|facts| facts.whereabouts.as_ref());
+            let whereabouts = facts.get(job).and_then(|facts| facts.get(&target)?.whereabouts.as_ref());
             whereabouts.is_some_and(|fact| fact.says == Whereabouts::Away && fact.at >= since)
         }))
     }
