@@ -1,6 +1,9 @@
 //! Loads Holdfast and measures what it does.
 
+mod all;
+mod backups;
 mod measure;
+mod peers;
 mod report;
 mod scenarios;
 mod system;
@@ -11,9 +14,11 @@ use std::process::ExitCode;
 use anyhow::Context as _;
 use clap::{Parser, Subcommand};
 
+use crate::all::All;
+use crate::backups::Alone;
 use crate::measure::Machine;
 use crate::report::Report;
-use crate::scenarios::{Growth, Latency, Memory, Slots, Throughput};
+use crate::scenarios::{Files, Growth, Latency, Memory, Peers, Slots, Stress, Throughput};
 use crate::system::{Servers, connect};
 
 /// Loads Holdfast and measures what it does
@@ -24,7 +29,7 @@ use crate::system::{Servers, connect};
 #[command(name = "loadtest", version)]
 struct Cli {
     #[command(subcommand)]
-    scenario: Scenario,
+    command: Command,
     #[command(flatten)]
     options: Options,
 }
@@ -49,6 +54,17 @@ struct Options {
 }
 
 #[derive(Subcommand)]
+enum Command {
+    #[command(flatten)]
+    Scenario(Scenario),
+    /// Every scenario, one after the other, with the arguments that docs/benchmarks.md shows
+    All(All),
+    /// What `files` runs in a process of its own
+    #[command(hide = true)]
+    Alone(Alone),
+}
+
+#[derive(Subcommand)]
 enum Scenario {
     /// Tasks a second through the whole pipeline, beside a bare loop that writes the same rows
     Throughput(Throughput),
@@ -60,6 +76,12 @@ enum Scenario {
     Memory(Memory),
     /// Throughput, queries and indexes with a year of history, beside none
     Growth(Growth),
+    /// Backups of real files, beside `rustic_core` alone and the `restic` command line
+    Files(Files),
+    /// Many real backups that are asked for at once
+    Stress(Stress),
+    /// Beside another task queue: Celery, with like guarantees
+    Peers(Peers),
 }
 
 impl Scenario {
@@ -70,14 +92,22 @@ impl Scenario {
             Self::Slots(scenario) => scenario.run(servers).await,
             Self::Memory(scenario) => scenario.run(servers).await,
             Self::Growth(scenario) => scenario.run(servers).await,
+            Self::Files(scenario) => scenario.run(servers).await,
+            Self::Stress(scenario) => scenario.run(servers).await,
+            Self::Peers(scenario) => scenario.run(servers).await,
         }
     }
 }
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    let cli = Cli::parse();
-    match run(&cli).await {
+    let Cli { command, options } = Cli::parse();
+    let ended = match &command {
+        Command::Scenario(scenario) => run(scenario, &options).await,
+        Command::All(all) => all.run(&options),
+        Command::Alone(alone) => alone.run(),
+    };
+    match ended {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("error: {error:#}");
@@ -86,7 +116,7 @@ async fn main() -> ExitCode {
     }
 }
 
-async fn run(Cli { scenario, options }: &Cli) -> anyhow::Result<()> {
+async fn run(scenario: &Scenario, options: &Options) -> anyhow::Result<()> {
     let servers = match options.database_url.clone().zip(options.amqp_url.clone()) {
         Some((database_url, amqp_url)) => Servers::given(database_url, amqp_url).await?,
         None => Servers::start().await?,
@@ -104,7 +134,7 @@ async fn run(Cli { scenario, options }: &Cli) -> anyhow::Result<()> {
         report.write_json(path)?;
     }
     if let Some(document) = &options.document {
-        let how = format!("`{}`, {}, on {machine}:", command(), chrono::Utc::now().format("%Y-%m-%d"));
+        let how = format!("`{}`, {}, on {machine}:", shown(), chrono::Utc::now().format("%Y-%m-%d"));
         let part = options.part.as_deref().unwrap_or(report.scenario);
         report.write_into(document, part, &how)?;
     }
@@ -112,7 +142,7 @@ async fn run(Cli { scenario, options }: &Cli) -> anyhow::Result<()> {
 }
 
 /// The command as people would give it.
-fn command() -> String {
+fn shown() -> String {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let mut shown = String::from("cargo run --release -p loadtest --");
     let mut arguments = arguments.iter();

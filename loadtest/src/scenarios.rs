@@ -1,14 +1,22 @@
 //! One file a scenario.
 
 mod floor;
+mod throughput;
+
 mod growth;
 mod latency;
 mod memory;
 mod slots;
-mod throughput;
 
+mod files;
+mod peers;
+mod stress;
+
+pub(crate) use files::Files;
 pub(crate) use growth::Growth;
 pub(crate) use latency::Latency;
 pub(crate) use memory::Memory;
+pub(crate) use peers::Peers;
 pub(crate) use slots::Slots;
+pub(crate) use stress::Stress;
 pub(crate) use throughput::Throughput;

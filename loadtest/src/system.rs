@@ -16,6 +16,6 @@ pub(crate) use commits::Commits;
 pub(crate) use effects::{EffectLog, What};
 pub(crate) use fleet::{Fleet, Layout, producer};
 pub(crate) use outbox::fill;
-pub(crate) use publish::{Load, publish, publish_to};
+pub(crate) use publish::{Load, publish, publish_numbers, publish_to};
 pub(crate) use reporter::Reporter;
 pub(crate) use servers::{Servers, connect};

@@ -3,6 +3,7 @@
 //! A row is taken in one short statement, published, and marked when the broker has confirmed it; no transaction is
 //! open meanwhile. What is not confirmed is taken again later, so a task may be published twice: its id runs once.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use backon::BackoffBuilder as _;
@@ -10,13 +11,18 @@ use futures_util::future::join_all;
 use shared::broker::{Publication, PublishError, Publisher};
 use shared::db::task::{self, Due};
 use shared::db::{self, Database};
+use shared::message::{self, TaskMessage};
+use shared::task::{Priority, TaskKind};
 use shared::topology::{TASKS_EXCHANGE, routing_key};
 use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
 
 use crate::events;
 
-/// Rows that are published together: as many as fit half of the publisher's window.
-const BATCH: usize = 500;
+/// Rows that are published together.
+const BATCH: usize = 1000;
+/// So many messages are made of a queue's rows before they are made to share them.
+const MESSAGES: usize = 32;
 /// How long the relay rests when nothing is due.
 const POLL: Duration = Duration::from_millis(100);
 /// How long it rests at most when the database fails.
@@ -53,14 +59,17 @@ async fn publish_batch(
     if due.is_empty() {
         return Ok(0);
     }
-    let answers = join_all(due.iter().map(|row| publisher.publish(publication(row)))).await;
+    let messages = messages(&due);
+    let answers =
+        join_all(messages.iter().map(|(publication, _)| publisher.publish(publication.clone()))).await;
     let (mut confirmed, mut failed) = (Vec::with_capacity(due.len()), Vec::new());
     let mut first_error: Option<PublishError> = None;
-    for (row, answer) in due.iter().zip(answers) {
+    for ((_, rows), answer) in messages.iter().zip(answers) {
+        let rows = rows.iter().map(|row| (row.message.id, row.publication));
         match answer {
-            Ok(_) => confirmed.push((row.message.id, row.publication)),
+            Ok(_) => confirmed.extend(rows),
             Err(error) => {
-                failed.push((row.message.id, row.publication));
+                failed.extend(rows);
                 first_error.get_or_insert(error);
             }
         }
@@ -78,15 +87,29 @@ async fn publish_batch(
     Ok(due.len())
 }
 
-fn publication(row: &Due) -> Publication {
-    let message = &row.message;
-    Publication {
-        exchange: TASKS_EXCHANGE,
-        routing_key: routing_key(message.kind, message.priority),
-        body: message.to_body(),
-        message_id: message.id.to_string(),
-        headers: Vec::new(),
+/// The rows as messages. Many that are due at once share messages, which spares the broker and the workers the most of
+/// the work; few travel alone, so that every worker can have some.
+fn messages(due: &[Due]) -> Vec<(Publication, Vec<&Due>)> {
+    let mut queues: BTreeMap<(TaskKind, Priority), Vec<&Due>> = BTreeMap::new();
+    for row in due {
+        queues.entry((row.message.kind, row.message.priority)).or_default().push(row);
     }
+    let mut messages = Vec::new();
+    for ((kind, priority), rows) in queues {
+        let tasks: Vec<&TaskMessage> = rows.iter().map(|row| &row.message).collect();
+        let mut rows = rows.into_iter();
+        for (body, count) in message::pack(&tasks, (tasks.len() / MESSAGES).max(1)) {
+            let publication = Publication {
+                exchange: TASKS_EXCHANGE,
+                routing_key: routing_key(kind, priority),
+                body,
+                message_id: Uuid::now_v7().to_string(),
+                headers: Vec::new(),
+            };
+            messages.push((publication, rows.by_ref().take(count).collect()));
+        }
+    }
+    messages
 }
 
 fn rests() -> impl Iterator<Item = Duration> {

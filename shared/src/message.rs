@@ -168,6 +168,35 @@ impl TaskMessage {
     }
 }
 
+/// The bodies of messages that carry these tasks, in their order, up to `most` in each, with the number of tasks in
+/// each; all must be of one kind and priority.
+#[must_use]
+pub fn pack(tasks: &[&TaskMessage], most: usize) -> Vec<(Vec<u8>, usize)> {
+    let mut messages = Vec::new();
+    let mut left = tasks;
+    while let Some((first, rest)) = left.split_first() {
+        let (mut body, mut count) = (first.to_body(), 1);
+        for task in rest.iter().take(most.min(MAX_TASKS).saturating_sub(1)) {
+            let next = task.to_body();
+            if FRAME.0.len() + body.len() + 1 + next.len() + FRAME.1.len() > MAX_BYTES {
+                break;
+            }
+            body.push(b',');
+            body.extend(next);
+            count += 1;
+        }
+        if count > 1 {
+            body = [FRAME.0, &body, FRAME.1].concat();
+        }
+        messages.push((body, count));
+        left = &left[count..];
+    }
+    messages
+}
+
+/// What stands around the tasks of a message that carries several.
+const FRAME: (&[u8], &[u8]) = (br#"{"version":1,"tasks":["#, b"]}");
+
 /// Reads a body: each task in it is either taken or refused, in the order of the message.
 #[must_use]
 pub fn read(body: &[u8], received_at: DateTime<Utc>) -> Vec<Result<TaskMessage, Refused>> {

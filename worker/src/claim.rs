@@ -29,7 +29,7 @@ use crate::ticket::Ticket;
 use crate::worker::Worker;
 
 /// The most tasks of one transaction.
-const MAX_BATCH: usize = 500;
+const MAX_BATCH: usize = 2000;
 /// How long a transaction may go on after the stop.
 const LAST_MOMENT: Duration = Duration::from_secs(3);
 /// How long a transaction may take before it is begun anew on another connection: less than a delivery is held. For
@@ -137,8 +137,9 @@ async fn transact(batch: &[Admitted], again: bool, worker: &Worker) -> Result<Pe
     let deadline = lease::deadline(worker.lease);
     let mut client = worker.database.client().await?;
     let transaction = client.transaction().await?;
-    let names: Vec<&JobName> = batch.iter().filter_map(|admitted| admitted.task.job.as_ref()).collect();
-    let jobs = db::job::resolve(&transaction, &names).await?;
+    let definitions = worker.definitions.current(&transaction).await?;
+    let names = batch.iter().filter_map(|admitted| admitted.task.job.as_ref());
+    let jobs = definitions.resolve(&transaction, names).await?;
 
     let mut refused = HashMap::new();
     let mut accepted: HashMap<TaskId, (&TaskMessage, &Wish, Option<JobId>)> = HashMap::new();
@@ -174,7 +175,7 @@ async fn transact(batch: &[Admitted], again: bool, worker: &Worker) -> Result<Pe
     }
     park(&transaction, &parking, &fresh, now).await?;
     let jobs = leased.iter().filter_map(|leased| leased.task.job);
-    let jobs = worker.definitions.load(&transaction, jobs).await?;
+    let jobs = definitions.load(&transaction, jobs).await?;
     let committed = db::commit(transaction).await?;
     worker.identity.batches.count("claim", batch.len());
     let leased = leased.into_iter().map(|leased| (leased.task.id, leased)).collect();

@@ -22,7 +22,7 @@ use crate::outcome::{Finished, Outcome};
 use crate::worker::Worker;
 
 /// The most attempts of one transaction.
-const MAX_BATCH: usize = 500;
+const MAX_BATCH: usize = 2000;
 /// How long a transaction may take before it is begun anew on another connection. For one attempt alone it is doubled
 /// each time: a manifest can be large, and the way to the database narrow.
 const TRANSACTION_LIMIT: Duration = Duration::from_secs(30);
@@ -116,14 +116,13 @@ async fn write_products(transaction: &Transaction<'_>, batch: &[&Finished]) -> R
         if let (Some(job), Some(manifest)) = (leased.task.job, &outcome.manifest) {
             db::manifest::insert(transaction, job, manifest).await?;
         }
-        if let Some(point) = &outcome.restore_point {
-            db::restore_point::insert(transaction, point).await?;
-        }
         if let Some(report) = &outcome.report {
             db::report::insert(transaction, report).await?;
         }
     }
-    Ok(())
+    let points: Vec<_> =
+        batch.iter().filter_map(|finished| finished.outcome.restore_point.as_ref()).collect();
+    if points.is_empty() { Ok(()) } else { db::restore_point::insert(transaction, &points).await }
 }
 
 /// How an attempt is taken to have ended, and where its task goes.

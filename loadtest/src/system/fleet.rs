@@ -9,7 +9,6 @@ use anyhow::{Context as _, ensure};
 use devstack::{Service, ServiceCommand};
 use lapin::{Connection, ConnectionProperties};
 use serde_json::{Value, json};
-use shared::broker::Broker;
 use shared::db::Database;
 use shared::topology;
 
@@ -27,6 +26,8 @@ pub(crate) struct Layout {
     pub(crate) jobs: usize,
     /// Beside its kind and its place, what the jobs' source says: `duration`, `bytes` ..
     pub(crate) source: Value,
+    /// Definitions to apply instead of those of pretended jobs.
+    pub(crate) definitions: Option<Value>,
     /// Worker processes.
     pub(crate) workers: usize,
     /// The workers' settings, such as `pools.probe.slots`.
@@ -43,6 +44,7 @@ impl Default for Layout {
             database_url: None,
             jobs: 1000,
             source: json!({}),
+            definitions: None,
             workers: 1,
             settings: BTreeMap::new(),
             producer: false,
@@ -69,7 +71,9 @@ impl Fleet {
     /// Migrates the database, defines the jobs and starts the programs.
     pub(crate) async fn start(servers: &Servers, layout: Layout) -> anyhow::Result<Self> {
         let database_url = layout.database_url.unwrap_or_else(|| servers.database_url().to_owned());
-        prepare(servers, &database_url, layout.jobs, &layout.source)?;
+        let definitions =
+            layout.definitions.unwrap_or_else(|| pretended(servers, layout.jobs, &layout.source));
+        prepare(servers, &database_url, &definitions)?;
         declare(servers.amqp_url()).await?;
         let database = Database::new(&database_url.as_str().into(), "holdfast loadtest")?;
         let command = |binary: &str, name: &str| {
@@ -128,9 +132,9 @@ impl Fleet {
     }
 }
 
-fn prepare(servers: &Servers, database_url: &str, jobs: usize, source: &Value) -> anyhow::Result<()> {
+fn prepare(servers: &Servers, database_url: &str, definitions: &Value) -> anyhow::Result<()> {
     let file: PathBuf = servers.directory().join("definitions.yaml");
-    std::fs::write(&file, define(servers, jobs, source).to_string())?;
+    std::fs::write(&file, definitions.to_string())?;
     producer(servers, database_url, &["migrate"])?;
     producer(servers, database_url, &["apply", file.to_str().context("a path that is not UTF-8")?])
 }
@@ -159,7 +163,8 @@ pub(crate) fn producer(servers: &Servers, database_url: &str, arguments: &[&str]
     Ok(())
 }
 
-fn define(servers: &Servers, jobs: usize, more: &Value) -> Value {
+/// The definitions of jobs that pretend.
+fn pretended(servers: &Servers, jobs: usize, more: &Value) -> Value {
     let mut source =
         json!({ "kind": "simulated", "failure_domain": "host-1", "site": "hq", "media": "disk" });
     if let (Value::Object(source), Value::Object(more)) = (&mut source, more) {

@@ -1,6 +1,7 @@
 //! Publishing over AMQP with confirms, as another system would.
 
 use std::fmt::Write as _;
+use std::ops::Range;
 use std::time::{Duration, Instant};
 
 use futures_util::stream::{FuturesUnordered, StreamExt as _};
@@ -35,7 +36,7 @@ impl Load {
     }
 
     /// The body of a message with the tasks of these numbers.
-    pub(crate) fn body(&self, numbers: std::ops::Range<usize>) -> String {
+    pub(crate) fn body(&self, numbers: Range<usize>) -> String {
         let mut body = String::with_capacity(160 * numbers.len() + 32);
         let many = self.per_message > 1;
         if many {
@@ -84,11 +85,22 @@ pub(crate) async fn publish_to(
     load: &Load,
     tasks: usize,
 ) -> anyhow::Result<()> {
+    publish_numbers(amqp_url, exchange, key, load, 0..tasks).await
+}
+
+/// As [`publish_to`], the tasks of these numbers, and so of the jobs with these numbers.
+pub(crate) async fn publish_numbers(
+    amqp_url: &str,
+    exchange: &str,
+    key: &str,
+    load: &Load,
+    Range { start: mut first, end: tasks }: Range<usize>,
+) -> anyhow::Result<()> {
     let (connection, channel) = open(amqp_url).await?;
     let mut confirms = FuturesUnordered::new();
     // A quorum queue that was just declared refuses until it has a leader.
     let patience = Instant::now() + REFUSALS;
-    let (mut first, mut refused) = (0, None);
+    let mut refused = None;
     while first < tasks || refused.is_some() || !confirms.is_empty() {
         if confirms.len() < WINDOW && (first < tasks || refused.is_some()) {
             let end = (first + load.per_message).min(tasks);

@@ -13,7 +13,7 @@ use uuid::Uuid;
 use super::definition::{Definitions, JobWithTargets};
 use super::evidence::Link;
 use super::{Error, from_json, prepared};
-use crate::compliance::{self, Answer, Copy, POLICY_VERSION, Policy, Rule, Verdict, Verdicts};
+use crate::compliance::{self, Answer, Copy, POLICY_VERSION, Policy, Verdict, Verdicts};
 use crate::evidence::{self, Evidence, EvidenceId, Facts, Finding};
 use crate::job::JobId;
 use crate::target::TargetId;
@@ -57,7 +57,7 @@ struct State {
     chain_length: i64,
     chain_head: Vec<u8>,
     facts: FactsByTarget,
-    /// In the order of [`Rule::ALL`]; empty before the first judgement.
+    /// In the order of [`compliance::Rule::ALL`]; empty before the first judgement.
     answers: Vec<Answer>,
 }
 
@@ -76,7 +76,7 @@ pub async fn record(
     let now = super::now(transaction).await?;
     let links = chain(observations, now, &mut states);
     super::evidence::insert(transaction, &links).await?;
-    let definitions = definitions.load(transaction, jobs).await?;
+    let definitions = definitions.current(transaction).await?.load(transaction, jobs).await?;
     let judged: Vec<_> = states
         .iter()
         .filter_map(|(id, state)| Some((*id, state, judge(definitions.get(id)?, &state.facts, now))))

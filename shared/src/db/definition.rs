@@ -1,13 +1,13 @@
 //! Jobs with their targets, kept in memory as long as no definition changes and no target comes or goes.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use deadpool_postgres::GenericClient;
 
 use super::Error;
-use super::job::{self, JobTarget, StoredJob};
-use crate::job::JobId;
+use super::job::{self, JobTarget, Reference, StoredJob};
+use crate::job::{JobId, JobName};
 use crate::target::TargetName;
 
 /// A job with its targets in its own order.
@@ -37,41 +37,84 @@ pub struct Definitions(Mutex<Known>);
 #[derive(Debug, Default)]
 struct Known {
     version: i64,
+    references: HashMap<JobName, Reference>,
     jobs: HashMap<JobId, Arc<JobWithTargets>>,
 }
 
+/// Definitions at least as new as the moment at which this was got.
+#[derive(Debug)]
+pub struct Current<'a> {
+    definitions: &'a Definitions,
+    version: i64,
+}
+
 impl Definitions {
-    /// The definitions of some jobs, as new as they are at the time of the call; unknown numbers are absent.
+    /// Looks whether what is known is still true.
+    pub async fn current<C: GenericClient>(&self, client: &C) -> Result<Current<'_>, Error> {
+        // Before anything else is read: what is read after it is at least that new.
+        let version = job::definitions_version(client).await?;
+        Ok(Current { definitions: self, version })
+    }
+
+    /// What is known at a version; what was known at another is forgotten.
+    fn known(&self, version: i64) -> MutexGuard<'_, Known> {
+        // Nothing panics between a lock and its release.
+        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if known.version != version {
+            *known = Known { version, ..Known::default() };
+        }
+        known
+    }
+}
+
+impl Current<'_> {
+    /// Finds jobs by their names; names without a job are absent from the answer.
+    pub async fn resolve<C: GenericClient>(
+        &self,
+        client: &C,
+        names: impl IntoIterator<Item = &JobName>,
+    ) -> Result<HashMap<JobName, Reference>, Error> {
+        let (mut found, mut missing) = (HashMap::new(), Vec::new());
+        {
+            let known = self.definitions.known(self.version);
+            for name in names {
+                match known.references.get(name) {
+                    Some(reference) => _ = found.insert(name.clone(), *reference),
+                    None => missing.push(name),
+                }
+            }
+        }
+        if !missing.is_empty() {
+            let read = job::resolve(client, &missing).await?;
+            self.definitions.known(self.version).references.extend(read.clone());
+            found.extend(read);
+        }
+        Ok(found)
+    }
+
+    /// The definitions of some jobs; unknown numbers are absent.
     pub async fn load<C: GenericClient>(
         &self,
         client: &C,
         jobs: impl IntoIterator<Item = JobId>,
     ) -> Result<HashMap<JobId, Arc<JobWithTargets>>, Error> {
-        // The version is read first: what is read after it is at least that new.
-        let version = job::definitions_version(client).await?;
-        let (mut wanted, mut missing) = (HashMap::new(), Vec::new());
+        let (mut found, mut missing) = (HashMap::new(), Vec::new());
         {
-            let known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+            let known = self.definitions.known(self.version);
             for job in jobs {
                 match known.jobs.get(&job) {
-                    Some(definition) if known.version == version => {
-                        wanted.insert(job, definition.clone());
-                    }
-                    _ => missing.push(job),
+                    Some(definition) => _ = found.insert(job, definition.clone()),
+                    None => missing.push(job),
                 }
             }
         }
-        if missing.is_empty() {
-            return Ok(wanted);
+        if !missing.is_empty() {
+            let read = read(client, &missing).await?;
+            let kept = read.iter().map(|(job, definition)| (*job, definition.clone()));
+            self.definitions.known(self.version).jobs.extend(kept);
+            found.extend(read);
         }
-        let loaded = read(client, &missing).await?;
-        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if known.version != version {
-            *known = Known { version, jobs: HashMap::new() };
-        }
-        known.jobs.extend(loaded.iter().map(|(job, definition)| (*job, definition.clone())));
-        wanted.extend(loaded);
-        Ok(wanted)
+        Ok(found)
     }
 }
 

@@ -36,31 +36,42 @@ pub struct RestorePoint {
     pub task: TaskId,
 }
 
-/// Writes one restore point.
-pub async fn insert(transaction: &Transaction<'_>, point: &RestorePoint) -> Result<(), Error> {
+/// Writes restore points.
+pub async fn insert(transaction: &Transaction<'_>, points: &[&RestorePoint]) -> Result<(), Error> {
     let statement =
         "insert into restore_point (id, job_id, target_id, snapshot, data_time, seconds, files, bytes, \
              bytes_added, source_errors, copied_from, manifest_id, task_id)
-         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)";
+         select * from unnest($1::uuid[], $2::integer[], $3::integer[], $4::text[], $5::timestamptz[], $6::float8[], \
+             $7::bigint[], $8::bigint[], $9::bigint[], $10::bigint[], $11::uuid[], $12::uuid[], $13::uuid[])";
     let statement = prepared(transaction, statement).await?;
-    let volume = &point.volume;
+    let each = || points.iter();
+    let volume = |part: fn(&Volume) -> u64| -> Vec<i64> { each().map(|p| signed(part(&p.volume))).collect() };
+    let id: Vec<_> = each().map(|point| point.id.0).collect();
+    let job: Vec<_> = each().map(|point| point.job.0).collect();
+    let target: Vec<_> = each().map(|point| point.target.0).collect();
+    let snapshot: Vec<_> = each().map(|point| point.snapshot.as_str()).collect();
+    let data_time: Vec<_> = each().map(|point| point.data_time).collect();
+    let seconds: Vec<_> = each().map(|point| point.seconds).collect();
+    let copied_from: Vec<_> = each().map(|point| point.copied_from.map(|id| id.0)).collect();
+    let manifest: Vec<_> = each().map(|point| point.manifest).collect();
+    let task: Vec<_> = each().map(|point| point.task.0).collect();
     transaction
         .execute(
             &statement,
             &[
-                &point.id.0,
-                &point.job.0,
-                &point.target.0,
-                &point.snapshot,
-                &point.data_time,
-                &point.seconds,
-                &signed(volume.files),
-                &signed(volume.bytes),
-                &signed(volume.bytes_added),
-                &signed(volume.source_errors),
-                &point.copied_from.map(|id| id.0),
-                &point.manifest,
-                &point.task.0,
+                &id,
+                &job,
+                &target,
+                &snapshot,
+                &data_time,
+                &seconds,
+                &volume(|v| v.files),
+                &volume(|v| v.bytes),
+                &volume(|v| v.bytes_added),
+                &volume(|v| v.source_errors),
+                &copied_from,
+                &manifest,
+                &task,
             ],
         )
         .await?;

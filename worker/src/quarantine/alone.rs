@@ -76,7 +76,7 @@ async fn take_over(worker: &Worker, handover: &Handover) -> Result<Option<Claime
     let client = worker.database.client().await?;
     let leased = db::lease::owned(&client, handover.worker, handover.task, handover.epoch).await?;
     let Some(leased) = leased else { return Ok(None) };
-    let mut jobs = worker.definitions.load(&client, leased.task.job).await?;
+    let mut jobs = worker.definitions.current(&client).await?.load(&client, leased.task.job).await?;
     let plan = leased.task.job.and_then(|job| jobs.remove(&job)).into();
     let lease = worker.leases.hold(leased.task.id, leased.epoch, handover.deadline);
     Ok(Some(Claimed { leased, plan, lease, slot: Slots::new(1).take().await }))

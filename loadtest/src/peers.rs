@@ -1,0 +1,5 @@
+//! Other task queues.
+
+mod celery;
+
+pub(crate) use celery::{Celery, Tuning};
