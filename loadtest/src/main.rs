@@ -18,7 +18,7 @@ use crate::all::All;
 use crate::backups::Alone;
 use crate::measure::Machine;
 use crate::report::Report;
-use crate::scenarios::{Files, Latency, Memory, Peers, Slots, Stress, Throughput};
+use crate::scenarios::{Files, Growth, Latency, Memory, Peers, Slots, Stress, Throughput};
 use crate::system::{Servers, connect};
 
 /// Loads Holdfast and measures what it does
@@ -74,6 +74,8 @@ enum Scenario {
     Slots(Slots),
     /// What each process keeps in memory, at full rate and with a backlog
     Memory(Memory),
+    /// Throughput, queries and indexes with a year of history, beside none
+    Growth(Growth),
     /// Backups of real files, beside `rustic_core` alone and the `restic` command line
     Files(Files),
     /// Many real backups that are asked for at once
@@ -89,6 +91,7 @@ impl Scenario {
             Self::Latency(scenario) => scenario.run(servers).await,
             Self::Slots(scenario) => scenario.run(servers).await,
             Self::Memory(scenario) => scenario.run(servers).await,
+            Self::Growth(scenario) => scenario.run(servers).await,
             Self::Files(scenario) => scenario.run(servers).await,
             Self::Stress(scenario) => scenario.run(servers).await,
             Self::Peers(scenario) => scenario.run(servers).await,

@@ -3,6 +3,7 @@
 mod floor;
 mod throughput;
 
+mod growth;
 mod latency;
 mod memory;
 mod slots;
@@ -12,6 +13,7 @@ mod peers;
 mod stress;
 
 pub(crate) use files::Files;
+pub(crate) use growth::Growth;
 pub(crate) use latency::Latency;
 pub(crate) use memory::Memory;
 pub(crate) use peers::Peers;

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use secrecy::SecretString;
+use shared::compliance::RESTORE_WINDOW;
 use shared::db::DatabaseConfig;
 use shared::settings::{Invalid, Settings, Sources};
 use shared::telemetry::Telemetry;
@@ -15,8 +16,10 @@ const REAPER_INTERVAL: Duration = Duration::from_secs(5);
 const REPUBLISH_AFTER: Duration = Duration::from_mins(10);
 /// How long an id is remembered.
 const ID_WINDOW: Duration = Duration::from_hours(7 * 24);
+/// How long executions and evidence are kept: a year, so that the same season can be compared, and a month to do it in.
+const HISTORY: Duration = Duration::from_hours(400 * 24);
 /// What only the long-running process uses; the commands let it stand in the same file.
-const SERVICE_KEYS: [&str; 4] = ["grace", "reaper_interval", "republish_after", "id_window"];
+const SERVICE_KEYS: [&str; 5] = ["grace", "reaper_interval", "republish_after", "id_window", "history"];
 
 /// What every command needs.
 #[derive(Debug, Clone)]
@@ -68,6 +71,9 @@ pub struct Config {
     pub republish_after: Duration,
     /// How long an id is remembered, so that it runs once: a day at least, in whole days.
     pub id_window: Duration,
+    /// How long executions and evidence are kept, rounded up to whole months: at least as long as a rule may look back,
+    /// and the window of ids beyond that.
+    pub history: Duration,
 }
 
 impl Config {
@@ -84,6 +90,7 @@ impl Config {
             reaper_interval: settings.duration("reaper_interval", REAPER_INTERVAL),
             republish_after: settings.duration("republish_after", REPUBLISH_AFTER),
             id_window: settings.duration("id_window", ID_WINDOW),
+            history: settings.duration("history", HISTORY),
         };
         for (key, duration) in
             [("reaper_interval", config.reaper_interval), ("republish_after", config.republish_after)]
@@ -94,6 +101,12 @@ impl Config {
         }
         if config.id_window < Duration::from_hours(24) {
             settings.reject("id_window: is less than a day".to_owned());
+        }
+        let least = RESTORE_WINDOW.saturating_add(config.id_window);
+        if config.history < least {
+            let least = humantime::format_duration(Duration::from_hours(least.as_secs().div_ceil(3600)));
+            settings
+                .reject(format!("history: is less than {least}, the longest window of a rule and id_window"));
         }
         settings.finish()?;
         Ok(config)
@@ -116,6 +129,21 @@ mod tests {
         let message = Config::read(&sources).unwrap_err().to_string();
         for part in ["--set grace", "reaper_interval: is zero"] {
             assert!(message.contains(part), "{part} is missing in: {message}");
+        }
+    }
+
+    #[test]
+    fn history_is_kept_as_long_as_rules_and_ids_look_back() {
+        let read = |more: &[&str]| {
+            let urls = ["database_url=postgres://h/d", "amqp_url=amqp://h"];
+            Config::read(&sources(&[&urls, more].concat()))
+        };
+        assert_eq!(read(&[]).unwrap().history, HISTORY);
+        assert!(read(&["history=97d"]).is_ok());
+        for (history, id_window) in [("96d", "7d"), ("97d", "8d")] {
+            let settings = [&*format!("history={history}"), &*format!("id_window={id_window}")];
+            let message = read(&settings).unwrap_err().to_string();
+            assert!(message.contains("history: is less than"), "{message}");
         }
     }
 

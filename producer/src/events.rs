@@ -72,6 +72,29 @@ pub(crate) fn upkeep_failed(duty: &'static str, error: &Error) {
     tracing::error!(duty, %error, "upkeep failed");
 }
 
+pub(crate) fn upkeep_put_off(duty: &'static str, error: &Error) {
+    tracing::info!(duty, %error, "upkeep is put off for an hour: its tables are in use for long");
+}
+
+pub(crate) fn mended(partition: &str, rows: u64) {
+    tracing::warn!(
+        partition,
+        rows,
+        "a month had no partition: its rows were moved out of the default partition"
+    );
+}
+
+pub(crate) fn dropped(partition: &str) {
+    tracing::info!(partition, "a month was dropped: it ended longer ago than history is kept");
+}
+
+pub(crate) fn rows_without_a_month(rows: i64) {
+    tracing::error!(
+        rows,
+        "rows lie in the default partitions, because those of their months could not be created"
+    );
+}
+
 pub(crate) fn cancelled_waiting(task: TaskId, by: &str) {
     tracing::info!(%task, by, "a waiting task was cancelled");
 }

@@ -63,8 +63,9 @@ pub async fn run(config: Config, database: Database) -> anyhow::Result<()> {
             Ok(())
         }
     });
+    let keeping = upkeep::Keeping { id_window: config.id_window, history: config.history };
     lifecycle.spawn("upkeep", async move {
-        upkeep::run(&database, config.id_window, &shutdown.soft).await;
+        upkeep::run(&database, keeping, &shutdown.soft).await;
         Ok(())
     });
     lifecycle.wait(config.grace).await

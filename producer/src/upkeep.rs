@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use shared::db::{self, Database, dead_task, known_id, partition, repository_lock, worker};
+use chrono::NaiveDate;
+use shared::db::partition::Created;
+use shared::db::{self, Database, dead_task, evidence_kept, known_id, partition, repository_lock, worker};
 use tokio_util::sync::CancellationToken;
 
 use crate::events;
@@ -11,48 +13,106 @@ use crate::events;
 pub const MONTHS_AHEAD: u32 = 3;
 /// How often everything is looked after.
 const INTERVAL: Duration = Duration::from_hours(1);
-/// Ids that are forgotten in one statement.
-const FORGET_BATCH: i64 = 10_000;
+/// Pages of ids that are looked through in one statement: some 40,000 ids.
+const FORGET_PAGES: i64 = 256;
+
+/// How long what is kept.
+#[derive(Debug, Clone, Copy)]
+pub struct Keeping {
+    /// Ids, so that they run once.
+    pub id_window: Duration,
+    /// Executions and evidence, rounded up to whole months.
+    pub history: Duration,
+}
 
 /// Looks after the database at once, and then every hour until `stop`.
-pub async fn run(database: &Database, id_window: Duration, stop: &CancellationToken) {
-    while !stop.is_cancelled() {
-        // Each duty stands for itself: one that fails leaves the others to be done.
-        report("creating partitions", create_partitions(database).await.map(|names| names.len() as u64));
-        report("forgetting ids", forget_ids(database, id_window, stop).await);
-        report("sweeping repository locks", sweep_locks(database).await);
-        report("sweeping workers", sweep_workers(database).await);
-        report("sweeping dead tasks", sweep_dead_tasks(database).await);
+pub async fn run(database: &Database, keeping: Keeping, stop: &CancellationToken) {
+    let mut forgotten = None;
+    loop {
+        tokio::select! {
+            () = look_after(database, keeping, &mut forgotten) => {}
+            // Whatever it is at can be begun anew.
+            () = stop.cancelled() => return,
+        }
         _ = tokio::time::timeout(INTERVAL, stop.cancelled()).await;
+        if stop.is_cancelled() {
+            return;
+        }
     }
 }
 
-/// Creates this month's partitions and those of the months ahead; returns the names of the new ones.
+/// Each duty stands for itself: one that fails leaves the others to be done.
+async fn look_after(database: &Database, keeping: Keeping, forgotten: &mut Option<NaiveDate>) {
+    report("creating partitions", create_partitions(database).await.map(|created| created.len() as u64));
+    report("dropping partitions", drop_partitions(database, keeping.history).await);
+    report("sweeping kept evidence", sweep_evidence(database).await);
+    watch(database).await;
+    report("analyzing the history", analyze(database).await);
+    report("forgetting ids", forget_ids(database, keeping.id_window, forgotten).await);
+    report("sweeping repository locks", sweep_locks(database).await);
+    report("sweeping workers", sweep_workers(database).await);
+    report("sweeping dead tasks", sweep_dead_tasks(database).await);
+}
+
+/// Creates this month's partitions, those of the months ahead, and those of rows that found none; returns the new ones.
 ///
 /// # Errors
 /// The database's.
-pub async fn create_partitions(database: &Database) -> Result<Vec<String>, db::Error> {
+pub async fn create_partitions(database: &Database) -> Result<Vec<Created>, db::Error> {
     let mut client = database.client().await?;
-    let transaction = client.transaction().await?;
-    let now = db::now(&transaction).await?;
-    let created = partition::create_ahead(&transaction, now, MONTHS_AHEAD).await?;
-    transaction.commit().await?;
+    let now = db::now(&client).await?;
+    let created = partition::create_ahead(&mut client, now, MONTHS_AHEAD).await?;
+    for Created { name, moved } in created.iter().filter(|created| created.moved > 0) {
+        events::mended(name, *moved);
+    }
     Ok(created)
 }
 
+async fn drop_partitions(database: &Database, history: Duration) -> Result<u64, db::Error> {
+    let mut client = database.client().await?;
+    let now = db::now(&client).await?;
+    let dropped = partition::drop_oldest(&mut client, now, history).await?;
+    for name in &dropped {
+        events::dropped(name);
+    }
+    Ok(dropped.len() as u64)
+}
+
+async fn sweep_evidence(database: &Database) -> Result<u64, db::Error> {
+    evidence_kept::sweep(&database.client().await?).await
+}
+
+/// After creation nothing is left without a month, unless it failed.
+async fn watch(database: &Database) {
+    let rows = async { partition::rows_in_default(&database.client().await?).await };
+    match rows.await {
+        Ok(0) => {}
+        Ok(rows) => events::rows_without_a_month(rows),
+        Err(error) => events::upkeep_failed("watching the default partitions", &error),
+    }
+}
+
+async fn analyze(database: &Database) -> Result<u64, db::Error> {
+    partition::analyze(&database.client().await?).await
+}
+
+/// Once a day: windows are whole days, and it reads the whole table.
 async fn forget_ids(
     database: &Database,
     window: Duration,
-    stop: &CancellationToken,
+    on: &mut Option<NaiveDate>,
 ) -> Result<u64, db::Error> {
     let client = database.client().await?;
+    let today = known_id::today(&client).await?;
     let mut forgotten = 0;
-    while !stop.is_cancelled() {
-        let batch = known_id::forget(&client, window, FORGET_BATCH).await?;
-        forgotten += batch;
-        if i64::try_from(batch).is_ok_and(|batch| batch < FORGET_BATCH) {
-            break;
+    if *on != Some(today) {
+        let (mut first, end) = (0, known_id::pages(&client).await?);
+        while first < end {
+            let pages = known_id::Pages { first, count: FORGET_PAGES };
+            forgotten += known_id::forget(&client, window, pages).await?;
+            first += FORGET_PAGES;
         }
+        *on = Some(today);
     }
     Ok(forgotten)
 }
@@ -72,6 +132,7 @@ async fn sweep_dead_tasks(database: &Database) -> Result<u64, db::Error> {
 fn report(duty: &'static str, done: Result<u64, db::Error>) {
     match done {
         Ok(rows) => events::upkeep_done(duty, rows),
+        Err(error) if error.is_busy() => events::upkeep_put_off(duty, &error),
         Err(error) => events::upkeep_failed(duty, &error),
     }
 }

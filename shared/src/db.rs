@@ -3,6 +3,7 @@
 pub mod dead_task;
 pub mod definition;
 pub mod evidence;
+pub mod evidence_kept;
 pub mod execution;
 pub mod job;
 pub mod known_id;
@@ -167,6 +168,12 @@ impl Error {
                 data_constraint_limit.iter().any(|class| code.code().starts_with(class))
             }),
         }
+    }
+
+    /// Whether a lock was not to be had in time, so that trying again later is right.
+    #[must_use]
+    pub fn is_busy(&self) -> bool {
+        matches!(self, Self::Postgres(error) if error.code() == Some(&SqlState::LOCK_NOT_AVAILABLE))
     }
 
     /// Whether two transactions were in each other's way, so that trying again at once is right.

@@ -41,9 +41,7 @@ async fn migrate(url: &str) {
     let database = Database::new(&url.into(), "holdfast template").unwrap();
     db::migration::migrate(&database).await.unwrap();
     let mut client = database.client().await.unwrap();
-    let transaction = client.transaction().await.unwrap();
-    db::partition::create_ahead(&transaction, clock::now(), 1).await.unwrap();
-    _ = db::commit(transaction).await.unwrap();
+    db::partition::create_ahead(&mut client, clock::now(), 1).await.unwrap();
 }
 
 fn with_database(server: &str, name: &str) -> String {

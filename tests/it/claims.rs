@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use harness::{World, eventually};
 use serde_json::{Value, json};
+use shared::db::known_id;
 use uuid::Uuid;
 
 async fn world_with_a_job(source: Value) -> World {
@@ -234,7 +235,10 @@ async fn an_id_is_remembered_until_its_window_is_over_and_its_task_is_no_more() 
         .await;
     let client = world.database.client().await.unwrap();
     let window = Duration::from_hours(7 * 24 - 1);
-    assert_eq!(shared::db::known_id::forget(&client, window, 100).await.unwrap(), 1);
+    let all = known_id::Pages { first: 0, count: known_id::pages(&client).await.unwrap() };
+    let beyond = known_id::Pages { first: all.count, count: 1 };
+    assert_eq!(known_id::forget(&client, window, beyond).await.unwrap(), 0);
+    assert_eq!(known_id::forget(&client, window, all).await.unwrap(), 1);
     let forgotten = format!("select count(*) from known_id where id = '{over}'");
     assert_eq!(world.number(&forgotten).await, 0);
 }

@@ -3,8 +3,9 @@
 use std::time::{Duration, Instant};
 
 use anyhow::{bail, ensure};
+use chrono::{DateTime, Utc};
 use deadpool_postgres::GenericClient;
-use shared::db::Database;
+use shared::db::{self, Database};
 use shared::task::TaskKind;
 
 /// Nothing may stand still for longer.
@@ -14,17 +15,17 @@ const PATIENCE: Duration = Duration::from_secs(20);
 #[derive(Debug)]
 pub(crate) struct Books {
     kind: TaskKind,
-    /// Recorded before this load began.
-    before: i64,
+    /// What was recorded or died before is none of theirs, and is not read: there may be millions of it.
+    since: DateTime<Utc>,
     /// Asked for since.
     asked: i64,
 }
 
 impl Books {
-    /// Opens the books on what the database holds already.
+    /// Opens the books, while nothing runs.
     pub(crate) async fn open(database: &Database, kind: TaskKind) -> anyhow::Result<Self> {
-        let before = recorded(&database.client().await?, kind).await?;
-        Ok(Self { kind, before, asked: 0 })
+        let since = db::now(&database.client().await?).await?;
+        Ok(Self { kind, since, asked: 0 })
     }
 
     /// Says that so many more tasks are about to be asked for.
@@ -41,7 +42,7 @@ impl Books {
         loop {
             // Cheap, and above zero nearly as long as anything is under way.
             let running: i64 = client.query_one("select count(*) from lease", &[]).await?.try_get(0)?;
-            let done = if running == 0 { recorded(&client, self.kind).await? - self.before } else { last.1 };
+            let done = if running == 0 { self.recorded(&client).await? } else { last.1 };
             if running == 0 && done >= self.asked {
                 return Ok(());
             }
@@ -70,11 +71,11 @@ impl Books {
         let statement = "select count(*) as executions, count(distinct task_id) as tasks,
                  count(*) filter (where outcome <> 'success') as others,
                  (select count(*) from task where kind = $1) as waiting, (select count(*) from lease) as running,
-                 (select count(*) from dead_task) as dead
-             from execution where kind = $1";
-        let row = client.query_one(statement, &[&self.kind.as_str()]).await?;
+                 (select count(*) from dead_task where died_at >= $2) as dead
+             from execution where kind = $1 and finished_at >= $2";
+        let row = client.query_one(statement, &[&self.kind.as_str(), &self.since]).await?;
         let (executions, tasks): (i64, i64) = (row.try_get("executions")?, row.try_get("tasks")?);
-        let (lost, doubled) = (self.before + self.asked - tasks, executions - tasks);
+        let (lost, doubled) = (self.asked - tasks, executions - tasks);
         let of = |column| row.try_get::<_, i64>(column);
         let (others, waiting, running, dead) = (of("others")?, of("waiting")?, of("running")?, of("dead")?);
         ensure!(
@@ -83,9 +84,9 @@ impl Books {
         );
         Ok(())
     }
-}
 
-async fn recorded<C: GenericClient>(client: &C, kind: TaskKind) -> anyhow::Result<i64> {
-    let statement = "select count(*) from execution where kind = $1";
-    Ok(client.query_one(statement, &[&kind.as_str()]).await?.try_get(0)?)
+    async fn recorded<C: GenericClient>(&self, client: &C) -> anyhow::Result<i64> {
+        let statement = "select count(*) from execution where kind = $1 and finished_at >= $2";
+        Ok(client.query_one(statement, &[&self.kind.as_str(), &self.since]).await?.try_get(0)?)
+    }
 }

@@ -8,7 +8,8 @@ use crate::upkeep;
 
 pub(super) async fn run(database: &Database) -> Result<Exit, Failure> {
     let mut applied = migration::migrate(database).await.context("nothing was migrated")?;
-    applied.extend(upkeep::create_partitions(database).await?);
+    let created = upkeep::create_partitions(database).await?;
+    applied.extend(created.into_iter().map(|created| created.name));
     if applied.is_empty() {
         println!("up to date");
     }

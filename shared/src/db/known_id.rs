@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 use std::time::Duration;
 
+use chrono::NaiveDate;
 use deadpool_postgres::{GenericClient, Transaction};
 
 use super::{Error, prepared};
@@ -21,16 +22,39 @@ pub async fn insert(transaction: &Transaction<'_>, ids: &[TaskId]) -> Result<Has
     rows.iter().map(|row| Ok(TaskId(row.try_get(0)?))).collect()
 }
 
-/// Forgets up to `limit` ids whose window, in whole days, is over and whose task is neither waiting nor running nor dead;
-/// returns how many.
-pub async fn forget<C: GenericClient>(client: &C, window: Duration, limit: i64) -> Result<u64, Error> {
-    let statement = "delete from known_id where id in (
-             select id from known_id k where day < current_date - $1::integer
-                 and not exists (select from task t where t.id = k.id)
-                 and not exists (select from lease l where l.task_id = k.id)
-                 and not exists (select from dead_task d where d.id = k.id)
-             limit $2)";
+/// A part of the table: some pages of it, from the first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Pages {
+    /// The number of the first page, from 0.
+    pub first: i64,
+    /// How many.
+    pub count: i64,
+}
+
+/// How many pages the table has. No index leads to the ids of a day, because each new id would have to pay for it:
+/// whoever forgets goes through the table once a day.
+pub async fn pages<C: GenericClient>(client: &C) -> Result<i64, Error> {
+    let statement = "select pg_relation_size('known_id') / current_setting('block_size')::bigint";
+    let statement = prepared(client, statement).await?;
+    Ok(client.query_one(&statement, &[]).await?.try_get(0)?)
+}
+
+/// Today, as ids are stored with it.
+pub async fn today<C: GenericClient>(client: &C) -> Result<NaiveDate, Error> {
+    let statement = prepared(client, "select current_date").await?;
+    Ok(client.query_one(&statement, &[]).await?.try_get(0)?)
+}
+
+/// Forgets the ids on some pages whose window, in whole days, is over and whose task is neither waiting nor running nor
+/// dead; returns how many.
+pub async fn forget<C: GenericClient>(client: &C, window: Duration, pages: Pages) -> Result<u64, Error> {
+    let statement = "delete from known_id k where ctid >= $2::text::tid and ctid < $3::text::tid
+         and day < current_date - $1::integer
+         and not exists (select from task t where t.id = k.id)
+         and not exists (select from lease l where l.task_id = k.id)
+         and not exists (select from dead_task d where d.id = k.id)";
     let statement = prepared(client, statement).await?;
     let days = i32::try_from(window.as_secs().div_ceil(86_400)).unwrap_or(i32::MAX);
-    Ok(client.execute(&statement, &[&days, &limit]).await?)
+    let (from, to) = (format!("({},0)", pages.first), format!("({},0)", pages.first + pages.count));
+    Ok(client.execute(&statement, &[&days, &from, &to]).await?)
 }

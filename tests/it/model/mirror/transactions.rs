@@ -40,7 +40,7 @@ impl Mirror {
                 (Wish::Park(wait), false) => put_off.push((id, millis(wait).as_secs_f64())),
             }
         }
-        let mut leased = lease::insert_fresh(transaction, worker, millis(LEASE), &new).await.unwrap();
+        let mut leased = lease::insert_fresh(transaction, worker, millis(LEASE), new).await.unwrap();
         leased.extend(lease::take_waiting(transaction, worker, millis(LEASE), &waiting).await.unwrap());
         task::insert(transaction, &parked).await.unwrap();
         task::put_off(transaction, &put_off).await.unwrap();
@@ -65,7 +65,7 @@ impl Mirror {
         let mut recorded = Vec::new();
         for (leased, ended) in finished {
             let leased = &self.claimed[&(leased.task, Epoch(leased.epoch))];
-            let mine = |row: &&lease::Leased| row.task.id == leased.task.id && row.epoch == leased.epoch;
+            let mine = |row: &&lease::Completed| row.task == leased.task.id && row.epoch == leased.epoch;
             let Some(row) = completed.iter().find(mine) else { continue };
             let tries =
                 Tries { attempt: leased.attempt, max_attempts: MAX_ATTEMPTS, rescues: leased.rescues };
