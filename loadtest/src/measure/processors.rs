@@ -24,7 +24,8 @@ impl ProcessorTime {
             };
             let Some(program) = PROGRAMS.iter().find(|program| **program == name) else { continue };
             // `utime`, `stime`, `cutime` and `cstime`: fields 14 to 17, counted from the number before the name.
-            let spent: f64 = rest.split_whitespace().skip(11).take(4).filter_map(|field| field.parse::<f64>().ok()).sum();
+            let spent: f64 =
+                rest.split_whitespace().skip(11).take(4).filter_map(|field| field.parse::<f64>().ok()).sum();
             *used.entry(*program).or_default() += spent / ticks;
         }
         Ok(Self(used))
