@@ -43,6 +43,9 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// than a heartbeat can be late.
 const SESSION: &str = "set idle_in_transaction_session_timeout = '15s'; set lock_timeout = '10s'";
 
+/// Only where there is no index, a table is read from end to end.
+const BY_INDEX: &str = "set enable_seqscan = off";
+
 /// Where the database is, and how a process uses its connections.
 #[derive(Debug, Clone)]
 pub struct DatabaseConfig {
@@ -56,6 +59,11 @@ pub struct DatabaseConfig {
     pub connection_lifetime: Duration,
     /// Whether a connection is asked for a sign of life before it is used again.
     pub verify_connections: bool,
+    /// Whether rows are always found by an index where there is one.
+    ///
+    /// Tables of waiting and running tasks are empty at one moment and full of dead rows at the next: a plan that was
+    /// made for the empty table, and reads it from end to end, would be kept for as long as nobody looks again.
+    pub by_index: bool,
 }
 
 impl DatabaseConfig {
@@ -69,7 +77,14 @@ impl DatabaseConfig {
             pool_wait: Duration::from_secs(30),
             connection_lifetime: Duration::from_hours(1),
             verify_connections: true,
+            by_index: false,
         }
+    }
+
+    /// For a process that takes and ends tasks: it always finds rows by an index where there is one.
+    #[must_use]
+    pub fn by_index(self) -> Self {
+        Self { by_index: true, ..self }
     }
 
     /// Reads the settings.
@@ -231,10 +246,12 @@ impl Database {
         let recycling_method =
             if database.verify_connections { RecyclingMethod::Verified } else { RecyclingMethod::Fast };
         let lifetime = database.connection_lifetime;
+        let session = if database.by_index { format!("{SESSION}; {BY_INDEX}") } else { SESSION.to_owned() };
         let pool = Pool::builder(Manager::from_config(config, NoTls, ManagerConfig { recycling_method }))
             .max_size(database.pool_size)
-            .post_create(Hook::async_fn(|client, _| {
-                Box::pin(async move { client.batch_execute(SESSION).await.map_err(HookError::Backend) })
+            .post_create(Hook::async_fn(move |client, _| {
+                let session = session.clone();
+                Box::pin(async move { client.batch_execute(&session).await.map_err(HookError::Backend) })
             }))
             .pre_recycle(Hook::sync_fn(move |_, metrics| {
                 if metrics.age() < lifetime {

@@ -10,7 +10,7 @@ use shared::db::definition::JobWithTargets;
 use shared::db::lease::Leased;
 use shared::db::task::Waiting;
 use shared::db::{self, Committed};
-use shared::job::{JobId, JobName};
+use shared::job::JobId;
 use shared::message::{Refusal, Refused, TaskMessage};
 use shared::task::{Task, TaskId, TaskKind};
 use shared::topology;

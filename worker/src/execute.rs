@@ -71,7 +71,7 @@ async fn finish(
     let (lease, outcome) = match &worker.quarantine {
         Some(quarantine) if leased.rescues >= QUARANTINE_RESCUES => {
             let limit = tries.timeout + worker.lease;
-            match quarantine.run(&leased, lease, worker, limit, stop).await {
+            match Box::pin(quarantine.run(&leased, lease, worker, limit, stop)).await {
                 Some(to_record) => to_record,
                 // Its process has recorded what came out.
                 None => return,
@@ -157,7 +157,7 @@ async fn execute(attempt: &Attempt<'_>) -> Outcome {
         Err(error) => return Outcome::refused(error.to_string()),
     };
     let ended = match (&work, attempt.plan.job()) {
-        (Work::Report(params), _) => report::run(attempt, params).await,
+        (Work::Report(params), _) => Box::pin(report::run(attempt, params)).await,
         (_, None) => {
             Err(Ended::Failed { retryable: false, error: "its job does not exist any more".to_owned() })
         }
@@ -174,17 +174,18 @@ async fn on_job(attempt: &Attempt<'_>, plan: &JobWithTargets, work: &Work) -> Re
     {
         return Err(Ended::Postponed(Postponed::Detached(target.clone())));
     }
+    // The engine's executors are boxed: every waiting task would be as large as the largest of them otherwise.
     match (&plan.job.job.source.data, work) {
         (SourceData::Simulated { duration, failure_rate, bytes, aborts }, _) => {
             Simulated { duration: *duration, failure_rate: *failure_rate, bytes: *bytes, aborts: *aborts }
                 .run(attempt, plan, work)
                 .await
         }
-        (SourceData::Files { .. }, Work::Backup) => files::run(attempt, plan).await,
-        (_, Work::Copy(params)) => copy::run(attempt, plan, params).await,
-        (_, Work::Verify(params)) => verify::run(attempt, plan, params).await,
-        (_, Work::Restore(params)) => restore::run(attempt, plan, params).await,
-        (_, Work::Probe(params)) => probe::run(attempt, plan, params).await,
-        (_, Work::Report(params)) => report::run(attempt, params).await,
+        (SourceData::Files { .. }, Work::Backup) => Box::pin(files::run(attempt, plan)).await,
+        (_, Work::Copy(params)) => Box::pin(copy::run(attempt, plan, params)).await,
+        (_, Work::Verify(params)) => Box::pin(verify::run(attempt, plan, params)).await,
+        (_, Work::Restore(params)) => Box::pin(restore::run(attempt, plan, params)).await,
+        (_, Work::Probe(params)) => Box::pin(probe::run(attempt, plan, params)).await,
+        (_, Work::Report(params)) => Box::pin(report::run(attempt, params)).await,
     }
 }

@@ -25,6 +25,11 @@ use crate::worker::Worker;
 /// No delivery is held for longer: it is claimed, parked, dead-lettered, or goes back.
 const HOLD: Duration = Duration::from_secs(10);
 
+/// How long an acknowledgement waits for others: much less than what the broker has delivered ahead lasts.
+const LINGER: Duration = Duration::from_millis(2);
+/// Deliveries that are acknowledged at once, before what comes during the wait.
+const MAX_ACK: usize = 1000;
+
 /// A task with the right to settle it.
 #[derive(Debug)]
 pub struct Received {
@@ -217,6 +222,13 @@ async fn wait_until_saturated(saturated: &mut watch::Receiver<bool>) {
     }
 }
 
+/// Takes what has come meanwhile; returns how many.
+fn gather(tags: &mut mpsc::UnboundedReceiver<u64>, batch: &mut Vec<u64>) -> usize {
+    let before = batch.len();
+    batch.extend(std::iter::from_fn(|| tags.try_recv().ok()));
+    batch.len() - before
+}
+
 /// Acknowledges whole prefixes of settled deliveries until no ticket is left. A delivery that stays unsettled for long,
 /// because its dead letter cannot be published, holds up only itself: those after it are acknowledged one by one.
 #[expect(
@@ -234,7 +246,10 @@ async fn acknowledge(
     let mut looks = tokio::time::interval(HOLD / 2);
     loop {
         let ended = tokio::select! {
-            settled = tags.recv_many(&mut batch, 1000) => {
+            settled = tags.recv_many(&mut batch, MAX_ACK) => {
+                // What was claimed together is acknowledged together: each acknowledgement is an entry of the queue's log.
+                tokio::time::sleep(LINGER).await;
+                let settled = settled + gather(&mut tags, &mut batch);
                 own.settled(settled);
                 if let Some(up_to) = batch.drain(..).filter_map(|tag| prefix.settle(tag)).last() {
                     channel.basic_ack(up_to, up_to_here).await?;

@@ -19,8 +19,9 @@ use lapin::{Channel, Connection, ConnectionProperties, Consumer};
 use serde::Deserialize;
 use serde_json::Value;
 use tokio::sync::mpsc;
-use tokio_postgres::types::ToSql;
+use tokio_postgres::types::{IsNull, ToSql, Type};
 use tokio_postgres::{Client, Statement};
+use tokio_util::bytes::{BufMut as _, BytesMut};
 use uuid::Uuid;
 
 use crate::system::{Load, connect, publish_to};
@@ -48,7 +49,8 @@ pub(crate) struct Floor {
 struct Template {
     finding: Value,
     kind: String,
-    facts: Value,
+    /// Around the id of the evidence, which is another in each row.
+    facts: (String, String),
     verdicts: Value,
     answers: Value,
     target: i32,
@@ -63,15 +65,15 @@ impl Floor {
         model: &Client,
         load: Load,
     ) -> anyhow::Result<Self> {
-        let statement = "select e.finding, e.kind, c.facts, c.verdicts, c.answers from evidence e
-             join compliance c on c.job_id = e.job_id limit 1";
+        let statement = "select e.id, e.finding, e.kind, c.facts, c.verdicts, c.answers from evidence e
+             join compliance c on c.job_id = e.job_id order by e.position desc limit 1";
         let row = model.query_one(statement, &[]).await.context("the model has no evidence")?;
         let client = connect(&database_url).await?;
         let jobs = client.query("select name, id from job", &[]).await?;
         let template = Template {
             finding: row.try_get("finding")?,
             kind: row.try_get("kind")?,
-            facts: row.try_get("facts")?,
+            facts: around(row.try_get("facts")?, row.try_get("id")?)?,
             verdicts: row.try_get("verdicts")?,
             answers: row.try_get("answers")?,
             target: client.query_one("select id from target", &[]).await?.try_get(0)?,
@@ -113,6 +115,13 @@ impl Floor {
         connection.close(200, "done".into()).await?;
         Ok(seconds)
     }
+}
+
+fn around(facts: Value, evidence: Uuid) -> anyhow::Result<(String, String)> {
+    let (facts, evidence) = (facts.to_string(), evidence.to_string());
+    let (before, after) =
+        facts.split_once(&evidence).context("the model's facts do not name its evidence")?;
+    Ok((before.to_owned(), after.replace(&evidence, "00000000-0000-0000-0000-000000000000")))
 }
 
 async fn declare(channel: &Channel) -> anyhow::Result<()> {
@@ -257,12 +266,34 @@ const EXECUTION: &str =
      from unnest($1::uuid[], $2::integer[]) as t(id, job_id)";
 const EVIDENCE: &str =
     "insert into evidence (id, job_id, target_id, task_id, kind, observed_at, finding, position, hash)
-     select id, job_id, $4, task_id, $5, now(), $6, 1, $7
-     from unnest($1::uuid[], $2::integer[], $3::uuid[]) as t(id, job_id, task_id)";
+     select id, job_id, $4, task_id, $5, now(), $6, 1, hash
+     from unnest($1::uuid[], $2::integer[], $3::uuid[], $7::bytea[]) as t(id, job_id, task_id, hash)";
 const COMPLIANCE: &str =
-    "update compliance c set chain_length = c.chain_length + 1, chain_head = $2, evaluated_at = now(), \
-         policy_version = 1, due_at = now(), verdicts = $3, facts = $4, answers = $5
-     from unnest($1::integer[]) as t(job_id) where c.job_id = t.job_id";
+    "update compliance c set chain_length = c.chain_length + 1, chain_head = t.head, \
+         evaluated_at = now(), policy_version = 1, due_at = now(), verdicts = $2, facts = t.facts, answers = $3
+     from unnest($1::integer[], $4::bytea[], $5::jsonb[]) as t(job_id, head, facts) where c.job_id = t.job_id";
+
+/// The text of a job's facts.
+#[derive(Debug)]
+struct Facts<'a>(&'a str, Uuid, &'a str);
+
+impl ToSql for Facts<'_> {
+    fn to_sql(
+        &self,
+        _: &Type,
+        out: &mut BytesMut,
+    ) -> Result<IsNull, Box<dyn std::error::Error + Sync + Send>> {
+        // The version of the binary form, and the text.
+        out.put_u8(1);
+        out.put_slice(self.0.as_bytes());
+        out.put_slice(self.1.hyphenated().encode_lower(&mut Uuid::encode_buffer()).as_bytes());
+        out.put_slice(self.2.as_bytes());
+        Ok(IsNull::No)
+    }
+
+    tokio_postgres::types::accepts!(JSONB);
+    tokio_postgres::types::to_sql_checked!();
+}
 
 type Params<'a, const N: usize> = [&'a (dyn ToSql + Sync); N];
 
@@ -296,15 +327,16 @@ async fn record_batch(
 ) -> anyhow::Result<()> {
     let Template { finding, kind, facts, verdicts, answers, target, .. } = template;
     let evidence_ids: Vec<Uuid> = tasks.ids.iter().map(|_| Uuid::now_v7()).collect();
-    let hash: &[u8] = &[7; 32];
-    let mut jobs = tasks.jobs.clone();
-    jobs.sort_unstable();
-    jobs.dedup();
+    let hashes: Vec<Vec<u8>> = evidence_ids.iter().map(|id| id.as_bytes().repeat(2)).collect();
+    let last: BTreeMap<i32, Uuid> = tasks.jobs.iter().copied().zip(evidence_ids.iter().copied()).collect();
+    let (jobs, last): (Vec<i32>, Vec<Uuid>) = last.into_iter().unzip();
+    let heads: Vec<Vec<u8>> = last.iter().map(|id| id.as_bytes().repeat(2)).collect();
+    let facts: Vec<Facts<'_>> = last.into_iter().map(|id| Facts(&facts.0, id, &facts.1)).collect();
     let ended: Params<'_, 1> = [&tasks.ids];
     let executions: Params<'_, 6> =
         [&tasks.ids, &tasks.jobs, &"probe", target, &tasks.claimed_at, &Uuid::nil()];
-    let observed: Params<'_, 7> = [&evidence_ids, &tasks.jobs, &tasks.ids, target, kind, finding, &hash];
-    let judged: Params<'_, 5> = [&jobs, &hash, verdicts, facts, answers];
+    let observed: Params<'_, 7> = [&evidence_ids, &tasks.jobs, &tasks.ids, target, kind, finding, &hashes];
+    let judged: Params<'_, 5> = [&jobs, verdicts, answers, &heads, &facts];
     let (begin, ended, executions, observed, judged, commit) = tokio::join!(
         client.batch_execute("begin"),
         client.execute(complete, &ended),

@@ -12,7 +12,7 @@ use tokio_postgres::Client;
 use super::floor::{Floor, Tuning};
 use crate::measure::{ProcessorTime, Spread, number};
 use crate::report::{Report, Table};
-use crate::system::{Books, Fleet, Layout, Load, Servers, connect, publish};
+use crate::system::{Books, Fleet, Layout, Load, Servers, connect, fill, publish};
 
 /// The `throughput` scenario
 #[derive(Debug, Clone, clap::Args)]
@@ -29,6 +29,9 @@ pub(crate) struct Throughput {
     /// Tasks that travel in one message
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=500))]
     per_message: u16,
+    /// How tasks reach the queue
+    #[arg(long, value_enum, default_value_t)]
+    through: Through,
     /// Slots of each worker
     #[arg(long, default_value_t = 2000)]
     slots: usize,
@@ -38,6 +41,16 @@ pub(crate) struct Throughput {
     /// The most tasks of the floor's transactions
     #[arg(long, default_value_t = 1000)]
     batch: usize,
+}
+
+/// How tasks reach the queue.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, clap::ValueEnum)]
+enum Through {
+    /// Published by another system
+    #[default]
+    Broker,
+    /// Written into the database, as the producer's commands and schedules do, and published by its relay
+    Outbox,
 }
 
 /// One run of each.
@@ -56,7 +69,14 @@ impl Throughput {
     pub(crate) async fn run(&self, servers: &Servers) -> anyhow::Result<Report> {
         let (tasks, load) = (self.tasks as usize, self.load());
         let settings = BTreeMap::from([("pools.probe.slots".to_owned(), self.slots.to_string())]);
-        let layout = Layout { jobs: JOBS, workers: self.workers.into(), settings, ..Layout::default() };
+        // What finds no slot in time waits in the database for the producer.
+        let layout = Layout {
+            jobs: JOBS,
+            workers: self.workers.into(),
+            settings,
+            producer: true,
+            ..Layout::default()
+        };
         let fleet = Fleet::start(servers, layout).await?;
         let mut books = Books::open(&fleet.database, load.kind).await?;
         self.holdfast(servers, &fleet, &mut books, tasks).await.context("warm up")?;
@@ -113,7 +133,10 @@ impl Throughput {
     ) -> anyhow::Result<f64> {
         books.ask(tasks)?;
         let started = Instant::now();
-        publish(servers.amqp_url(), &self.load(), tasks).await?;
+        match self.through {
+            Through::Broker => publish(servers.amqp_url(), &self.load(), tasks).await?,
+            Through::Outbox => fill(&fleet.database, &self.load(), tasks).await?,
+        }
         books.until_recorded(&fleet.database).await?;
         Ok(started.elapsed().as_secs_f64())
     }
