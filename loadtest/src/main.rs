@@ -123,7 +123,6 @@ async fn run(scenario: &Scenario, options: &Options) -> anyhow::Result<()> {
     };
     let machine = Machine::look(servers.directory(), &connect(servers.database_url()).await?).await?;
     eprintln!("{machine}");
-    eprintln!("{}", servers.directory().display());
     let found = scenario.run(&servers).await;
     let stopped = servers.stop().await;
     let mut report = found?;

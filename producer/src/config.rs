@@ -49,7 +49,7 @@ impl Base {
 
     fn from(settings: &mut Settings) -> Self {
         Self {
-            database: DatabaseConfig::read(settings).by_index(),
+            database: DatabaseConfig::read(settings),
             telemetry: Telemetry::read(settings),
             amqp_url: settings.optional::<String>("amqp_url").map(SecretString::from),
         }

@@ -41,7 +41,10 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// A process that stops in the middle of a transaction must not keep its locks, and nobody waits for a lock for longer
 /// than a heartbeat can be late.
-const SESSION: &str = "set idle_in_transaction_session_timeout = '15s'; set lock_timeout = '10s'";
+///
+/// Nothing is compiled either: that takes longer than any statement of ours that is meant to be short.
+const SESSION: &str =
+    "set idle_in_transaction_session_timeout = '15s'; set lock_timeout = '10s'; set jit = off";
 
 /// Only where there is no index, a table is read from end to end.
 const BY_INDEX: &str = "set enable_seqscan = off";

@@ -85,7 +85,7 @@ impl Config {
     pub fn read(sources: &Sources) -> Result<Self, Invalid> {
         let mut settings = Settings::open(sources);
         let mut config = Self {
-            database: DatabaseConfig::read(&mut settings).by_index(),
+            database: DatabaseConfig::read(&mut settings),
             amqp_url: settings.url("amqp_url"),
             name: settings.get("name", host_name()),
             lease: settings.duration("lease", Duration::from_mins(5)),

@@ -51,9 +51,10 @@ use crate::worker::Worker;
 /// # Errors
 /// The failure of the first task of the process that failed.
 pub async fn run(config: Config) -> anyhow::Result<()> {
-    let database = Database::new(&config.database, "holdfast worker")?;
+    let by_index = config.database.clone().by_index();
+    let database = Database::new(&by_index, "holdfast worker")?;
     // Executors that use up the pool must not keep the leases from being extended.
-    let few = DatabaseConfig { pool_size: config.database.pool_size.min(3), ..config.database.clone() };
+    let few = DatabaseConfig { pool_size: config.database.pool_size.min(3), ..by_index };
     let own_connection = Database::new(&few, "holdfast heartbeat")?;
     let broker = Broker::new(config.amqp_url.clone(), &format!("worker {}", config.name))?;
     let pool =

@@ -94,7 +94,7 @@ impl Files {
             }
         }
         let fleet = Fleet::start(servers, layout(definitions.into_value())).await?;
-        let books = Books::open(&fleet.database, TaskKind::Backup).await?;
+        let books = Books::open(&fleet.database, servers.amqp_url(), TaskKind::Backup).await?;
         let first = first.path;
         let mut bench = Bench { servers, fleet, books, restic, password_file, first };
         let mut cases = Vec::new();

@@ -91,7 +91,7 @@ impl Growth {
     /// Starts the programs, warms them up, and returns the tasks a second of one run.
     async fn load(&self, servers: &Servers, database_url: &str, tasks: usize) -> anyhow::Result<f64> {
         let fleet = self.fleet(servers, database_url).await?;
-        let mut books = Books::open(&fleet.database, LOAD.kind).await?;
+        let mut books = Books::open(&fleet.database, servers.amqp_url(), LOAD.kind).await?;
         let mut seconds = 0.0;
         for tasks in [tasks / 10, tasks] {
             books.ask(tasks)?;

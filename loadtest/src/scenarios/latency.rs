@@ -66,7 +66,7 @@ impl Latency {
         let layout = Layout { jobs: JOBS, workers: self.workers.into(), settings, ..Layout::default() };
         let fleet = Fleet::start(servers, layout).await?;
         let load = Load::probes(JOBS);
-        let books = Books::open(&fleet.database, load.kind).await?;
+        let books = Books::open(&fleet.database, servers.amqp_url(), load.kind).await?;
         let mut bench = Bench { servers, fleet, books, load, effects };
 
         bench.prepare().await?;

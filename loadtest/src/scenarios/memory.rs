@@ -110,7 +110,7 @@ impl Memory {
         let fleet = |workers| Fleet::start(servers, self.layout(database_url, workers));
 
         let idle = fleet(0).await?;
-        let mut books = Books::open(&idle.database, load.kind).await?;
+        let mut books = Books::open(&idle.database, servers.amqp_url(), load.kind).await?;
         books.ask(tasks)?;
         match phase {
             Phase::FullRate => {}

@@ -60,7 +60,7 @@ impl Peers {
         // What finds no slot for too long waits in the database, and the producer brings it back.
         let layout = Layout { jobs: JOBS, settings, producer: true, ..Layout::default() };
         let fleet = Fleet::start(servers, layout).await?;
-        let mut books = Books::open(&fleet.database, LOAD.kind).await?;
+        let mut books = Books::open(&fleet.database, servers.amqp_url(), LOAD.kind).await?;
         let mut runs = Vec::new();
         for number in 0..=self.runs {
             let holdfast = f64::from(self.tasks) / self.holdfast(servers, &fleet, &mut books).await?;

@@ -72,7 +72,7 @@ impl Slots {
         };
         let fleet = Fleet::start(servers, layout).await?;
         let load = Load::probes(JOBS);
-        let mut books = Books::open(&fleet.database, load.kind).await?;
+        let mut books = Books::open(&fleet.database, servers.amqp_url(), load.kind).await?;
         let warm_up = (WARM_UP * self.all() as usize).min(self.tasks as usize);
         let mut runs = Vec::new();
         for run in 0..=self.runs {

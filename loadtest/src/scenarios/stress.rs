@@ -68,7 +68,7 @@ impl Stress {
         fs::create_dir(&directory)?;
         let fleet = Fleet::start(servers, self.layout(&directory)?).await?;
         let client = connect(&fleet.database_url).await?;
-        let books = Books::open(&fleet.database, TaskKind::Backup).await?;
+        let books = Books::open(&fleet.database, servers.amqp_url(), TaskKind::Backup).await?;
         let mut bench = Bench { servers, fleet, client, books, backups: self.backups.into() };
         let (mut own, mut shared) = (Vec::new(), Vec::new());
         for number in 0..=self.runs {

@@ -78,7 +78,7 @@ impl Throughput {
             ..Layout::default()
         };
         let fleet = Fleet::start(servers, layout).await?;
-        let mut books = Books::open(&fleet.database, load.kind).await?;
+        let mut books = Books::open(&fleet.database, servers.amqp_url(), load.kind).await?;
         self.holdfast(servers, &fleet, &mut books, tasks).await.context("warm up")?;
 
         let floor_url = servers.create_database("floor").await?;

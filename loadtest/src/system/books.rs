@@ -5,16 +5,21 @@ use std::time::{Duration, Instant};
 use anyhow::{bail, ensure};
 use chrono::{DateTime, Utc};
 use deadpool_postgres::GenericClient;
+use lapin::options::QueueDeclareOptions;
+use lapin::types::FieldTable;
+use lapin::{Connection, ConnectionProperties};
 use shared::db::{self, Database};
-use shared::task::TaskKind;
+use shared::task::{Priority, TaskKind};
+use shared::topology;
 
 /// Nothing may stand still for longer.
-const PATIENCE: Duration = Duration::from_secs(20);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// Counts the tasks of one kind that were asked for, and those that ran.
 #[derive(Debug)]
 pub(crate) struct Books {
     kind: TaskKind,
+    amqp_url: String,
     /// What was recorded or died before is none of theirs, and is not read: there may be millions of it.
     since: DateTime<Utc>,
     /// Asked for since.
@@ -23,9 +28,9 @@ pub(crate) struct Books {
 
 impl Books {
     /// Opens the books, while nothing runs.
-    pub(crate) async fn open(database: &Database, kind: TaskKind) -> anyhow::Result<Self> {
+    pub(crate) async fn open(database: &Database, amqp_url: &str, kind: TaskKind) -> anyhow::Result<Self> {
         let since = db::now(&database.client().await?).await?;
-        Ok(Self { kind, since, asked: 0 })
+        Ok(Self { kind, amqp_url: amqp_url.to_owned(), since, asked: 0 })
     }
 
     /// Says that so many more tasks are about to be asked for.
@@ -37,6 +42,7 @@ impl Books {
     /// Waits until all that was asked for is recorded. To be called when all of it was handed over: counting costs
     /// the server time that the load should have.
     pub(crate) async fn until_recorded(&self, database: &Database) -> anyhow::Result<()> {
+        self.until_delivered().await?;
         let client = database.client().await?;
         let (mut last, mut moved) = ((0, 0), Instant::now());
         loop {
@@ -61,6 +67,27 @@ impl Books {
                     error.unwrap_or_default()
                 );
             }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+
+    /// Waits until nothing waits in the queue: the broker is asked at less expense than the database.
+    async fn until_delivered(&self) -> anyhow::Result<()> {
+        let connection = Connection::connect(&self.amqp_url, ConnectionProperties::default()).await?;
+        let channel = connection.create_channel().await?;
+        let queue = topology::queue(self.kind, Priority::Normal);
+        let passive = QueueDeclareOptions { passive: true, ..QueueDeclareOptions::default() };
+        let (mut last, mut moved) = (0, Instant::now());
+        loop {
+            let ready = channel.queue_declare(queue.as_str().into(), passive, FieldTable::default()).await?;
+            let ready = ready.message_count();
+            if ready == 0 {
+                return Ok(connection.close(200, "done".into()).await?);
+            }
+            if ready != last {
+                (last, moved) = (ready, Instant::now());
+            }
+            ensure!(moved.elapsed() < PATIENCE, "{ready} messages wait in {queue}, and none is taken");
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
     }

@@ -64,7 +64,7 @@ pub async fn run(cli: Cli) -> Result<Exit, Failure> {
     if let Command::Run = cli.command {
         let config = Config::read(&cli.sources)?;
         config.base.telemetry.start();
-        let database = Database::new(&config.base.database, "producer")?;
+        let database = Database::new(&config.base.database.clone().by_index(), "producer")?;
         crate::run(config, database).await?;
         return Ok(Exit::Done);
     }

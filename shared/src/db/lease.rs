@@ -1,4 +1,8 @@
 //! Table `lease`: what runs. From its claim on a lease with an epoch protects a task, on the database's clock.
+//!
+//! This table and `task` are empty at one moment and hold many rows at the next, and a plan that was made for the first
+//! is kept. So statements that take many rows find them by `= any(..)` and look pairs up `is true`: a join with the empty
+//! table may be planned as a comparison of each with each, which takes seconds for a thousand rows.
 
 use std::time::Duration;
 
@@ -77,7 +81,7 @@ pub async fn take_waiting(
 ) -> Result<Vec<Leased>, Error> {
     let statement = "with due as (
              select id from task where id = any($1) and run_at <= now() order by id for update),
-         moved as (delete from task using due where task.id = due.id returning task.*)
+         moved as (delete from task where id = any(array(select id from due)) returning *)
          insert into lease (task_id, kind, priority, job_id, params, requested_by, enqueued_at, attempt, rescues, \
              epoch, worker_id, lease_until)
          select id, kind, priority, job_id, params, requested_by, enqueued_at, attempt + 1, rescues, epoch + 1, $2, \
@@ -130,13 +134,13 @@ pub async fn heartbeat<C: GenericClient>(
     lease: Duration,
     held: &[(TaskId, Epoch)],
 ) -> Result<Vec<(TaskId, Epoch)>, Error> {
-    let statement = "with held as (select * from unnest($1::uuid[], $2::bigint[]) as t(task_id, epoch)),
-         mine as (
-             select l.task_id from lease l join held h on h.task_id = l.task_id and h.epoch = l.epoch
-             where l.worker_id = $3 and l.lease_until > now() order by l.task_id for update of l),
+    let statement = "with mine as (
+             select task_id from lease
+             where task_id = any($1) and ((task_id, epoch) in (select * from unnest($1::uuid[], $2::bigint[]))) is true
+                 and worker_id = $3 and lease_until > now() order by task_id for update),
          extended as (
-             update lease l set lease_until = now() + make_interval(secs => $4)
-             from mine where l.task_id = mine.task_id returning l.task_id, l.epoch),
+             update lease set lease_until = now() + make_interval(secs => $4)
+             where task_id = any(array(select task_id from mine)) returning task_id, epoch),
          locks as (
              update repository_lock r set expires_at = now() + make_interval(secs => $4)
              from extended e where r.task_id = e.task_id and r.epoch = e.epoch)
@@ -232,12 +236,12 @@ pub async fn complete(
     worker: WorkerId,
     ended: &[(TaskId, Epoch)],
 ) -> Result<Vec<Completed>, Error> {
-    // In the order of the ids, as all who lock several do.
-    let statement = "with ended as (
-             select * from unnest($1::uuid[], $2::bigint[]) as t(task_id, epoch) order by task_id),
-         gone as (
-             delete from lease l using ended e where l.task_id = e.task_id and l.epoch = e.epoch and l.worker_id = $3
-             returning l.task_id, l.epoch, l.cancelled_by),
+    // An index is read in the order of the ids, in which all lock who lock several.
+    let statement = "with gone as (
+             delete from lease
+             where task_id = any($1) and ((task_id, epoch) in (select * from unnest($1::uuid[], $2::bigint[]))) is true
+                 and worker_id = $3
+             returning task_id, epoch, cancelled_by),
          unlocked as (delete from repository_lock r using gone where r.task_id = gone.task_id)
          select task_id, epoch, cancelled_by from gone";
     let statement = prepared(transaction, statement).await?;
@@ -268,8 +272,8 @@ pub async fn take_expired(transaction: &Transaction<'_>, limit: i64) -> Result<V
     let statement = "with expired as (
              select task_id from lease where lease_until < now() and kind = any($2)
              order by task_id limit $1 for update skip locked)
-         delete from lease l using expired where l.task_id = expired.task_id
-         returning l.*, extract(epoch from now() - l.started_at)::float8 as seconds";
+         delete from lease where task_id = any(array(select task_id from expired))
+         returning *, extract(epoch from now() - started_at)::float8 as seconds";
     let statement = prepared(transaction, statement).await?;
     let rows = transaction.query(&statement, &[&limit, &super::task::known_kinds()]).await?;
     rows.iter()

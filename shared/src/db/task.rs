@@ -113,7 +113,7 @@ pub async fn take_due<C: GenericClient>(client: &C, limit: i64) -> Result<Vec<Du
              select id from task where publish_at <= now() and kind = any($3)
              order by publish_at limit $1 for update skip locked)
          update task t set publish_at = now() + make_interval(secs => $2), publication = publication + 1
-         from due where t.id = due.id
+         where t.id = any(array(select id from due))
          returning t.id, t.kind, t.priority, t.job_id, t.params, t.requested_by, t.enqueued_at, t.epoch, t.publication, \
              (select name from job where job.id = t.job_id) as job";
     let statement = prepared(client, statement).await?;
@@ -143,13 +143,13 @@ pub async fn mark_published<C: GenericClient>(
     again: Duration,
 ) -> Result<u64, Error> {
     let statement = "with mine as (
-             select t.id from task t join unnest($1::uuid[], $2::bigint[], $3::integer[])
-                 as c(id, epoch, publication)
-                 on t.id = c.id and t.epoch = c.epoch and t.publication = c.publication
-             where t.publish_at < 'infinity' order by t.id for update of t skip locked)
-         update task t set publish_at = now() + make_interval(secs => $4 * power(2, least(t.confirmed, 8))), \
-             confirmed = t.confirmed + 1
-         from mine where t.id = mine.id";
+             select id from task
+             where id = any($1) and ((id, epoch, publication) in (
+                     select * from unnest($1::uuid[], $2::bigint[], $3::integer[]))) is true
+                 and publish_at < 'infinity' order by id for update skip locked)
+         update task set publish_at = now() + make_interval(secs => $4 * power(2, least(confirmed, 8))), \
+             confirmed = confirmed + 1
+         where id = any(array(select id from mine))";
     let statement = prepared(client, statement).await?;
     let (ids, epochs, publications) = columns(confirmed);
     let again = again.as_secs_f64();
@@ -162,11 +162,11 @@ pub async fn publish_again<C: GenericClient>(
     failed: &[(TaskId, (i64, i32))],
 ) -> Result<u64, Error> {
     let statement = "with mine as (
-             select t.id from task t join unnest($1::uuid[], $2::bigint[], $3::integer[])
-                 as f(id, epoch, publication)
-                 on t.id = f.id and t.epoch = f.epoch and t.publication = f.publication
-             where t.publish_at < 'infinity' order by t.id for update of t skip locked)
-         update task t set publish_at = now() + interval '1 second' from mine where t.id = mine.id";
+             select id from task
+             where id = any($1) and ((id, epoch, publication) in (
+                     select * from unnest($1::uuid[], $2::bigint[], $3::integer[]))) is true
+                 and publish_at < 'infinity' order by id for update skip locked)
+         update task set publish_at = now() + interval '1 second' where id = any(array(select id from mine))";
     let statement = prepared(client, statement).await?;
     let (ids, epochs, publications) = columns(failed);
     Ok(client.execute(&statement, &[&ids, &epochs, &publications]).await?)

@@ -86,7 +86,7 @@ impl Worker {
     /// A worker of one task, under the identity of the one that claimed it.
     fn alone(mut config: Config, id: shared::task::WorkerId) -> anyhow::Result<Self> {
         config.database.pool_size = config.database.pool_size.min(CONNECTIONS);
-        let database = Database::new(&config.database, "holdfast worker alone")?;
+        let database = Database::new(&config.database.clone().by_index(), "holdfast worker alone")?;
         Self::new(config, database, id, std::collections::BTreeMap::new(), None)
     }
 }

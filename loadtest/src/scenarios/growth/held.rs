@@ -39,7 +39,7 @@ pub(super) async fn measure(
     load: &Load,
     held: Duration,
 ) -> anyhow::Result<Held> {
-    let mut books = Books::open(&fleet.database, load.kind).await?;
+    let mut books = Books::open(&fleet.database, servers.amqp_url(), load.kind).await?;
     let (enough, stop) = oneshot::channel();
     let loading = async { feed(servers, load, stop).await };
     let watching = async {
