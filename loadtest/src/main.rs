@@ -133,7 +133,7 @@ async fn run(scenario: &Scenario, options: &Options) -> anyhow::Result<()> {
         report.write_json(path)?;
     }
     if let Some(document) = &options.document {
-        let how = format!("`{}`, {}, on {machine}:", shown(), chrono::Utc::now().format("%Y-%m-%d"));
+        let how = format!("`{}`, {}, on {machine}:", shown(), shared::clock::now().format("%Y-%m-%d"));
         let part = options.part.as_deref().unwrap_or(report.scenario);
         report.write_into(document, part, &how)?;
     }

@@ -376,8 +376,7 @@ impl<'a> FromSql<'a> for JsonText<'a> {
     fn from_sql(kind: &Type, raw: &'a [u8]) -> Result<Self, Box<dyn std::error::Error + Sync + Send>> {
         // The binary form of `jsonb` is its version and the text.
         match (kind, raw) {
-            (&Type::JSONB, [1, text @ ..]) => Ok(Self(text)),
-            (&Type::JSON, text) => Ok(Self(text)),
+            (&Type::JSONB, [1, text @ ..]) | (&Type::JSON, text) => Ok(Self(text)),
             _ => Err("an unknown form of jsonb".into()),
         }
     }

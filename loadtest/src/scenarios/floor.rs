@@ -73,7 +73,7 @@ impl Floor {
         let template = Template {
             finding: row.try_get("finding")?,
             kind: row.try_get("kind")?,
-            facts: around(row.try_get("facts")?, row.try_get("id")?)?,
+            facts: around(&row.try_get("facts")?, row.try_get("id")?)?,
             verdicts: row.try_get("verdicts")?,
             answers: row.try_get("answers")?,
             target: client.query_one("select id from target", &[]).await?.try_get(0)?,
@@ -117,7 +117,7 @@ impl Floor {
     }
 }
 
-fn around(facts: Value, evidence: Uuid) -> anyhow::Result<(String, String)> {
+fn around(facts: &Value, evidence: Uuid) -> anyhow::Result<(String, String)> {
     let (facts, evidence) = (facts.to_string(), evidence.to_string());
     let (before, after) =
         facts.split_once(&evidence).context("the model's facts do not name its evidence")?;

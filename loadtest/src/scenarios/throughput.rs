@@ -1,6 +1,6 @@
 //! Tasks a second through the whole pipeline: confirm-publish, claim, execute, record, judge.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Instant;
 
 use anyhow::{Context as _, ensure};
@@ -92,7 +92,7 @@ impl Throughput {
 
         let (ours, bare) = (connect(&fleet.database_url).await?, connect(&floor_url).await?);
         let before = (rows(&ours).await?, rows(&bare).await?);
-        let mut runs = Vec::new();
+        let (mut runs, mut processors) = (Vec::new(), Vec::new());
         for number in 1..=self.runs {
             let began = ProcessorTime::now()?;
             let seconds = self.holdfast(servers, &fleet, &mut books, tasks).await?;
@@ -100,15 +100,18 @@ impl Throughput {
             let floor = floor.run(tasks, tuning).await?;
             let ended = ProcessorTime::now()?;
             let used = [between.per_task(&began, tasks), ended.per_task(&between, tasks)];
-            eprintln!("{used:?}");
             let per_second = |seconds: f64| tasks as f64 / seconds;
             let run = Run {
                 tasks_per_second: per_second(seconds),
                 floor_per_second: per_second(floor),
                 ratio: floor / seconds,
             };
-            eprintln!("run {number}: {run:?}");
+            eprintln!(
+                "run {number} of {}: {:.0} tasks/s, the floor {:.0}, ratio {:.2}",
+                self.runs, run.tasks_per_second, run.floor_per_second, run.ratio
+            );
             runs.push(run);
+            processors.push(used);
         }
         books.check(&fleet.database).await?;
         let after = (rows(&ours).await?, rows(&bare).await?);
@@ -116,7 +119,7 @@ impl Throughput {
         let (ours, bare) = (written(after.0, before.0), written(after.1, before.1));
         ensure!(ours == bare, "Holdfast wrote {ours:?}, the floor {bare:?}");
         fleet.stop().await?;
-        Ok(self.report(&runs))
+        Ok(self.report(&runs, &processors))
     }
 
     fn load(&self) -> Load {
@@ -141,7 +144,7 @@ impl Throughput {
         Ok(started.elapsed().as_secs_f64())
     }
 
-    fn report(&self, runs: &[Run]) -> Report {
+    fn report(&self, runs: &[Run], processors: &[[PerTask; 2]]) -> Report {
         let spread = |part: fn(&Run) -> f64| Spread::of(runs.iter().map(part));
         let (ours, floor) = (spread(|run| run.tasks_per_second), spread(|run| run.floor_per_second));
         let ratio = spread(|run| run.ratio);
@@ -165,7 +168,7 @@ impl Throughput {
                 self.lanes,
                 self.batch,
             ),
-            tables: vec![table],
+            tables: vec![table, used(processors)],
             json: json!({
                 "scenario": "throughput",
                 "tasks": self.tasks,
@@ -176,6 +179,22 @@ impl Throughput {
             }),
         }
     }
+}
+
+/// Microseconds of processor time for each task, by program.
+type PerTask = BTreeMap<&'static str, f64>;
+
+fn used(runs: &[[PerTask; 2]]) -> Table {
+    let mut table = Table::new(["processor time a task, µs", "Holdfast", "floor"]);
+    let programs: BTreeSet<&str> = runs.iter().flatten().flat_map(BTreeMap::keys).copied().collect();
+    for program in programs {
+        let of = |place: usize| {
+            let spent = runs.iter().map(|run| run[place].get(program).copied().unwrap_or_default());
+            format!("{:.0}", Spread::of(spent).median)
+        };
+        table.row([program.to_owned(), of(0), of(1)]);
+    }
+    table
 }
 
 /// Rows of the tables that grow with each task.

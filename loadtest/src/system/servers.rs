@@ -91,7 +91,7 @@ impl Servers {
 /// Opens one connection, whose driver runs until the client is dropped.
 pub(crate) async fn connect(url: &str) -> anyhow::Result<Client> {
     let (client, connection) = tokio_postgres::connect(url, NoTls).await?;
-    // Whoever uses the client hears of its end.
+    #[expect(clippy::disallowed_methods, reason = "whoever uses the client hears of the connection's end")]
     drop(tokio::spawn(connection));
     Ok(client)
 }
