@@ -105,3 +105,23 @@ fn fields_of_later_versions_are_ignored() {
     let body = GOLDEN_ONE.replace("\"params\"", "\"colour\":\"blue\",\"params\"");
     assert!(read(body.as_bytes(), noon()).remove(0).is_ok());
 }
+
+#[test]
+fn packed_tasks_are_read_again_in_their_order_and_no_message_is_too_large() {
+    let params = json!({ "target": "load" });
+    let task = |n: usize| {
+        let text = json!({ "version": 1, "id": Uuid::now_v7(), "kind": "probe", "job": format!("job-{n}"), "params": params,
+            "requested_by": "x".repeat(MAX_TEXT) });
+        read(text.to_string().as_bytes(), noon()).remove(0).unwrap()
+    };
+    let tasks: Vec<TaskMessage> = (0..1201).map(task).collect();
+    for most in [1, 2, 100, MAX_TASKS, usize::MAX] {
+        let messages = pack(&tasks.iter().collect::<Vec<_>>(), most);
+        let again: Vec<TaskMessage> =
+            messages.iter().flat_map(|(body, _)| read(body, noon())).collect::<Result<_, _>>().unwrap();
+        assert_eq!(again, tasks, "{most} a message");
+        for (body, count) in messages {
+            assert!(body.len() <= MAX_BYTES && (1..=most.min(MAX_TASKS)).contains(&count), "{count} tasks");
+        }
+    }
+}
