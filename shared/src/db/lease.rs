@@ -236,7 +236,8 @@ pub async fn complete(
     worker: WorkerId,
     ended: &[(TaskId, Epoch)],
 ) -> Result<Vec<Completed>, Error> {
-    // An index is read in the order of the ids, in which all lock who lock several.
+    // An index scan locks in the order of the ids, as all do who lock several; another plan may meet a heartbeat in a
+    // deadlock, after which the batch is recorded again.
     let statement = "with gone as (
              delete from lease
              where task_id = any($1) and ((task_id, epoch) in (select * from unnest($1::uuid[], $2::bigint[]))) is true
