@@ -18,7 +18,7 @@ use crate::all::All;
 use crate::backups::Alone;
 use crate::measure::Machine;
 use crate::report::Report;
-use crate::scenarios::{Files, Growth, Latency, Memory, Peers, Slots, Stress, Throughput};
+use crate::scenarios::{Builds, Files, Growth, Latency, Memory, Peers, Slots, Stress, Throughput};
 use crate::system::{Servers, connect};
 
 /// Loads Holdfast and measures what it does
@@ -68,6 +68,8 @@ enum Command {
 enum Scenario {
     /// Tasks a second through the whole pipeline, beside a bare loop that writes the same rows
     Throughput(Throughput),
+    /// Tasks a second of several builds in turn: what a change is worth
+    Builds(Builds),
     /// How soon tasks start and are committed, at a rate that waits for nothing
     Latency(Latency),
     /// How busy tasks that take a while keep the slots of some workers
@@ -88,6 +90,7 @@ impl Scenario {
     async fn run(&self, servers: &Servers) -> anyhow::Result<Report> {
         match self {
             Self::Throughput(scenario) => scenario.run(servers).await,
+            Self::Builds(scenario) => scenario.run(servers).await,
             Self::Latency(scenario) => scenario.run(servers).await,
             Self::Slots(scenario) => scenario.run(servers).await,
             Self::Memory(scenario) => scenario.run(servers).await,

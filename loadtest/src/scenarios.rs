@@ -1,5 +1,6 @@
 //! One file a scenario.
 
+mod builds;
 mod floor;
 mod throughput;
 
@@ -12,6 +13,7 @@ mod files;
 mod peers;
 mod stress;
 
+pub(crate) use builds::Builds;
 pub(crate) use files::Files;
 pub(crate) use growth::Growth;
 pub(crate) use latency::Latency;

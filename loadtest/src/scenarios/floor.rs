@@ -12,12 +12,14 @@ use chrono::{DateTime, Utc};
 use futures_util::future::try_join_all;
 use futures_util::stream::StreamExt as _;
 use lapin::options::{
-    BasicAckOptions, BasicConsumeOptions, BasicQosOptions, QueueDeclareOptions, QueuePurgeOptions,
+    BasicAckOptions, BasicConsumeOptions, BasicQosOptions, QueueBindOptions, QueueDeclareOptions,
+    QueuePurgeOptions,
 };
 use lapin::types::{AMQPValue, FieldTable};
 use lapin::{Channel, Connection, ConnectionProperties, Consumer};
 use serde::Deserialize;
 use serde_json::Value;
+use shared::topology::TASKS_EXCHANGE;
 use tokio::sync::mpsc;
 use tokio_postgres::types::{IsNull, ToSql, Type};
 use tokio_postgres::{Client, Statement};
@@ -27,6 +29,8 @@ use uuid::Uuid;
 use crate::system::{Load, connect, publish_to};
 
 const QUEUE: &str = "holdfast.floor";
+/// The floor's messages pass the exchange that publishers are bound to: what it costs the broker is none of the loop's.
+const ROUTING_KEY: &str = "floor.normal";
 
 /// How the loop is tuned.
 #[derive(Debug, Clone, Copy, serde::Serialize)]
@@ -110,8 +114,10 @@ impl Floor {
                 ended = working => ended.and_then(|_| anyhow::bail!("the lanes ended")),
             }
         };
-        let (seconds, ()) =
-            tokio::try_join!(consuming, publish_to(&self.amqp_url, "", QUEUE, &self.load, tasks))?;
+        let (seconds, ()) = tokio::try_join!(
+            consuming,
+            publish_to(&self.amqp_url, TASKS_EXCHANGE, ROUTING_KEY, &self.load, tasks)
+        )?;
         connection.close(200, "done".into()).await?;
         Ok(seconds)
     }
@@ -129,6 +135,10 @@ async fn declare(channel: &Channel) -> anyhow::Result<()> {
     arguments.insert("x-queue-type".into(), AMQPValue::LongString("quorum".into()));
     let options = QueueDeclareOptions { durable: true, ..QueueDeclareOptions::default() };
     channel.queue_declare(QUEUE.into(), options, arguments).await?;
+    let (exchange, key) = (TASKS_EXCHANGE.into(), ROUTING_KEY.into());
+    channel
+        .queue_bind(QUEUE.into(), exchange, key, QueueBindOptions::default(), FieldTable::default())
+        .await?;
     channel.queue_purge(QUEUE.into(), QueuePurgeOptions::default()).await?;
     Ok(())
 }

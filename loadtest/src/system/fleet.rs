@@ -1,7 +1,7 @@
 //! A migrated database with pretended jobs, and the programs that work on it.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
@@ -22,6 +22,8 @@ const STOP: Duration = Duration::from_secs(40);
 pub(crate) struct Layout {
     /// The database; the servers' own by default.
     pub(crate) database_url: Option<String>,
+    /// The directory of the programs; this program's own by default.
+    pub(crate) programs: Option<PathBuf>,
     /// Pretended jobs `load-0` and so on, all with the target `load`.
     pub(crate) jobs: usize,
     /// Beside its kind and its place, what the jobs' source says: `duration`, `bytes` ..
@@ -42,6 +44,7 @@ impl Default for Layout {
     fn default() -> Self {
         Self {
             database_url: None,
+            programs: None,
             jobs: 1000,
             source: json!({}),
             definitions: None,
@@ -73,15 +76,19 @@ impl Fleet {
         let database_url = layout.database_url.unwrap_or_else(|| servers.database_url().to_owned());
         let definitions =
             layout.definitions.unwrap_or_else(|| pretended(servers, layout.jobs, &layout.source));
-        prepare(servers, &database_url, &definitions)?;
+        let programs = layout.programs.unwrap_or_default();
+        prepare(servers, &programs, &database_url, &definitions)?;
         declare(servers.amqp_url()).await?;
         let database = Database::new(&database_url.as_str().into(), "holdfast loadtest")?;
         let command = |binary: &str, name: &str| {
-            ServiceCommand::new(binary, servers.directory().join(format!("{name}.log")))
-                .arg("run")
-                .env("DATABASE_URL", &database_url)
-                .env("AMQP_URL", servers.amqp_url())
-                .env("HOLDFAST_LOG", "warn")
+            ServiceCommand::new(
+                programs.join(binary).to_string_lossy(),
+                servers.directory().join(format!("{name}.log")),
+            )
+            .arg("run")
+            .env("DATABASE_URL", &database_url)
+            .env("AMQP_URL", servers.amqp_url())
+            .env("HOLDFAST_LOG", "warn")
         };
         let workers = (0..layout.workers)
             .map(|number| {
@@ -132,11 +139,21 @@ impl Fleet {
     }
 }
 
-fn prepare(servers: &Servers, database_url: &str, definitions: &Value) -> anyhow::Result<()> {
+fn prepare(
+    servers: &Servers,
+    programs: &Path,
+    database_url: &str,
+    definitions: &Value,
+) -> anyhow::Result<()> {
     let file: PathBuf = servers.directory().join("definitions.yaml");
     std::fs::write(&file, definitions.to_string())?;
-    producer(servers, database_url, &["migrate"])?;
-    producer(servers, database_url, &["apply", file.to_str().context("a path that is not UTF-8")?])
+    run_producer(servers, programs, database_url, &["migrate"])?;
+    run_producer(
+        servers,
+        programs,
+        database_url,
+        &["apply", file.to_str().context("a path that is not UTF-8")?],
+    )
 }
 
 /// Until a queue is bound, the broker takes its messages and puts them aside as unrouted; and workers are seen before
@@ -152,7 +169,17 @@ async fn declare(amqp_url: &str) -> anyhow::Result<()> {
 
 /// Runs a producer's command to its end.
 pub(crate) fn producer(servers: &Servers, database_url: &str, arguments: &[&str]) -> anyhow::Result<()> {
-    let output = Command::new(devstack::process::binary("producer")?)
+    run_producer(servers, Path::new(""), database_url, arguments)
+}
+
+fn run_producer(
+    servers: &Servers,
+    programs: &Path,
+    database_url: &str,
+    arguments: &[&str],
+) -> anyhow::Result<()> {
+    let program = programs.join("producer");
+    let output = Command::new(devstack::process::binary(&program.to_string_lossy())?)
         .args(arguments)
         .env("DATABASE_URL", database_url)
         .env("AMQP_URL", servers.amqp_url())
