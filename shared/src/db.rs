@@ -18,6 +18,7 @@ pub mod target;
 pub mod task;
 pub mod worker;
 
+mod bulk;
 pub mod compliance;
 
 use std::sync::Arc;

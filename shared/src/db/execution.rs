@@ -3,9 +3,11 @@
 use chrono::{DateTime, Utc};
 use deadpool_postgres::{GenericClient, Transaction};
 use serde_json::Value;
+use tokio_postgres::types::Type;
 use uuid::Uuid;
 
-use super::lease::{Columns, Leased};
+use super::bulk::Bulk;
+use super::lease::Leased;
 use super::{Error, parsed, prepared, signed, unsigned};
 use crate::target::TargetId;
 use crate::task::{Outcome, TaskId, TaskKind, WorkerId};
@@ -46,50 +48,52 @@ pub struct Execution<'a> {
 
 /// Writes finished attempts.
 pub async fn insert(transaction: &Transaction<'_>, executions: &[Execution<'_>]) -> Result<(), Error> {
-    let statement = "insert into execution (task_id, kind, job_id, requested_by, enqueued_at, epoch, attempt, \
-             target_id, outcome, started_at, seconds, files, bytes, bytes_added, source_errors, error, detail, \
-             worker_id)
-         select * from unnest($1::uuid[], $2::text[], $3::integer[], $4::text[], $5::timestamptz[], $6::bigint[], \
-             $7::integer[], $8::integer[], $9::text[], $10::timestamptz[], $11::float8[], $12::bigint[], \
-             $13::bigint[], $14::bigint[], $15::bigint[], $16::text[], $17::jsonb[], $18::uuid[])";
-    let statement = prepared(transaction, statement).await?;
-    let columns = Columns::of(executions.iter().map(|execution| &execution.leased.task));
-    let each = || executions.iter();
-    let volume = |part: fn(&Volume) -> u64| -> Vec<i64> { each().map(|e| signed(part(&e.volume))).collect() };
-    let epoch: Vec<_> = each().map(|e| e.leased.epoch.0).collect();
-    let attempt: Vec<_> = each().map(|e| e.leased.attempt).collect();
-    let target: Vec<_> = each().map(|e| e.target.map(|target| target.0)).collect();
-    let outcome: Vec<_> = each().map(|e| e.outcome.as_str()).collect();
-    let started_at: Vec<_> = each().map(|e| e.leased.started_at).collect();
-    let seconds: Vec<_> = each().map(|e| e.seconds).collect();
-    let error: Vec<_> = each().map(|e| e.error.as_deref()).collect();
-    let detail: Vec<_> = each().map(|e| &e.detail).collect();
-    let worker: Vec<_> = each().map(|e| e.worker.0).collect();
-    transaction
-        .execute(
-            &statement,
-            &[
-                &columns.id,
-                &columns.kind,
-                &columns.job_id,
-                &columns.requested_by,
-                &columns.enqueued_at,
-                &epoch,
-                &attempt,
-                &target,
-                &outcome,
-                &started_at,
-                &seconds,
-                &volume(|v| v.files),
-                &volume(|v| v.bytes),
-                &volume(|v| v.bytes_added),
-                &volume(|v| v.source_errors),
-                &error,
-                &detail,
-                &worker,
-            ],
-        )
+    let columns = [
+        ("task_id", Type::UUID),
+        ("kind", Type::TEXT),
+        ("job_id", Type::INT4),
+        ("requested_by", Type::TEXT),
+        ("enqueued_at", Type::TIMESTAMPTZ),
+        ("epoch", Type::INT8),
+        ("attempt", Type::INT4),
+        ("target_id", Type::INT4),
+        ("outcome", Type::TEXT),
+        ("started_at", Type::TIMESTAMPTZ),
+        ("seconds", Type::FLOAT8),
+        ("files", Type::INT8),
+        ("bytes", Type::INT8),
+        ("bytes_added", Type::INT8),
+        ("source_errors", Type::INT8),
+        ("error", Type::TEXT),
+        ("detail", Type::JSONB),
+        ("worker_id", Type::UUID),
+    ];
+    let mut rows = Bulk::begin(transaction, "execution", &columns).await?;
+    for Execution { leased, target, outcome, seconds, volume, error, detail, worker } in executions {
+        let Leased { task, attempt, epoch, started_at, .. } = leased;
+        rows.row(&[
+            &task.id.0,
+            &task.kind.as_str(),
+            &task.job.map(|job| job.0),
+            &task.requested_by,
+            &task.enqueued_at,
+            &epoch.0,
+            attempt,
+            &target.map(|target| target.0),
+            &outcome.as_str(),
+            started_at,
+            seconds,
+            &signed(volume.files),
+            &signed(volume.bytes),
+            &signed(volume.bytes_added),
+            &signed(volume.source_errors),
+            error,
+            detail,
+            &worker.0,
+        ])
         .await?;
+    }
+    rows.finish().await?;
     Ok(())
 }
 

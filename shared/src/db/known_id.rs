@@ -13,11 +13,11 @@ use crate::task::TaskId;
 ///
 /// Writers insert in the order of the ids, so that two that share some wait for each other instead of deadlocking.
 pub async fn insert(transaction: &Transaction<'_>, ids: &[TaskId]) -> Result<HashSet<TaskId>, Error> {
-    let statement =
-        "insert into known_id (id) select distinct id from unnest($1::uuid[]) as t(id) order by id
-         on conflict do nothing returning id";
+    let statement = "insert into known_id (id) select unnest($1::uuid[]) on conflict do nothing returning id";
     let statement = prepared(transaction, statement).await?;
-    let ids: Vec<uuid::Uuid> = ids.iter().map(|id| id.0).collect();
+    let mut ids: Vec<uuid::Uuid> = ids.iter().map(|id| id.0).collect();
+    ids.sort_unstable();
+    ids.dedup();
     let rows = transaction.query(&statement, &[&ids]).await?;
     rows.iter().map(|row| Ok(TaskId(row.try_get(0)?))).collect()
 }

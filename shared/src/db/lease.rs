@@ -4,14 +4,17 @@
 //! is kept. So statements that take many rows find them by `= any(..)` and look pairs up `is true`: a join with the empty
 //! table may be planned as a comparison of each with each, which takes seconds for a thousand rows.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use deadpool_postgres::{GenericClient, Transaction};
 use serde_json::Value;
 use tokio_postgres::Row;
+use tokio_postgres::types::Type;
 use uuid::Uuid;
 
+use super::bulk::Bulk;
 use super::task::Which;
 use super::{Error, parsed, prepared};
 use crate::job::JobId;
@@ -41,35 +44,48 @@ pub async fn insert_fresh(
     lease: Duration,
     tasks: Vec<Task>,
 ) -> Result<Vec<Leased>, Error> {
-    let statement = "insert into lease (task_id, kind, priority, job_id, params, requested_by, enqueued_at, attempt, \
-             rescues, epoch, worker_id, lease_until)
-         select id, kind, priority, job_id, params, requested_by, enqueued_at, 1, 0, 1, $8, \
-             now() + make_interval(secs => $9)
-         from unnest($1::uuid[], $2::text[], $3::text[], $4::integer[], $5::jsonb[], $6::text[], $7::timestamptz[])
-             as t(id, kind, priority, job_id, params, requested_by, enqueued_at)";
-    let statement = prepared(transaction, statement).await?;
-    let columns = Columns::of(tasks.iter());
-    transaction
-        .execute(
-            &statement,
-            &[
-                &columns.id,
-                &columns.kind,
-                &columns.priority,
-                &columns.job_id,
-                &columns.params,
-                &columns.requested_by,
-                &columns.enqueued_at,
-                &worker.0,
-                &lease.as_secs_f64(),
-            ],
-        )
-        .await?;
-    let started_at =
-        transaction.query_one(&prepared(transaction, "select now()").await?, &[]).await?.try_get(0)?;
+    // The transaction's own time, as `now()` gives it to every other statement.
+    let now = transaction.query_one(&prepared(transaction, "select now()").await?, &[]).await?;
+    let started_at: DateTime<Utc> = now.try_get(0)?;
     let first =
         |task: Task| Leased { task, attempt: 1, rescues: 0, epoch: Epoch(1), started_at, cancelled_by: None };
-    Ok(tasks.into_iter().map(first).collect())
+    let leased: Vec<Leased> = tasks.into_iter().map(first).collect();
+    let columns = [
+        ("task_id", Type::UUID),
+        ("kind", Type::TEXT),
+        ("priority", Type::TEXT),
+        ("job_id", Type::INT4),
+        ("params", Type::JSONB),
+        ("requested_by", Type::TEXT),
+        ("enqueued_at", Type::TIMESTAMPTZ),
+        ("attempt", Type::INT4),
+        ("rescues", Type::INT4),
+        ("epoch", Type::INT8),
+        ("worker_id", Type::UUID),
+        ("started_at", Type::TIMESTAMPTZ),
+        ("lease_until", Type::TIMESTAMPTZ),
+    ];
+    let mut rows = Bulk::begin(transaction, "lease", &columns).await?;
+    for Leased { task, attempt, rescues, epoch, .. } in &leased {
+        rows.row(&[
+            &task.id.0,
+            &task.kind.as_str(),
+            &task.priority.as_str(),
+            &task.job.map(|job| job.0),
+            &task.params,
+            &task.requested_by,
+            &task.enqueued_at,
+            attempt,
+            rescues,
+            &epoch.0,
+            &worker.0,
+            &started_at,
+            &(started_at + lease),
+        ])
+        .await?;
+    }
+    rows.finish().await?;
+    Ok(leased)
 }
 
 /// Takes waiting tasks whose time has come; others among `ids` are left where they are.
@@ -238,22 +254,29 @@ pub async fn complete(
 ) -> Result<Vec<Completed>, Error> {
     // An index scan locks in the order of the ids, as all do who lock several; another plan may meet a heartbeat in a
     // deadlock, after which the batch is recorded again.
-    let statement = "with gone as (
-             delete from lease
-             where task_id = any($1) and ((task_id, epoch) in (select * from unnest($1::uuid[], $2::bigint[]))) is true
-                 and worker_id = $3
-             returning task_id, epoch, cancelled_by),
-         unlocked as (delete from repository_lock r using gone where r.task_id = gone.task_id)
-         select task_id, epoch, cancelled_by from gone";
+    let statement = "delete from lease where task_id = any($1) and epoch = $2 and worker_id = $3
+         returning task_id, cancelled_by";
     let statement = prepared(transaction, statement).await?;
-    let (ids, epochs) = owners(ended);
-    let rows = transaction.query(&statement, &[&ids, &epochs, &worker.0]).await?;
-    rows.iter()
-        .map(|row| {
-            let (task, epoch) = (TaskId(row.try_get(0)?), Epoch(row.try_get(1)?));
-            Ok(Completed { task, epoch, cancelled_by: row.try_get(2)? })
-        })
-        .collect()
+    let mut completed = Vec::with_capacity(ended.len());
+    for (epoch, ids) in by_epoch(ended) {
+        let rows = transaction.query(&statement, &[&ids, &epoch.0, &worker.0]).await?;
+        for row in rows {
+            completed.push(Completed { task: TaskId(row.try_get(0)?), epoch, cancelled_by: row.try_get(1)? });
+        }
+    }
+    let ids: Vec<Uuid> = completed.iter().map(|completed| completed.task.0).collect();
+    let statement = prepared(transaction, "delete from repository_lock where task_id = any($1)").await?;
+    transaction.execute(&statement, &[&ids]).await?;
+    Ok(completed)
+}
+
+/// Nearly all tasks are in their first epoch: a pair of columns to compare would cost more than a statement for each.
+fn by_epoch(owners: &[(TaskId, Epoch)]) -> BTreeMap<Epoch, Vec<Uuid>> {
+    let mut ids: BTreeMap<Epoch, Vec<Uuid>> = BTreeMap::new();
+    for (task, epoch) in owners {
+        ids.entry(*epoch).or_default().push(task.0);
+    }
+    ids
 }
 
 /// A lease that ended without a word from its owner.
