@@ -4,6 +4,7 @@
 //! so that it can only be earlier than the database's. Work that outlives its deadline ends by itself.
 
 use std::collections::{HashMap, HashSet};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -12,7 +13,7 @@ use serde_json::Value;
 use shared::db::lease::{CancelRequest, Moved, control, heartbeat};
 use shared::db::{self, Database};
 use shared::task::{Epoch, TaskId, WorkerId};
-use tokio::sync::{Notify, watch};
+use tokio::sync::{Notify, SetOnce, watch};
 use tokio_util::sync::CancellationToken;
 
 use crate::engine::clock::BootInstant;
@@ -37,7 +38,7 @@ type Owner = (TaskId, Epoch);
 /// All leases of this worker.
 #[derive(Debug)]
 pub struct Leases {
-    held: Mutex<HashMap<TaskId, Held>>,
+    held: Mutex<HashMap<TaskId, Arc<Held>>>,
     /// Held by a child of this process.
     lent: Mutex<HashSet<TaskId>>,
     health: watch::Sender<Health>,
@@ -54,57 +55,76 @@ struct Health {
     claim: bool,
 }
 
+/// What the heartbeat and people say about one lease, and its executor about the work.
 #[derive(Debug)]
 struct Held {
+    task: TaskId,
     epoch: Epoch,
+    /// Until when the work may go on; moves with each heartbeat.
     deadline: watch::Sender<BootInstant>,
-    progress: watch::Receiver<Option<Value>>,
-    fenced: CancellationToken,
-    cancelled_by: watch::Sender<Option<String>>,
-    ended: CancellationToken,
+    /// Told when somebody else owns the task now.
+    fenced: SetOnce<()>,
+    cancelled_by: SetOnce<String>,
+    /// Reported since it was stored last.
+    progress: Mutex<Option<Value>>,
+    ended: AtomicBool,
+}
+
+impl Held {
+    fn has_ended(&self) -> bool {
+        self.ended.load(Ordering::Relaxed)
+    }
+
+    fn progress(&self) -> MutexGuard<'_, Option<Value>> {
+        self.progress.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 /// One lease: it is extended until this is dropped.
 #[derive(Debug)]
 pub struct Lease {
-    task: TaskId,
-    epoch: Epoch,
+    held: Arc<Held>,
     leases: Arc<Leases>,
-    /// Until when the work may go on; moves with each heartbeat.
-    pub deadline: watch::Receiver<BootInstant>,
-    /// Told when somebody else owns the task now.
-    pub fenced: CancellationToken,
-    cancelled_by: watch::Receiver<Option<String>>,
-    ended: CancellationToken,
-    progress: watch::Sender<Option<Value>>,
 }
 
 impl Lease {
+    /// Until when the work may go on.
+    #[must_use]
+    pub fn deadline(&self) -> BootInstant {
+        *self.held.deadline.borrow()
+    }
+
+    /// The deadline, and each that takes its place.
+    #[must_use]
+    pub fn deadlines(&self) -> watch::Receiver<BootInstant> {
+        self.held.deadline.subscribe()
+    }
+
     /// Says how far the work is; it is stored within seconds.
     pub fn report(&self, progress: Value) {
-        self.progress.send_replace(Some(progress));
+        *self.held.progress() = Some(progress);
     }
 
     /// Says that the work is over: the lease is kept until it is recorded, and its end then is no fencing.
     pub fn end(&self) {
-        self.ended.cancel();
+        self.held.ended.store(true, Ordering::Relaxed);
     }
 
     /// Whether the work may go on at this moment.
     #[must_use]
     pub fn is_valid(&self) -> bool {
-        !self.deadline.borrow().is_past() && !self.fenced.is_cancelled()
+        !self.deadline().is_past() && self.held.fenced.get().is_none()
     }
 
     /// Waits until the lease is lost: fenced, or not extended in time.
     pub async fn lost(&self) {
         loop {
-            let remaining = self.deadline.borrow().remaining();
+            let remaining = self.deadline().remaining();
             if remaining.is_zero() {
                 return;
             }
             tokio::select! {
-                () = self.fenced.cancelled() => return,
+                _ = self.held.fenced.wait() => return,
                 // Short naps, because timers do not count suspend.
                 () = tokio::time::sleep(remaining.min(Duration::from_millis(250))) => {}
             }
@@ -113,12 +133,7 @@ impl Lease {
 
     /// Waits until a person asks for the end of the work, and says who.
     pub async fn cancelled(&self) -> String {
-        let mut cancelled_by = self.cancelled_by.clone();
-        match cancelled_by.wait_for(Option::is_some).await.map(|by| by.clone()) {
-            Ok(Some(by)) => by,
-            // Nobody can ask any more once the lease is not held.
-            Ok(None) | Err(_) => std::future::pending().await,
-        }
+        self.held.cancelled_by.wait().await.clone()
     }
 }
 
@@ -126,8 +141,8 @@ impl Drop for Lease {
     fn drop(&mut self) {
         let mut held = self.leases.lock();
         // A later attempt of the same task may have taken the place.
-        if held.get(&self.task).is_some_and(|held| held.epoch == self.epoch) {
-            held.remove(&self.task);
+        if held.get(&self.held.task).is_some_and(|held| Arc::ptr_eq(held, &self.held)) {
+            held.remove(&self.held.task);
         }
     }
 }
@@ -146,30 +161,17 @@ impl Default for Leases {
 impl Leases {
     /// Holds a lease that was just claimed; `deadline` was taken before the claim was asked for.
     pub fn hold(self: &Arc<Self>, task: TaskId, epoch: Epoch, deadline: BootInstant) -> Lease {
-        let (deadline, deadlines) = watch::channel(deadline);
-        let (progress, reports) = watch::channel(None);
-        let (cancel, cancelled_by) = watch::channel(None);
-        let fenced = CancellationToken::new();
-        let ended = CancellationToken::new();
-        let held = Held {
-            epoch,
-            deadline,
-            progress: reports,
-            fenced: fenced.clone(),
-            cancelled_by: cancel,
-            ended: ended.clone(),
-        };
-        self.lock().insert(task, held);
-        Lease {
+        let held = Arc::new(Held {
             task,
             epoch,
-            leases: self.clone(),
-            deadline: deadlines,
-            fenced,
-            cancelled_by,
-            ended,
-            progress,
-        }
+            deadline: watch::Sender::new(deadline),
+            fenced: SetOnce::new(),
+            cancelled_by: SetOnce::new(),
+            progress: Mutex::default(),
+            ended: AtomicBool::new(false),
+        });
+        self.lock().insert(task, held.clone());
+        Lease { held, leases: self.clone() }
     }
 
     /// Whether this worker, or a child of it, runs a task.
@@ -179,7 +181,7 @@ impl Leases {
 
     /// Leaves a lease to a child of this process, which extends it from now on, until [`Leases::take_back`].
     pub fn lend(&self, lease: Lease) {
-        self.lent().insert(lease.task);
+        self.lent().insert(lease.held.task);
         drop(lease);
     }
 
@@ -328,7 +330,7 @@ impl Leases {
     fn owned(&self) -> (Vec<Owner>, Vec<Owner>) {
         let (mut recording, mut running) = (Vec::new(), Vec::new());
         for (task, held) in self.lock().iter() {
-            let owners = if held.ended.is_cancelled() { &mut recording } else { &mut running };
+            let owners = if held.has_ended() { &mut recording } else { &mut running };
             owners.push((*task, held.epoch));
         }
         (recording, running)
@@ -341,9 +343,8 @@ impl Leases {
             let Some(held) = held.get(task).filter(|held| held.epoch == *epoch) else { continue };
             if kept.get(task) == Some(epoch) {
                 held.deadline.send_replace(deadline);
-            } else if !held.ended.is_cancelled() {
+            } else if !held.has_ended() && held.fenced.set(()).is_ok() {
                 events::fenced(*task, *epoch);
-                held.fenced.cancel();
             }
         }
     }
@@ -369,15 +370,12 @@ impl Leases {
 
     /// The tasks whose progress is new; `None` while nothing runs.
     fn moved(&self) -> Option<Vec<Moved>> {
-        let mut held = self.lock();
+        let held = self.lock();
         if held.is_empty() {
             return None;
         }
-        let moved = held.iter_mut().filter_map(|(task, held)| {
-            if !held.progress.has_changed().unwrap_or(false) {
-                return None;
-            }
-            let progress = held.progress.borrow_and_update().clone()?;
+        let moved = held.iter().filter_map(|(task, held)| {
+            let progress = held.progress().take()?;
             Some(Moved { task: *task, epoch: held.epoch, progress })
         });
         Some(moved.collect())
@@ -387,11 +385,8 @@ impl Leases {
         let held = self.lock();
         for CancelRequest { task, epoch, by } in asked {
             if let Some(held) = held.get(task).filter(|held| held.epoch == *epoch) {
-                held.cancelled_by.send_if_modified(|cancelled_by| {
-                    let first = cancelled_by.is_none();
-                    cancelled_by.get_or_insert_with(|| by.clone());
-                    first
-                });
+                // It counts who asked first.
+                _ = held.cancelled_by.set(by.clone());
             }
         }
     }
@@ -400,7 +395,7 @@ impl Leases {
         self.lent.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<TaskId, Held>> {
+    fn lock(&self) -> MutexGuard<'_, HashMap<TaskId, Arc<Held>>> {
         // Nothing panics between a lock and its release; a map is never half changed.
         self.held.lock().unwrap_or_else(PoisonError::into_inner)
     }

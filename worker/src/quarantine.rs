@@ -90,7 +90,7 @@ impl Quarantine {
         let (task, epoch) = (leased.task.id, leased.epoch);
         events::quarantined(task, leased.rescues);
         worker.identity.counters.count(Counter::Quarantined);
-        let deadline = *lease.deadline.borrow();
+        let deadline = lease.deadline();
         let handover = Handover { worker: worker.identity.id, task, epoch, deadline };
         let child = match self.spawn(&handover).await {
             Ok(child) => child,

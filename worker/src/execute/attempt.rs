@@ -37,7 +37,7 @@ pub struct Attempt<'a> {
 impl Attempt<'_> {
     /// Runs an engine operation in a child process that lives no longer than the lease.
     pub async fn engine(&self, operation: Operation) -> Result<Completed, EngineError> {
-        let lease = self.lease.deadline.clone();
+        let lease = self.lease.deadlines();
         let cancel = self.cancel.clone();
         self.worker.engine.run(operation, lease, cancel, |progress| self.report(&progress)).await
     }
