@@ -101,6 +101,8 @@ async fn finish(
 async fn work(attempt: &Attempt<'_>, limit: Duration, stop: &CancellationToken) -> Outcome {
     let mut executing = pin!(AssertUnwindSafe(execute(attempt)).catch_unwind());
     tokio::select! {
+        // What is done at once needs no timers.
+        biased;
         ended = &mut executing => {
             let outcome = ended.unwrap_or_else(|panic| panicked(attempt.leased, panic.as_ref()));
             // The executor may notice first.

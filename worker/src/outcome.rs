@@ -31,12 +31,12 @@ pub struct Outcome {
     pub findings: Vec<Finding>,
     /// When the target had last been changed as the findings were made: they count only if it is still the same.
     pub as_of: Option<DateTime<Utc>>,
-    /// The restore point that it wrote.
-    pub restore_point: Option<RestorePoint>,
+    /// The restore point that it wrote. This and what follows is rare, and outcomes are handed on often: boxes keep them small.
+    pub restore_point: Option<Box<RestorePoint>>,
     /// The manifest of the source that it read.
-    pub manifest: Option<Manifest>,
+    pub manifest: Option<Box<Manifest>>,
     /// The report that it made.
-    pub report: Option<Report>,
+    pub report: Option<Box<Report>>,
 }
 
 impl Outcome {

@@ -121,7 +121,7 @@ async fn write_products(transaction: &Transaction<'_>, batch: &[&Finished]) -> R
         }
     }
     let points: Vec<_> =
-        batch.iter().filter_map(|finished| finished.outcome.restore_point.as_ref()).collect();
+        batch.iter().filter_map(|finished| finished.outcome.restore_point.as_deref()).collect();
     if points.is_empty() { Ok(()) } else { db::restore_point::insert(transaction, &points).await }
 }
 

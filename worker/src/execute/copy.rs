@@ -49,7 +49,7 @@ pub(super) async fn run(
         volume: point.volume,
         detail: Some(json!({ "snapshot": result.snapshot, "already_there": result.already_there })),
         findings: vec![written(&point)],
-        restore_point: Some(point),
+        restore_point: Some(Box::new(point)),
         ..Outcome::done().on(to.stored.id)
     })
 }

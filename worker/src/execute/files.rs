@@ -80,8 +80,8 @@ pub(super) async fn run(attempt: &Attempt<'_>, plan: &JobWithTargets) -> Result<
             "warnings": warnings,
         })),
         findings: vec![written(&point)],
-        restore_point: Some(point),
-        manifest: Some(manifest),
+        restore_point: Some(Box::new(point)),
+        manifest: Some(Box::new(manifest)),
         ..Outcome::done().on(opened.stored.id)
     })
 }

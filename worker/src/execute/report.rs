@@ -32,5 +32,5 @@ pub(super) async fn run(attempt: &Attempt<'_>, params: &ReportParams) -> Result<
         task: attempt.leased.task.id,
     };
     let detail = json!({ "report": report.id, "kind": report.kind, "day": day, "sha256": report.sha256 });
-    Ok(Outcome { detail: Some(detail), report: Some(report), ..Outcome::done() })
+    Ok(Outcome { detail: Some(detail), report: Some(Box::new(report)), ..Outcome::done() })
 }

@@ -58,7 +58,7 @@ impl Simulated {
             }
             Work::Verify(params) => {
                 let target = find(plan, &params.target)?.id;
-                let point = attempt.newest_point(plan.job.id, target, &params.target).await?;
+                let point = Box::pin(attempt.newest_point(plan.job.id, target, &params.target)).await?;
                 Ok(Outcome { findings: self.check(params.level, &point), ..Outcome::done().on(target) })
             }
             Work::Probe(params) => Ok(probe(find(plan, &params.target)?)),
@@ -154,7 +154,7 @@ fn with_point(point: &RestorePoint) -> Outcome {
     Outcome {
         volume: point.volume,
         findings: vec![written(point)],
-        restore_point: Some(point.clone()),
+        restore_point: Some(Box::new(point.clone())),
         ..Outcome::done().on(point.target)
     }
 }
