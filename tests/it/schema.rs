@@ -46,7 +46,7 @@ async fn the_newest_facts_are_the_fold_of_the_evidence() {
         assert_eq!(world.producer(&["enqueue", "backup", "--job", "sim", "--wait"]).await.code, 0);
     }
     world.wait_until_idle().await;
-    let newest = "select count(*) from compliance c, jsonb_each(c.facts) f(target, facts)
+    let newest = "select count(*) from compliance c, jsonb_each(c.facts::jsonb) f(target, facts)
          where f.facts -> 'restore_point' ->> 'evidence' =
          (select id::text from evidence where kind = 'restore_point' order by observed_at desc, id desc limit 1)";
     assert_eq!(world.number(newest).await, 1);

@@ -281,7 +281,7 @@ const EVIDENCE: &str =
 const COMPLIANCE: &str =
     "update compliance c set chain_length = c.chain_length + 1, chain_head = t.head, \
          evaluated_at = now(), policy_version = 1, due_at = now(), verdicts = $2, facts = t.facts, answers = $3
-     from unnest($1::integer[], $4::bytea[], $5::jsonb[]) as t(job_id, head, facts) where c.job_id = t.job_id";
+     from unnest($1::integer[], $4::bytea[], $5::json[]) as t(job_id, head, facts) where c.job_id = t.job_id";
 
 /// The text of a job's facts.
 #[derive(Debug)]
@@ -293,15 +293,13 @@ impl ToSql for Facts<'_> {
         _: &Type,
         out: &mut BytesMut,
     ) -> Result<IsNull, Box<dyn std::error::Error + Sync + Send>> {
-        // The version of the binary form, and the text.
-        out.put_u8(1);
         out.put_slice(self.0.as_bytes());
         out.put_slice(self.1.hyphenated().encode_lower(&mut Uuid::encode_buffer()).as_bytes());
         out.put_slice(self.2.as_bytes());
         Ok(IsNull::No)
     }
 
-    tokio_postgres::types::accepts!(JSONB);
+    tokio_postgres::types::accepts!(JSON);
     tokio_postgres::types::to_sql_checked!();
 }
 

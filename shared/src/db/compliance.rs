@@ -155,8 +155,8 @@ async fn store(
     let statement = "update compliance c set chain_length = j.chain_length, chain_head = j.chain_head, facts = j.facts, \
              policy_version = $8, evaluated_at = $9, due_at = j.due_at, compliant = j.compliant, verdicts = j.verdicts, \
              answers = j.answers
-         from unnest($1::integer[], $2::bigint[], $3::bytea[], $4::jsonb[], $5::timestamptz[], $6::boolean[], $7::jsonb[], \
-             $10::jsonb[])
+         from unnest($1::integer[], $2::bigint[], $3::bytea[], $4::json[], $5::timestamptz[], $6::boolean[], $7::json[], \
+             $10::json[])
              as j(job_id, chain_length, chain_head, facts, due_at, compliant, verdicts, answers)
          where c.job_id = j.job_id";
     let statement = prepared(transaction, statement).await?;

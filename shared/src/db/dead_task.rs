@@ -56,7 +56,7 @@ pub async fn insert(transaction: &Transaction<'_>, dead: &[Dead<'_>]) -> Result<
     let statement =
         "insert into dead_task (id, kind, priority, job_id, params, requested_by, enqueued_at, attempts, \
              rescues, reason, last_error)
-         select * from unnest($1::uuid[], $2::text[], $3::text[], $4::integer[], $5::jsonb[], $6::text[], \
+         select * from unnest($1::uuid[], $2::text[], $3::text[], $4::integer[], $5::json[], $6::text[], \
              $7::timestamptz[], $8::integer[], $9::integer[], $10::text[], $11::text[])
          on conflict (id) do nothing";
     let statement = prepared(transaction, statement).await?;

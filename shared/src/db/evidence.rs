@@ -27,7 +27,7 @@ pub async fn insert(transaction: &Transaction<'_>, links: &[Link]) -> Result<(),
         ("task_id", Type::UUID),
         ("kind", Type::TEXT),
         ("observed_at", Type::TIMESTAMPTZ),
-        ("finding", Type::JSONB),
+        ("finding", Type::JSON),
         ("position", Type::INT8),
         ("hash", Type::BYTEA),
     ];

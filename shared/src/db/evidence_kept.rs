@@ -9,8 +9,8 @@ use super::{Error, prepared};
 
 /// The evidence that is named: by the facts of a job's copies, and by its verdicts, which were made of such facts.
 const NAMED: &str = "with named as (
-         select (jsonb_path_query(facts, '$.*.*.evidence') #>> '{}')::uuid as id from compliance
-         union select (jsonb_path_query(verdicts, '$[*].evidence[*]') #>> '{}')::uuid from compliance)";
+         select (jsonb_path_query(facts::jsonb, '$.*.*.evidence') #>> '{}')::uuid as id from compliance
+         union select (jsonb_path_query(verdicts::jsonb, '$[*].evidence[*]') #>> '{}')::uuid from compliance)";
 
 /// Keeps what is named of a partition that is about to be dropped in the same transaction.
 pub(super) async fn keep(transaction: &Transaction<'_>, partition: &str) -> Result<u64, Error> {

@@ -55,7 +55,7 @@ pub async fn insert_fresh(
         ("kind", Type::TEXT),
         ("priority", Type::TEXT),
         ("job_id", Type::INT4),
-        ("params", Type::JSONB),
+        ("params", Type::JSON),
         ("requested_by", Type::TEXT),
         ("enqueued_at", Type::TIMESTAMPTZ),
         ("attempt", Type::INT4),

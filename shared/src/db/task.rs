@@ -57,7 +57,7 @@ pub async fn insert(transaction: &Transaction<'_>, rows: &[Waiting]) -> Result<(
              publish_at, waiting_for, attempt, rescues, epoch, last_error)
          select id, kind, priority, job_id, params, requested_by, enqueued_at, coalesce(run_at, 'infinity'), \
              coalesce(run_at, 'infinity'), waiting_for, attempt, rescues, epoch, last_error
-         from unnest($1::uuid[], $2::text[], $3::text[], $4::integer[], $5::jsonb[], $6::text[], $7::timestamptz[], \
+         from unnest($1::uuid[], $2::text[], $3::text[], $4::integer[], $5::json[], $6::text[], $7::timestamptz[], \
              $8::timestamptz[], $9::text[], $10::integer[], $11::integer[], $12::bigint[], $13::text[])
              as t(id, kind, priority, job_id, params, requested_by, enqueued_at, run_at, waiting_for, attempt, \
              rescues, epoch, last_error)";
