@@ -1,6 +1,6 @@
 //! The reaper: takes tasks from workers that were not heard of until their leases ran out.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
 use shared::db::dead_task::{self, Dead, Reason};
@@ -15,12 +15,18 @@ use crate::events;
 
 /// Leases that are taken in one transaction.
 const BATCH: usize = 500;
+/// The least rest after a look, in times of what it took: the whole table is looked through, and while an old snapshot
+/// keeps all that has ended in it, that takes seconds.
+const REST: u32 = 20;
+
 /// Looks for expired leases every `interval` until `stop`.
 pub async fn run(database: &Database, interval: Duration, stop: &CancellationToken) {
     while !stop.is_cancelled() {
-        let rest = match reap(database).await {
+        let began = Instant::now();
+        let reaped = reap(database).await;
+        let rest = match reaped {
             Ok(BATCH) => Duration::ZERO,
-            Ok(_) => interval,
+            Ok(_) => interval.max(began.elapsed() * REST),
             Err(error) => {
                 events::reaper_failed(&error);
                 interval

@@ -54,6 +54,8 @@ impl Judged {
 /// What a job's lock guards.
 #[derive(Debug)]
 struct State {
+    /// Where the locked version stands: nothing moves it until it is updated.
+    place: String,
     chain_length: i64,
     chain_head: Vec<u8>,
     facts: FactsByTarget,
@@ -126,14 +128,20 @@ fn judge(
 }
 
 async fn lock(transaction: &Transaction<'_>, jobs: &[JobId]) -> Result<BTreeMap<JobId, State>, Error> {
-    let statement = "select job_id, chain_length, chain_head, facts, answers from compliance
-         where job_id = any($1) order by job_id for update";
+    // While somebody holds an old snapshot, no version of a row can go. The newest stands behind the others in the table,
+    // and equal keys stand in the index in the order of their rows: from the end the newest is found first, and the scan
+    // ends there. A condition that the planner knows to have one value would be scanned from the front.
+    let statement = "select c.ctid::text as place, c.* from unnest($1::integer[]) as j(id)
+         cross join lateral (
+             select ctid, job_id, chain_length, chain_head, facts, answers from compliance
+             where job_id >= j.id and job_id <= j.id order by job_id desc limit 1 for update) c";
     let statement = prepared(transaction, statement).await?;
     let jobs: Vec<i32> = jobs.iter().map(|job| job.0).collect();
     let rows = transaction.query(&statement, &[&jobs]).await?;
     rows.iter()
         .map(|row| {
             let state = State {
+                place: row.try_get("place")?,
                 chain_length: row.try_get("chain_length")?,
                 chain_head: row.try_get("chain_head")?,
                 facts: from_json(row, "facts")?,
@@ -155,12 +163,12 @@ async fn store(
     let statement = "update compliance c set chain_length = j.chain_length, chain_head = j.chain_head, facts = j.facts, \
              policy_version = $8, evaluated_at = $9, due_at = j.due_at, compliant = j.compliant, verdicts = j.verdicts, \
              answers = j.answers
-         from unnest($1::integer[], $2::bigint[], $3::bytea[], $4::json[], $5::timestamptz[], $6::boolean[], $7::json[], \
+         from unnest($1::text[], $2::bigint[], $3::bytea[], $4::json[], $5::timestamptz[], $6::boolean[], $7::json[], \
              $10::json[])
-             as j(job_id, chain_length, chain_head, facts, due_at, compliant, verdicts, answers)
-         where c.job_id = j.job_id";
+             as j(place, chain_length, chain_head, facts, due_at, compliant, verdicts, answers)
+         where c.ctid = j.place::tid";
     let statement = prepared(transaction, statement).await?;
-    let job: Vec<i32> = judged.iter().map(|(job, _, _)| job.0).collect();
+    let place: Vec<&str> = judged.iter().map(|(_, state, _)| state.place.as_str()).collect();
     let length: Vec<i64> = judged.iter().map(|(_, state, _)| state.chain_length).collect();
     let head: Vec<&[u8]> = judged.iter().map(|(_, state, _)| state.chain_head.as_slice()).collect();
     let facts: Vec<_> = judged.iter().map(|(_, state, _)| Json(&state.facts)).collect();
@@ -171,7 +179,18 @@ async fn store(
     transaction
         .execute(
             &statement,
-            &[&job, &length, &head, &facts, &due_at, &compliant, &verdicts, &POLICY_VERSION, &now, &answers],
+            &[
+                &place,
+                &length,
+                &head,
+                &facts,
+                &due_at,
+                &compliant,
+                &verdicts,
+                &POLICY_VERSION,
+                &now,
+                &answers,
+            ],
         )
         .await?;
     let changes: Vec<_> =
