@@ -155,7 +155,7 @@ impl Past {
             Type::UUID,
             Type::TEXT,
             Type::TIMESTAMPTZ,
-            Type::JSONB,
+            Type::JSON,
             Type::INT8,
             Type::BYTEA,
         ];
