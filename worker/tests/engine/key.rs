@@ -25,9 +25,9 @@ async fn outcome_of_opening(repository: &Repository) -> (Option<Key>, Event) {
                 assert_eq!(shown, repository.shown());
                 derived = Some(key);
             }
-            last @ (Event::Finished { .. } | Event::Failed(_)) => {
+            end @ (Event::Finished { .. } | Event::Failed(_)) => {
                 exec.ended().await;
-                return (derived, last);
+                return (derived, end);
             }
             _ => {}
         }
