@@ -59,7 +59,7 @@ async fn a_password_that_restic_took_away_is_refused_at_once_and_the_new_one_wor
     let targets = json!([world.target("disk-a", &json!({}))]);
     world.apply(&json!({ "targets": targets, "jobs": [world.files_job("docs", &["disk-a"])] })).await;
     let producer = world.start_producer();
-    let worker = world.start_worker("w1", &[]);
+    let worker = world.start_worker("w1", &[("HOLDFAST_LOG", "trace")]);
     let backup = ["enqueue", "backup", "--job", "docs", "--wait", "--json"];
     assert_eq!(world.producer(&backup).await.json()["outcome"], "success");
     world.wait_until_idle().await;
@@ -80,7 +80,14 @@ async fn a_password_that_restic_took_away_is_refused_at_once_and_the_new_one_wor
         world.wait_until_idle().await;
     }
     // The first key at the creation, and restic's once.
-    assert_eq!(worker.log().matches("derived the repository's key").count(), 2, "{}", worker.log());
+    assert_eq!(worker.log().matches("derived the repository's key").count(), 2);
+    let master = run(restic(&repository, &new).args(["cat", "masterkey"])).stdout;
+    let master: serde_json::Value = serde_json::from_slice(&master).unwrap();
+    for part in ["/encrypt", "/mac/k", "/mac/r"].map(|part| master.pointer(part).unwrap().as_str().unwrap()) {
+        assert!(!worker.log().contains(part), "the master key is in the log");
+        let recorded = format!("select count(*) from execution e where strpos(e::text, '{part}') > 0");
+        assert_eq!(world.number(&recorded).await, 0, "the master key is in the database");
+    }
     world.stop(worker).await;
     world.stop(producer).await;
 }
