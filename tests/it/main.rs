@@ -17,6 +17,7 @@ mod detach;
 mod failures;
 mod faults;
 mod history;
+mod keys;
 mod killed_worker;
 mod loadtest;
 mod main_line;

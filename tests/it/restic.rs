@@ -51,6 +51,47 @@ async fn restic_lists_checks_and_restores_every_repository() {
     world.stop(producer).await;
 }
 
+#[tokio::test]
+async fn a_password_that_restic_took_away_is_refused_at_once_and_the_new_one_works() {
+    ensure_restic();
+    let world = World::new().await;
+    world.write("source/a.txt", "alpha");
+    let targets = json!([world.target("disk-a", &json!({}))]);
+    world.apply(&json!({ "targets": targets, "jobs": [world.files_job("docs", &["disk-a"])] })).await;
+    let producer = world.start_producer();
+    let worker = world.start_worker("w1", &[("HOLDFAST_LOG", "trace")]);
+    let backup = ["enqueue", "backup", "--job", "docs", "--wait", "--json"];
+    assert_eq!(world.producer(&backup).await.json()["outcome"], "success");
+    world.wait_until_idle().await;
+
+    let repository = world.path("repositories/disk-a");
+    let keys = || fs::read_dir(repository.join("keys")).unwrap().map(|key| key.unwrap().file_name());
+    let first = keys().next().unwrap();
+    let (old, new) = (world.path("password"), world.write("new", "battery staple\n"));
+    run(restic(&repository, &old).args(["key", "add", "--new-password-file"]).arg(&new));
+    run(restic(&repository, &new).args(["key", "remove"]).arg(&first));
+    assert!(keys().all(|key| key != first));
+    let refused = world.producer(&backup).await;
+    assert!(refused.stdout.contains("wrong password for the repository"), "{refused:?}");
+
+    fs::copy(&new, &old).unwrap();
+    for _ in 0..2 {
+        assert_eq!(world.producer(&backup).await.json()["outcome"], "success");
+        world.wait_until_idle().await;
+    }
+    // The first key at the creation, and restic's once.
+    assert_eq!(worker.log().matches("derived the repository's key").count(), 2);
+    let master = run(restic(&repository, &new).args(["cat", "masterkey"])).stdout;
+    let master: serde_json::Value = serde_json::from_slice(&master).unwrap();
+    for part in ["/encrypt", "/mac/k", "/mac/r"].map(|part| master.pointer(part).unwrap().as_str().unwrap()) {
+        assert!(!worker.log().contains(part), "the master key is in the log");
+        let recorded = format!("select count(*) from execution e where strpos(e::text, '{part}') > 0");
+        assert_eq!(world.number(&recorded).await, 0, "the master key is in the database");
+    }
+    world.stop(worker).await;
+    world.stop(producer).await;
+}
+
 /// A tree with what trips backup tools.
 fn plant(source: &Path) {
     let odd = source.join("with space").join("line\nbreak");

@@ -70,6 +70,11 @@ pub fn quarantine_died(task: TaskId, how: &str) {
     tracing::error!(%task, how, "the process of a task that ran alone died with it");
 }
 
+/// An engine derived a repository's key from its password, because none was known or the known one was of no use.
+pub fn key_derived(repository: &str) {
+    tracing::debug!(repository, "derived the repository's key from its password");
+}
+
 /// The broker holds messages for a consumer that it does not serve: the session starts anew.
 pub fn consumer_lost(kind: TaskKind, why: &str) {
     tracing::error!(%kind, why, "a consumer has silently gone: starting over");

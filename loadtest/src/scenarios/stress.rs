@@ -139,7 +139,8 @@ impl Stress {
                 "{} jobs are published at once, each a backup of {} new files of 16 KiB with a real engine process; \
                  one worker with {} slots; {} runs of each kind, in turn. Each backup's time runs from just before the \
                  first is published to the transaction that records it. The repositories exist already and grow with \
-                 each run; the verification that follows a backup is left in the queue. Every restore point holds all \
+                 each run, and the worker knows their keys from the runs before, of which the first of each kind does \
+                 not count; the verification that follows a backup is left in the queue. Every restore point holds all \
                  files of its job; none was lost or doubled.",
                 self.backups,
                 SOURCE.files,

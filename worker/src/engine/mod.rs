@@ -8,7 +8,8 @@
 //! * [`parent`] the worker's side: starts the child, forwards lease extensions, kills it when needed
 //! * [`child`] the child's `main`; [`watchdog`] ends it at its deadline or when its parent is gone, [`fence`] keeps
 //!   it from writing after the deadline; [`output`], [`warnings`] and [`failure`] are how it tells what happened
-//! * [`repository`] opens and creates repositories, with some extra care for [`local`] ones
+//! * [`repository`] opens and creates repositories, with some extra care for [`local`] ones, and without deriving a
+//!   [`key`] again that an earlier child derived
 //! * [`backup`] lets the engine read a [`source`], whose [`recorder`] notes what it saw, and [`reconcile`]s that with
 //!   the snapshot into a [`manifest`]
 //! * [`verify`] [`check`]s a snapshot, or [`restore`]s it into [`scratch`] space and [`compare`]s it with its manifest
@@ -28,6 +29,7 @@ pub mod failure;
 pub mod output;
 pub mod warnings;
 
+pub mod key;
 pub mod local;
 pub mod repository;
 

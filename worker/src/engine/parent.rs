@@ -6,6 +6,7 @@ use std::{
     future::pending,
     path::PathBuf,
     process::{ExitStatus, Stdio},
+    sync::Arc,
     time::Duration,
 };
 
@@ -18,14 +19,16 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 mod heard;
+mod keys;
 
 pub use self::heard::Warnings;
 use self::heard::hear;
+use self::keys::Keys;
 
 use super::{
     clock::BootInstant,
     protocol::{
-        Class, Extend, Failure, Level, Operation, OperationResult, Progress, Request, VERSION, Verify,
+        Class, Extend, Failure, Key, Level, Operation, OperationResult, Progress, Request, VERSION, Verify,
     },
     scratch::Scratch,
 };
@@ -56,11 +59,12 @@ const GRACE: Duration = Duration::from_secs(5);
 /// so the deadline itself cannot be slept for.
 const LEASE_CHECK: Duration = Duration::from_millis(250);
 
-/// Starts engine operations.
-#[derive(Debug, Clone)]
+/// Starts engine operations. Its clones share what they know of repositories.
+#[derive(Clone)]
 pub struct Engine {
     program: PathBuf,
     args: Vec<OsString>,
+    keys: Arc<Keys>,
 }
 
 /// An operation that came to its end.
@@ -116,7 +120,8 @@ impl Engine {
         program: impl Into<PathBuf>,
         args: impl IntoIterator<Item = A>,
     ) -> Self {
-        Self { program: program.into(), args: args.into_iter().map(Into::into).collect() }
+        let args = args.into_iter().map(Into::into).collect();
+        Self { program: program.into(), args, keys: Arc::default() }
     }
 
     /// Runs one operation to its end.
@@ -139,7 +144,12 @@ impl Engine {
         on_event: impl FnMut(Progress),
     ) -> Result<Completed, EngineError> {
         let scratch = take_scratch(&mut operation)?;
-        let outcome = self.talk(operation, lease, cancel, on_event).await;
+        let openings = self.keys.lend(&mut operation);
+        let on_key = |shown: &str, key| self.keys.keep(&openings, shown, key);
+        let outcome = self.talk(operation, lease, cancel, on_event, on_key).await;
+        if outcome.is_err() {
+            self.keys.forget(&openings);
+        }
         if let Some(scratch) = scratch {
             // A child that was killed left the restored files behind.
             let _ = tokio::task::spawn_blocking(|| scratch.remove()).await;
@@ -153,6 +163,7 @@ impl Engine {
         lease: watch::Receiver<BootInstant>,
         cancel: CancellationToken,
         on_event: impl FnMut(Progress),
+        on_key: impl FnMut(&str, Key),
     ) -> Result<Completed, EngineError> {
         let deadline = *lease.borrow();
         let request = Request { version: VERSION, deadline, operation };
@@ -164,7 +175,7 @@ impl Engine {
         };
 
         let heard = tokio::select! {
-            heard = hear(stdout, stderr, on_event) => heard,
+            heard = hear(stdout, stderr, on_event, on_key) => heard,
             never = forward(stdin, &request, lease.clone()) => match never {},
             () = lease_end(&lease) => Err(EngineError::LeaseLost),
             () = cancel.cancelled() => Err(EngineError::Cancelled),

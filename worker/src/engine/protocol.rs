@@ -6,8 +6,9 @@
 mod event;
 mod request;
 mod result;
+mod secret;
 
-pub use self::{event::*, request::*, result::*};
+pub use self::{event::*, request::*, result::*, secret::*};
 
 #[cfg(test)]
 mod tests;

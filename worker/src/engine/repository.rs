@@ -15,7 +15,7 @@ use rustic_core::{
 use super::{
     failure::{self, Cause, cause, chain},
     fence::{Fenced, Traffic},
-    local,
+    key, local,
     output::Bars,
     protocol::{Failure, InitResult, Repository},
     warnings,
@@ -93,6 +93,7 @@ pub fn init(repository: &Repository) -> Result<InitResult, Failure> {
         .rustic
         .init(&credentials, &KeyOptions::default(), &ConfigOptions::default())
         .map_err(|error| failure::transient(&format!("cannot create a repository at {shown}"), &*error))?;
+    key::tell(&shown, &created);
     Ok(InitResult { repository_id: hex(*created.config().id), created: true })
 }
 
@@ -216,8 +217,9 @@ impl Connection {
     }
 
     fn open(self, repository: &Repository) -> Result<Opened, Failure> {
-        let Self { rustic, shown, traffic, .. } = self;
-        let credentials = Credentials::password(repository.password.reveal());
+        let Self { rustic, backend, shown, traffic, .. } = self;
+        let known = repository.key.as_ref().and_then(|key| key::known(&*backend, key));
+        let credentials = known.unwrap_or_else(|| Credentials::password(repository.password.reveal()));
         let opened = rustic.open(&credentials).map_err(|error| {
             if error.is_incorrect_password() {
                 Failure::permanent(format!("wrong password for the repository at {shown}"))
@@ -225,6 +227,7 @@ impl Connection {
                 failure::reading(&format!("cannot open the repository at {shown}"), &*error)
             }
         })?;
+        key::tell(&shown, &opened);
         let id = hex(*opened.config().id);
         match &repository.expected_id {
             Some(expected) if *expected != id => Err(Failure::permanent(format!(

@@ -68,6 +68,7 @@ pub fn describe(stored: &StoredTarget) -> Result<Repository, Ended> {
         location: target.repository.clone(),
         options: std::collections::BTreeMap::new(),
         password: Secret::new(password.expose_secret().to_owned()),
+        key: None,
         expected_id: stored.repository_id.clone(),
     })
 }

@@ -2,22 +2,25 @@
 
 use std::{
     fs,
-    io::{BufRead, BufReader, Write},
+    io::Write,
     os::unix::process::ExitStatusExt,
-    process::{Child, ChildStdin, ChildStdout, Command, ExitStatus, Stdio},
+    process::{Command, Stdio},
     time::Duration,
 };
 
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::Signal;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use worker::engine::{
     clock::BootInstant,
     parent::{Engine, EngineError},
-    protocol::{Event, Extend, Operation, Repository, Request, VERSION},
+    protocol::{Event, Extend, Operation, Repository},
 };
 
-use crate::fixture::{PATIENCE, PROGRAM, Place, files_below, ignore, soon, until};
+use crate::{
+    exec::{Exec, in_a_while},
+    fixture::{PROGRAM, Place, files_below, ignore, soon, until},
+};
 
 /// Much more than the engine reads in the time of a test.
 const BUSY: u64 = 1 << 40;
@@ -25,84 +28,12 @@ const BUSY: u64 = 1 << 40;
 /// Long enough to be extended in time on a busy machine.
 const LEASE: Duration = Duration::from_millis(1600);
 
-/// A child process without the parent side.
-struct Exec {
-    child: Child,
-    stdin: Option<ChildStdin>,
-    stdout: BufReader<ChildStdout>,
-}
-
-impl Exec {
-    fn start(operation: Operation, deadline: BootInstant) -> Self {
-        let mut child = Command::new(PROGRAM)
-            .arg("exec")
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap();
-        let (stdin, stdout) = (child.stdin.take(), BufReader::new(child.stdout.take().unwrap()));
-        let mut exec = Self { child, stdin, stdout };
-        exec.say(&Request { version: VERSION, deadline, operation });
-        exec
-    }
-
-    fn say(&mut self, line: &impl serde::Serialize) {
-        let mut line = serde_json::to_vec(line).unwrap();
-        line.push(b'\n');
-        self.stdin.as_mut().unwrap().write_all(&line).unwrap();
-    }
-
-    fn next(&mut self) -> Option<Event> {
-        let mut line = String::new();
-        self.stdout.read_line(&mut line).unwrap();
-        (!line.is_empty()).then(|| serde_json::from_str(&line).unwrap())
-    }
-
-    /// Returns `true` once the engine reads the source, `false` if it ends without saying so.
-    fn is_busy(&mut self) -> bool {
-        while let Some(event) = self.next() {
-            match event {
-                Event::Progress(progress) if progress.phase.contains("backing up") => return true,
-                Event::Progress(_) | Event::Warning(_) => {}
-                other => panic!("it is no longer busy: {other:?}"),
-            }
-        }
-        false
-    }
-
-    fn signal(&self, signal: Signal) {
-        kill_process(Pid::from_child(&self.child), signal).unwrap();
-    }
-
-    async fn ended(&mut self) -> ExitStatus {
-        let mut status = None;
-        until("the child has ended", || {
-            status = self.child.try_wait().unwrap();
-            status.is_some()
-        })
-        .await;
-        status.unwrap()
-    }
-}
-
-impl Drop for Exec {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
 /// A backup that does not end by itself.
 async fn endless() -> (Place, Repository, Operation) {
     let (place, repository) = Place::ready().await;
     place.write_sparse("source/endless", BUSY);
     let operation = Operation::Backup(place.backup_request(&repository));
     (place, repository, operation)
-}
-
-fn in_a_while() -> BootInstant {
-    BootInstant::from_now(PATIENCE)
 }
 
 #[tokio::test]
@@ -176,12 +107,13 @@ async fn a_request_of_another_version_or_none_at_all_is_refused() {
     let place = Place::new();
     let operation = || Operation::Init { repository: place.repository("repository") };
     let mut exec = Exec::start(operation(), in_a_while());
+    assert!(matches!(exec.next(), Some(Event::Derived { .. })));
     assert!(matches!(exec.next(), Some(Event::Finished { .. })));
     assert_eq!(exec.ended().await.code(), Some(0));
 
     for line in [
-        r#"{"version":2,"deadline":1,"operation":{"kind":"init"}}"#,
-        r#"{"version":1,"deadline":1,"operation":{"kind":"dance","password":"hunter2"}}"#,
+        r#"{"version":1,"deadline":1,"operation":{"kind":"init"}}"#,
+        r#"{"version":2,"deadline":1,"operation":{"kind":"dance","password":"hunter2"}}"#,
         "hunter2",
     ] {
         let mut child =

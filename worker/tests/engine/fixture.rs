@@ -69,6 +69,7 @@ impl Place {
             location: self.path(name).to_str().unwrap().to_owned(),
             options: std::collections::BTreeMap::new(),
             password: Secret::new("correct horse".to_owned()),
+            key: None,
             expected_id: None,
         }
     }

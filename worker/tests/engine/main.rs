@@ -8,5 +8,7 @@
 mod backup;
 mod damage;
 mod end;
+mod exec;
 mod fixture;
+mod key;
 mod refuse;

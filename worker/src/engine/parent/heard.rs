@@ -11,7 +11,7 @@ use tokio::{
 use super::{EngineError, GRACE};
 use crate::engine::{
     lines::next_line,
-    protocol::{Event, Failure, OperationResult, Progress, Warning},
+    protocol::{Event, Failure, Key, OperationResult, Progress, Warning},
 };
 
 /// How much of the child's standard error is kept, in bytes: the end, where a panic's message is.
@@ -53,11 +53,12 @@ pub(super) async fn hear(
     stdout: ChildStdout,
     stderr: ChildStderr,
     on_event: impl FnMut(Progress),
+    on_key: impl FnMut(&str, Key),
 ) -> Result<Heard, EngineError> {
     let mut tail = Vec::new();
     let heard = {
         let mut keep = pin!(keep_tail(stderr, &mut tail));
-        let mut listen = pin!(listen(stdout, on_event));
+        let mut listen = pin!(listen(stdout, on_event, on_key));
         let (heard, kept) = tokio::select! {
             heard = &mut listen => (heard?, false),
             () = &mut keep => (listen.await?, true),
@@ -75,6 +76,7 @@ pub(super) async fn hear(
 async fn listen(
     stdout: impl AsyncRead + Unpin,
     mut on_event: impl FnMut(Progress),
+    mut on_key: impl FnMut(&str, Key),
 ) -> Result<Heard, EngineError> {
     let mut stdout = BufReader::new(stdout);
     let mut heard = Heard::default();
@@ -83,6 +85,7 @@ async fn listen(
         match event {
             Event::Progress(progress) => on_event(progress),
             Event::Warning(warning) => heard.warnings.push(warning),
+            Event::Derived { repository, key } => on_key(&repository, key),
             Event::Listed { snapshots } => listed.extend(snapshots),
             Event::Finished { mut result } => {
                 if let OperationResult::List(list) = &mut result {
@@ -105,7 +108,11 @@ async fn next_event(stdout: &mut (impl AsyncBufRead + Unpin)) -> Result<Option<E
         .await
         .map_err(|error| EngineError::Transient(format!("cannot read from the engine process: {error}")))?;
     line.map(|line| serde_json::from_slice(&line)).transpose().map_err(|error| {
-        EngineError::Permanent(format!("the engine process said something unexpected: {error}"))
+        // The error must not repeat the line: it may hold a key.
+        let (class, column) = (error.classify(), error.column());
+        EngineError::Permanent(format!(
+            "the engine process said something unexpected: {class:?} error in column {column}"
+        ))
     })
 }
 

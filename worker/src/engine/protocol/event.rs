@@ -2,7 +2,10 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::result::{OperationResult, Snapshot};
+use super::{
+    result::{OperationResult, Snapshot},
+    secret::Key,
+};
 
 /// One line of the child's standard output.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -12,6 +15,13 @@ pub enum Event {
     Progress(Progress),
     /// Something that the operation survived.
     Warning(Warning),
+    /// A repository was opened, or created, by deriving its key from the password.
+    Derived {
+        /// [`Repository::shown`](super::Repository::shown) of the repository.
+        repository: String,
+        /// What came out, to be handed to the next child.
+        key: Key,
+    },
     /// A part of the answer to [`Operation::List`](super::Operation::List), which may be long; [`Event::Finished`] then carries none.
     Listed {
         /// The next snapshots.

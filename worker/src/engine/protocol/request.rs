@@ -4,11 +4,12 @@ use std::{collections::BTreeMap, fmt, path::PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use super::secret::{Key, Secret};
 use crate::engine::clock::BootInstant;
 
 /// The version of this protocol. The program on disk may be replaced while an older worker still runs, so a child
 /// refuses a request of any other version instead of guessing.
-pub const VERSION: u32 = 1;
+pub const VERSION: u32 = 2;
 
 /// The first line: what to do, and until when.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -47,6 +48,20 @@ pub enum Operation {
     Restore(Restore),
     /// Lists the snapshots of a job.
     List(List),
+}
+
+impl Operation {
+    /// The repositories that it opens.
+    pub fn repositories_mut(&mut self) -> Vec<&mut Repository> {
+        match self {
+            Self::Init { repository } => vec![repository],
+            Self::Backup(backup) => vec![&mut backup.repository],
+            Self::Copy(copy) => vec![&mut copy.from, &mut copy.to],
+            Self::Verify(verify) => vec![&mut verify.repository],
+            Self::Restore(restore) => vec![&mut restore.repository],
+            Self::List(list) => vec![&mut list.repository],
+        }
+    }
 }
 
 /// The parameters of [`Operation::Backup`].
@@ -155,6 +170,9 @@ pub struct Repository {
     pub options: BTreeMap<String, String>,
     /// The password.
     pub password: Secret,
+    /// What the password gave before, which saves deriving it again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub key: Option<Key>,
     /// The id that this repository must have. Another one is a permanent error: somebody put another repository into
     /// its place. `None` accepts any.
     #[serde(default)]
@@ -174,7 +192,7 @@ impl Repository {
     }
 }
 
-/// Shows neither the password nor the values of options.
+/// Shows neither the password, nor the key, nor the values of options.
 impl fmt::Debug for Repository {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Repository")
@@ -182,30 +200,5 @@ impl fmt::Debug for Repository {
             .field("options", &self.options.keys().collect::<Vec<_>>())
             .field("expected_id", &self.expected_id)
             .finish_non_exhaustive()
-    }
-}
-
-/// A string that only travels over the child's standard input and never shows in debug output.
-#[derive(Clone, Serialize, Deserialize)]
-#[serde(transparent)]
-pub struct Secret(String);
-
-impl Secret {
-    /// Wraps a secret.
-    #[must_use]
-    pub const fn new(secret: String) -> Self {
-        Self(secret)
-    }
-
-    /// The secret itself, for the one who needs it.
-    #[must_use]
-    pub fn reveal(&self) -> &str {
-        &self.0
-    }
-}
-
-impl fmt::Debug for Secret {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Secret(..)")
     }
 }

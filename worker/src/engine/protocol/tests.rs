@@ -5,11 +5,16 @@ use std::{collections::BTreeMap, path::PathBuf};
 use super::*;
 use crate::engine::clock::BootInstant;
 
+fn key() -> Key {
+    Key { file: "ef".repeat(32), master: Secret::new("battery staple".to_owned()) }
+}
+
 fn repository() -> Repository {
     Repository {
         location: "rest:http://user:hunter2@backup.example:8000/docs".to_owned(),
         options: BTreeMap::from([("retry".to_owned(), "2".to_owned())]),
         password: Secret::new("correct horse".to_owned()),
+        key: Some(key()),
         expected_id: Some("ab".repeat(32)),
     }
 }
@@ -17,9 +22,9 @@ fn repository() -> Repository {
 fn assert_request(operation: Operation, json: &str) {
     let request = Request { version: VERSION, deadline: BootInstant::from_nanos(5), operation };
     let line = serde_json::to_string(&request).unwrap();
-    let repository = r#"{"location":"rest:http://user:hunter2@backup.example:8000/docs","options":{"retry":"2"},"password":"correct horse","expected_id":"abababababababababababababababababababababababababababababababab"}"#;
+    let repository = r#"{"location":"rest:http://user:hunter2@backup.example:8000/docs","options":{"retry":"2"},"password":"correct horse","key":{"file":"efefefefefefefefefefefefefefefefefefefefefefefefefefefefefefefef","master":"battery staple"},"expected_id":"abababababababababababababababababababababababababababababababab"}"#;
     let expected =
-        format!(r#"{{"version":1,"deadline":5,"operation":{json}}}"#).replace("REPOSITORY", repository);
+        format!(r#"{{"version":2,"deadline":5,"operation":{json}}}"#).replace("REPOSITORY", repository);
     assert_eq!(line, expected);
     let again: Request = serde_json::from_str(&line).unwrap();
     assert_eq!(serde_json::to_string(&again).unwrap(), line);
@@ -107,6 +112,10 @@ fn events_keep_their_form() {
         r#"{"event":"warning","message":"odd"}"#,
     );
     assert_event(
+        &Event::Derived { repository: "/r".to_owned(), key: Key { file: "ef".to_owned(), ..key() } },
+        r#"{"event":"derived","repository":"/r","key":{"file":"ef","master":"battery staple"}}"#,
+    );
+    assert_event(
         &Event::Failed(Failure::permanent("no")),
         r#"{"event":"failed","class":"permanent","message":"no"}"#,
     );
@@ -171,6 +180,8 @@ fn debug_output_shows_no_secret() {
     let shown = format!("{:?}", Operation::Init { repository: repository() });
     assert!(shown.contains("rest:http://backup.example:8000/docs"), "{shown}");
     assert!(!shown.contains("hunter2") && !shown.contains("correct horse"), "{shown}");
+    let shown = format!("{shown} {:?}", Event::Derived { repository: String::new(), key: key() });
+    assert!(!shown.contains("battery staple"), "{shown}");
 }
 
 #[test]
