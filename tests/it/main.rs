@@ -30,3 +30,4 @@ mod schema;
 mod tables;
 mod tasks;
 mod unreadable;
+mod window;
