@@ -6,6 +6,8 @@ use std::time::{Duration, Instant};
 use devstack::{Options, RabbitMq};
 use reqwest::Method;
 use serde_json::json;
+use shared::task::{Priority, TaskKind};
+use shared::topology;
 use tokio_util::sync::CancellationToken;
 
 use super::arena::{Arena, Findings, OwnServers, until};
@@ -17,6 +19,9 @@ use crate::Servers;
 
 /// Jobs that the tasks belong to.
 const JOBS: usize = 50;
+/// Workers, each with so many slots for the tasks of the load.
+const WORKERS: u64 = 2;
+const SLOTS: u64 = 500;
 /// How soon publishers have to publish again once the broker is up.
 const AGAIN_WITHIN: Duration = Duration::from_secs(10);
 
@@ -28,12 +33,10 @@ pub(super) async fn run(_: &Servers, form: Form, screen: &Screen) -> anyhow::Res
     let arena = Arena::on(&own.servers(), "T2", form, screen).await;
     arena.define((0..JOBS).map(|number| (format!("short-{number}"), json!({})))).await;
     let producer = arena.producer(&[]);
-    let workers: Vec<_> =
-        (0..2).map(|n| arena.worker(&format!("w{n}"), &[("HOLDFAST_POOLS_RESTORE_SLOTS", "500")])).collect();
-    let prefetch = until("the workers consume", Duration::from_mins(1), async || {
-        Some(prefetches(&arena).await).filter(|prefetches| !prefetches.is_empty())
-    });
-    let prefetch = prefetch.await;
+    let slots = SLOTS.to_string();
+    let workers: Vec<_> = (0..WORKERS)
+        .map(|n| arena.worker(&format!("w{n}"), &[("HOLDFAST_POOLS_RESTORE_SLOTS", &slots)]))
+        .collect();
 
     let over = CancellationToken::new();
     let publishing =
@@ -41,6 +44,14 @@ pub(super) async fn run(_: &Servers, form: Form, screen: &Screen) -> anyhow::Res
     let breaking = async {
         // However this ends, so does the load.
         let _over = over.clone().drop_guard();
+        // It grows with what the workers see of the load.
+        let loaded = topology::queue(TaskKind::Restore, Priority::Normal);
+        let prefetch =
+            until("the workers have all delivered ahead that they may", Duration::from_mins(1), async || {
+                let prefetches = prefetches(&arena).await;
+                (prefetches.get(&loaded) == Some(&(WORKERS * SLOTS * 2))).then_some(prefetches)
+            });
+        let prefetch = prefetch.await;
         let mut slowest = Duration::ZERO;
         for outage in 0..outages {
             arena.tell("publishing");
@@ -50,16 +61,17 @@ pub(super) async fn run(_: &Servers, form: Form, screen: &Screen) -> anyhow::Res
             slowest = slowest.max(again);
         }
         tokio::time::sleep(rhythm / 2).await;
-        anyhow::Ok(slowest)
+        let mut after = BTreeMap::new();
+        let same = until("the workers consume as before", Duration::from_mins(1), async || {
+            after = prefetches(&arena).await;
+            (after == prefetch).then_some(())
+        });
+        let same = tokio::time::timeout(Duration::from_secs(50), same).await.is_ok();
+        let unchanged = bar(same, format!("prefetch unchanged: {prefetch:?}, then {after:?}"));
+        anyhow::Ok((slowest, unchanged))
     };
-    let ((), slowest) = tokio::join!(publishing, breaking);
-    let slowest = slowest?;
-    let mut after = BTreeMap::new();
-    let same = until("the workers consume as before", Duration::from_mins(1), async || {
-        after = prefetches(&arena).await;
-        (after == prefetch).then_some(())
-    });
-    let same = tokio::time::timeout(Duration::from_secs(50), same).await.is_ok();
+    let ((), broken) = tokio::join!(publishing, breaking);
+    let (slowest, unchanged) = broken?;
     arena.drain().await;
 
     let unconfirmed = arena.load.unconfirmed();
@@ -71,7 +83,7 @@ pub(super) async fn run(_: &Servers, form: Form, screen: &Screen) -> anyhow::Res
                 slowest <= AGAIN_WITHIN,
                 format!("publishing again after {:.1} s <= 10 s", slowest.as_secs_f64()),
             ),
-            bar(same, format!("prefetch unchanged: {prefetch:?}, then {after:?}")),
+            unchanged,
         ],
     };
     let report = arena.close(findings).await;

@@ -31,3 +31,4 @@ mod schema;
 mod tables;
 mod tasks;
 mod unreadable;
+mod window;

@@ -157,7 +157,7 @@ fn tries(settings: &mut Settings, kind: TaskKind) -> Tries {
     tries
 }
 
-/// Twice the slots are prefetched, and the broker counts those in 16 bits.
+/// Up to twice the slots are prefetched, and the broker counts those in 16 bits.
 const MAX_SLOTS: usize = 30_000;
 
 fn checked_rate(

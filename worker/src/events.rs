@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use shared::message::Refusal;
-use shared::task::{Epoch, Outcome, TaskId, TaskKind};
+use shared::task::{Epoch, Outcome, Priority, TaskId, TaskKind};
 
 /// A batch was claimed: some of its tasks are this worker's own now, the others wait or were known already.
 pub fn claimed(kind: TaskKind, tasks: usize, started: usize, others: usize) {
@@ -118,6 +118,11 @@ pub fn not_claimable(task: TaskId, error: &str) {
 /// This worker could not say that it is gone.
 pub fn leave_failed(error: &str) {
     tracing::warn!(error, "could not say that this worker is gone: its row is swept later");
+}
+
+/// The messages of a queue hold more or less than before, so that another number of them is delivered ahead.
+pub fn delivered_ahead(kind: TaskKind, priority: Priority, messages: u16) {
+    tracing::debug!(%kind, %priority, messages, "consuming anew: another number of messages is delivered ahead");
 }
 
 /// A pool takes nothing from its queues for now.

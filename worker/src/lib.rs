@@ -10,6 +10,7 @@ mod consumers;
 mod queues;
 pub mod receive;
 pub mod ticket;
+mod window;
 
 pub mod admit;
 pub mod claim;

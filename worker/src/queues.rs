@@ -4,11 +4,13 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use futures_util::stream::{Stream, StreamExt as _};
-use lapin::options::{BasicCancelOptions, BasicConsumeOptions};
+use lapin::options::{BasicCancelOptions, BasicConsumeOptions, BasicQosOptions};
 use lapin::types::FieldTable;
 use lapin::{Channel, Consumer};
 use shared::task::{Priority, TaskKind};
 use shared::topology;
+
+use crate::window::Windows;
 
 /// How many tasks of high priority may pass one of normal priority that waits.
 const HIGH_IN_A_ROW: u32 = 4;
@@ -31,9 +33,10 @@ pub(crate) enum Arrival<D> {
 }
 
 impl Queues<Consumer> {
-    /// Consumes both queues of a kind.
-    pub(crate) async fn open(channel: &Channel, kind: TaskKind) -> lapin::Result<Self> {
+    /// Consumes both queues of a kind, each with the prefetch of its window: a consumer keeps the one that it began with.
+    pub(crate) async fn open(channel: &Channel, kind: TaskKind, windows: &Windows) -> lapin::Result<Self> {
         let consume = async |priority| {
+            channel.basic_qos(windows.prefetch(priority), BasicQosOptions { global: false }).await?;
             let queue = topology::queue(kind, priority);
             let options = BasicConsumeOptions::default();
             channel.basic_consume(queue.as_str().into(), "".into(), options, FieldTable::default()).await

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::stream::StreamExt as _;
-use lapin::options::{BasicAckOptions, BasicQosOptions};
+use lapin::options::BasicAckOptions;
 use lapin::{Channel, Connection, Consumer};
 use shared::broker::Broker;
 use shared::message::{self, Refusal, Refused, TaskMessage};
@@ -20,6 +20,7 @@ use crate::queues::{Arrival, Queues};
 use crate::refuse::Refusing;
 use crate::slots::Slots;
 use crate::ticket::{Prefix, Ticket};
+use crate::window::{Held, Windows};
 use crate::worker::Worker;
 
 /// No delivery is held for longer: it is claimed, parked, dead-lettered, or goes back.
@@ -67,8 +68,6 @@ impl Intake {
         }
         let channel = connection.create_channel().await?;
         let looking = connection.create_channel().await?;
-        let prefetch = u16::try_from(self.slots.total() * 2)?;
-        channel.basic_qos(prefetch, BasicQosOptions { global: false }).await?;
         let own = Consuming::default();
         tokio::select! {
             ended = self.deliver(&channel, &own, stop) => ended,
@@ -114,41 +113,45 @@ impl Intake {
         stop: &CancellationToken,
     ) -> anyhow::Result<()> {
         let mut saturated = self.slots.saturated();
+        let mut windows = Windows::new(u16::try_from(self.slots.total() * 2)?);
         while !stop.is_cancelled() {
-            let mut queues = Queues::open(channel, self.kind).await?;
+            let mut queues = Queues::open(channel, self.kind, &windows).await?;
             own.set_active(true);
-            let paused = tokio::select! {
-                ended = self.take(&mut queues, own, settled, &mut saturated) => ended?,
-                () = stop.cancelled() => false,
-            };
+            tokio::select! {
+                ended = self.take(&mut queues, &mut windows, own, settled, &mut saturated) => ended?,
+                () = stop.cancelled() => {}
+            }
             own.set_active(false);
             queues.cancel(channel).await?;
-            if paused {
-                events::paused(self.kind);
-                tokio::select! {
-                    resumed = self.pause(&mut queues, own, settled) => resumed?,
-                    () = stop.cancelled() => {}
-                }
+            tokio::select! {
+                biased;
+                () = stop.cancelled() => {}
+                ready = self.before_more(&mut queues, &mut windows, own, settled, &saturated) => ready?,
             }
         }
         Ok(())
     }
 
-    /// Takes deliveries until the pool is saturated (`true`).
+    /// Takes deliveries until the pool is saturated, or another number of them is to be delivered ahead.
     async fn take(
         &self,
         queues: &mut Queues<Consumer>,
+        windows: &mut Windows,
         own: &Consuming,
         settled: &mpsc::UnboundedSender<u64>,
         saturated: &mut watch::Receiver<bool>,
-    ) -> anyhow::Result<bool> {
+    ) -> anyhow::Result<()> {
         loop {
             tokio::select! {
                 biased;
-                () = wait_until_saturated(saturated) => return Ok(true),
+                () = wait_until_saturated(saturated) => return Ok(()),
                 arrival = queues.next() => match arrival {
                     Some(Arrival::Delivery(priority, delivery)) => {
-                        self.read(priority, delivery?, own, settled).await;
+                        let held = self.read(priority, delivery?, own, settled).await;
+                        if windows.saw(priority, held) {
+                            events::delivered_ahead(self.kind, priority, windows.prefetch(priority));
+                            return Ok(());
+                        }
                     }
                     Some(Arrival::Ended) | None => anyhow::bail!("the broker cancelled a consumer"),
                 },
@@ -156,28 +159,26 @@ impl Intake {
         }
     }
 
-    /// What was delivered already must not wait here: unless a slot becomes free soon, it is parked like all before.
-    async fn pause(
+    /// Reads what was delivered before the consumers were cancelled, which must not wait here: unless a slot becomes free
+    /// soon, it is parked like all before. Then waits while the pool is saturated.
+    async fn before_more(
         &self,
         queues: &mut Queues<Consumer>,
+        windows: &mut Windows,
         own: &Consuming,
         settled: &mpsc::UnboundedSender<u64>,
-    ) -> anyhow::Result<()> {
-        self.drain(queues, own, settled).await?;
-        self.slots.freed().await;
-        Ok(())
-    }
-
-    async fn drain(
-        &self,
-        queues: &mut Queues<Consumer>,
-        own: &Consuming,
-        settled: &mpsc::UnboundedSender<u64>,
+        saturated: &watch::Receiver<bool>,
     ) -> anyhow::Result<()> {
         while let Some(arrival) = queues.next().await {
             if let Arrival::Delivery(priority, delivery) = arrival {
-                self.read(priority, delivery?, own, settled).await;
+                let held = self.read(priority, delivery?, own, settled).await;
+                // Whatever that changes, the next consumers begin with it.
+                windows.saw(priority, held);
             }
+        }
+        if *saturated.borrow() {
+            events::paused(self.kind);
+            self.slots.freed().await;
         }
         Ok(())
     }
@@ -188,9 +189,10 @@ impl Intake {
         delivery: lapin::message::Delivery,
         own: &Consuming,
         settled: &mpsc::UnboundedSender<u64>,
-    ) {
+    ) -> Held {
         own.delivered();
         let tasks = message::read(&delivery.data, clock::now());
+        let held = Held { tasks: tasks.len(), bytes: delivery.data.len() };
         let tickets = Ticket::issue(delivery.delivery_tag, tasks.len(), settled);
         for (task, ticket) in tasks.into_iter().zip(tickets) {
             // A receiver that is gone belongs to a pipeline that ends: the ticket is dropped, the message comes again.
@@ -202,6 +204,7 @@ impl Intake {
                 }
             }
         }
+        held
     }
 
     fn check_route(&self, task: TaskMessage, priority: Priority) -> Result<TaskMessage, Refused> {
