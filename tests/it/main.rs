@@ -22,6 +22,7 @@ mod killed_worker;
 mod loadtest;
 mod main_line;
 mod model;
+mod plans;
 mod pool;
 mod publisher;
 mod recorders;

@@ -19,6 +19,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::admit::{Admitted, Wish};
+use crate::batches::Batches;
 use crate::engine::clock::BootInstant;
 use crate::events;
 use crate::lease::{self, Lease};
@@ -28,8 +29,8 @@ use crate::slots::Slot;
 use crate::ticket::Ticket;
 use crate::worker::Worker;
 
-/// The most tasks of one transaction.
-const MAX_BATCH: usize = 2000;
+/// How long a transaction waits for more tasks under load.
+const LINGER: Duration = Duration::from_millis(5);
 /// How long a transaction may go on after the stop.
 const LAST_MOMENT: Duration = Duration::from_secs(3);
 /// How long a transaction may take before it is begun anew on another connection: less than a delivery is held. For
@@ -55,17 +56,17 @@ pub struct Claimed {
 /// database has not taken by the time of `stop` goes back to its queue.
 pub async fn run(
     kind: TaskKind,
-    mut admitted: mpsc::Receiver<Admitted>,
+    admitted: mpsc::Receiver<Admitted>,
     claimed: mpsc::Sender<Claimed>,
     refusals: mpsc::Sender<Refusing>,
     worker: &Worker,
     stop: &CancellationToken,
 ) -> anyhow::Result<()> {
-    let mut batch = Vec::new();
+    let mut admitted = Batches::new(admitted, LINGER);
     let mut last_moment = None;
-    while admitted.recv_many(&mut batch, MAX_BATCH).await > 0 {
+    while let Some(batch) = admitted.next().await {
         // A batch that the database refuses is halved until the task at fault stands alone.
-        let mut batches = vec![std::mem::take(&mut batch)];
+        let mut batches = vec![batch];
         while let Some(mut batch) = batches.pop() {
             let persisted = tokio::select! {
                 persisted = persist(&batch, worker) => persisted,

@@ -124,7 +124,7 @@ impl Lease {
                 return;
             }
             tokio::select! {
-                _ = self.held.fenced.wait() => return,
+                &() = self.held.fenced.wait() => return,
                 // Short naps, because timers do not count suspend.
                 () = tokio::time::sleep(remaining.min(Duration::from_millis(250))) => {}
             }

@@ -13,6 +13,7 @@ pub mod ticket;
 mod window;
 
 pub mod admit;
+pub mod batches;
 pub mod claim;
 pub mod execute;
 pub mod record;

@@ -15,14 +15,15 @@ use shared::target::TargetId;
 use shared::task::{self, Ended, Next, Postponed, TaskId, Tries};
 use tokio::sync::mpsc;
 
+use crate::batches::Batches;
 use crate::events;
 use crate::follow_up;
 use crate::identity::Counter;
 use crate::outcome::{Finished, Outcome};
 use crate::worker::Worker;
 
-/// The most attempts of one transaction.
-const MAX_BATCH: usize = 2000;
+/// How long a transaction waits for more attempts under load. Of a job's attempts in one batch the last alone is judged.
+const LINGER: Duration = Duration::from_millis(20);
 /// How long a transaction may take before it is begun anew on another connection. For one attempt alone it is doubled
 /// each time: a manifest can be large, and the way to the database narrow.
 const TRANSACTION_LIMIT: Duration = Duration::from_secs(30);
@@ -30,10 +31,10 @@ const TRANSACTION_LIMIT: Duration = Duration::from_secs(30);
 const LONGEST_TRANSACTION: Duration = Duration::from_mins(30);
 
 /// Records in batches, as large as what came while the transaction before ran, until nothing comes any more.
-pub async fn run(mut finished: mpsc::Receiver<Finished>, worker: &Worker) -> anyhow::Result<()> {
-    let mut batch = Vec::new();
-    while finished.recv_many(&mut batch, MAX_BATCH).await > 0 {
-        let mut batches = vec![std::mem::take(&mut batch)];
+pub async fn run(finished: mpsc::Receiver<Finished>, worker: &Worker) -> anyhow::Result<()> {
+    let mut finished = Batches::new(finished, LINGER);
+    while let Some(batch) = finished.next().await {
+        let mut batches = vec![batch];
         while let Some(mut batch) = batches.pop() {
             match persist(&batch, worker).await {
                 Ok(recorded) => announce(&batch, &recorded, worker),
