@@ -8,9 +8,6 @@ use shared::settings::Sources;
 use worker::commands::restore::{self, RestoreArgs};
 use worker::config::Config;
 
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 /// Runs backup tasks
 #[derive(Parser)]
 #[command(name = "worker", version)]
