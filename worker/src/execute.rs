@@ -11,7 +11,7 @@ mod simulated;
 mod verify;
 
 use std::panic::AssertUnwindSafe;
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::time::{Duration, Instant};
 
 use futures_util::FutureExt as _;
@@ -99,19 +99,33 @@ async fn finish(
 }
 
 async fn work(attempt: &Attempt<'_>, limit: Duration, stop: &CancellationToken) -> Outcome {
-    let mut executing = pin!(AssertUnwindSafe(execute(attempt)).catch_unwind());
+    let executing = AssertUnwindSafe(execute(attempt)).catch_unwind();
+    let executing =
+        executing.map(|ended| ended.unwrap_or_else(|panic| panicked(attempt.leased, panic.as_ref())));
+    let mut executing = pin!(executing);
+    // What is done at once needs no timers, and no memory for them.
+    match executing.as_mut().now_or_never() {
+        Some(outcome) => outcome,
+        None => Box::pin(supervised(attempt, executing, limit, stop)).await,
+    }
+}
+
+/// Waits for the end of the work, and ends it before its time when it must.
+async fn supervised(
+    attempt: &Attempt<'_>,
+    mut executing: Pin<&mut impl Future<Output = Outcome>>,
+    limit: Duration,
+    stop: &CancellationToken,
+) -> Outcome {
     tokio::select! {
-        // What is done at once needs no timers.
-        biased;
-        ended = &mut executing => {
-            let outcome = ended.unwrap_or_else(|panic| panicked(attempt.leased, panic.as_ref()));
-            // The executor may notice first.
+        // The executor may notice first.
+        outcome = &mut executing => {
             if outcome.ended == Ended::Interrupted && !attempt.lease.is_valid() { lost(attempt) } else { outcome }
         }
         early = ends_early(attempt, limit, stop) => {
             // Its child must be gone before its locks are. What came to its end all the same is not thrown away.
             attempt.cancel.cancel();
-            if let Ok(Ok(outcome)) = tokio::time::timeout(CANCEL_TIMEOUT, executing).await
+            if let Ok(outcome) = tokio::time::timeout(CANCEL_TIMEOUT, executing).await
                 && matches!(outcome.ended, Ended::Done { .. })
                 && attempt.lease.is_valid()
             {

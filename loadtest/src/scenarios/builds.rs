@@ -18,7 +18,7 @@ pub(crate) struct Builds {
     /// What is to be compared, each with the directory of its `producer` and `worker`; the first is what the others are
     /// compared with
     #[arg(value_name = "NAME=DIRECTORY", required = true, value_parser = build)]
-    builds: Vec<Build>,
+    compared: Vec<Build>,
     /// Tasks of each run
     #[arg(long, default_value_t = 100_000, value_parser = clap::value_parser!(u32).range(1..))]
     tasks: u32,
@@ -64,17 +64,17 @@ const JOBS: usize = 1000;
 impl Builds {
     /// Runs the scenario; fails if a task was lost or doubled.
     pub(crate) async fn run(&self, servers: &Servers) -> anyhow::Result<Report> {
-        let names: BTreeSet<&str> = self.builds.iter().map(|build| build.name.as_str()).collect();
-        ensure!(names.len() == self.builds.len(), "two builds have one name");
+        let names: BTreeSet<&str> = self.compared.iter().map(|build| build.name.as_str()).collect();
+        ensure!(names.len() == self.compared.len(), "two builds have one name");
         // Each has its own schema.
         let mut databases = Vec::new();
-        for number in 0..self.builds.len() {
+        for number in 0..self.compared.len() {
             databases.push(servers.create_database(&format!("build_{number}")).await?);
         }
-        let mut runs: Vec<Vec<Run>> = self.builds.iter().map(|_| Vec::new()).collect();
+        let mut runs: Vec<Vec<Run>> = self.compared.iter().map(|_| Vec::new()).collect();
         for round in 1..=self.runs {
             let mut first = None;
-            for ((build, database), runs) in self.builds.iter().zip(&databases).zip(&mut runs) {
+            for ((build, database), runs) in self.compared.iter().zip(&databases).zip(&mut runs) {
                 let run = self.measure(servers, build, database).await;
                 let (per_second, processors) = run.with_context(|| build.name.clone())?;
                 let ratio = per_second / *first.get_or_insert(per_second);
@@ -132,7 +132,7 @@ impl Builds {
             "worker, µs a task",
         ]);
         let mut figures = Vec::new();
-        for (Build { name, .. }, runs) in self.builds.iter().zip(runs) {
+        for (Build { name, .. }, runs) in self.compared.iter().zip(runs) {
             let rate = Spread::of(runs.iter().map(|run| run.per_second));
             let ratio = Spread::of(runs.iter().map(|run| run.ratio));
             let used = |program| {
@@ -160,7 +160,7 @@ impl Builds {
             about: format!(
                 "{} builds in turn, {} runs each of {} `simulated` probes over {JOBS} jobs, {} a message; 1 worker with {} \
                  slots. A ratio is the median of the ratios to the first build in the same round; none was lost or doubled.",
-                self.builds.len(),
+                self.compared.len(),
                 self.runs,
                 self.tasks,
                 self.per_message,
