@@ -60,6 +60,13 @@ pub(crate) fn missed_wake(tasks: u64) {
     tracing::info!(tasks, "woke tasks that began to wait while their target came back");
 }
 
+pub(crate) fn ended_stuck(sessions: i64) {
+    tracing::warn!(
+        sessions,
+        "ended sessions in which a statement waited for its worker for more than a minute"
+    );
+}
+
 pub(crate) fn reaper_failed(error: &Error) {
     tracing::warn!(%error, "the reaper could not use the database: trying again");
 }

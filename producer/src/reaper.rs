@@ -7,7 +7,7 @@ use shared::db::dead_task::{self, Dead, Reason};
 use shared::db::execution::{self, Execution, Volume};
 use shared::db::lease::{self, Expired, Leased};
 use shared::db::task::{self, Waiting};
-use shared::db::{self, Database};
+use shared::db::{self, Database, session};
 use shared::task::{Ended, Next, Outcome, Tries, after};
 use tokio_util::sync::CancellationToken;
 
@@ -15,18 +15,20 @@ use crate::events;
 
 /// Leases that are taken in one transaction.
 const BATCH: usize = 500;
+/// How long a worker may let a statement of its own wait.
+const STUCK: Duration = Duration::from_mins(1);
 /// The least rest after a look, in times of what it took: the whole table is looked through, and while an old snapshot
 /// keeps all that has ended in it, that takes seconds.
 const REST: u32 = 20;
+/// The longest rest that comes from this.
+const LONGEST_REST: Duration = Duration::from_secs(30);
 
 /// Looks for expired leases every `interval` until `stop`.
 pub async fn run(database: &Database, interval: Duration, stop: &CancellationToken) {
     while !stop.is_cancelled() {
-        let began = Instant::now();
-        let reaped = reap(database).await;
-        let rest = match reaped {
-            Ok(BATCH) => Duration::ZERO,
-            Ok(_) => interval.max(began.elapsed() * REST),
+        let rest = match reap(database).await {
+            Ok(Reaped { leases: BATCH, .. }) => Duration::ZERO,
+            Ok(Reaped { look, .. }) => interval.max((look * REST).min(LONGEST_REST)),
             Err(error) => {
                 events::reaper_failed(&error);
                 interval
@@ -36,11 +38,25 @@ pub async fn run(database: &Database, interval: Duration, stop: &CancellationTok
     }
 }
 
-/// Takes expired leases once; returns how many.
-async fn reap(database: &Database) -> Result<usize, db::Error> {
+/// What came of one look.
+struct Reaped {
+    /// Leases that were taken.
+    leases: usize,
+    /// How long it took to find them.
+    look: Duration,
+}
+
+/// Takes expired leases once.
+async fn reap(database: &Database) -> Result<Reaped, db::Error> {
     let mut client = database.client().await?;
+    let stuck = session::end_stuck(&client, STUCK).await?;
+    if stuck > 0 {
+        events::ended_stuck(stuck);
+    }
     let transaction = client.transaction().await?;
+    let began = Instant::now();
     let expired = lease::take_expired(&transaction, i64::try_from(BATCH).unwrap_or(i64::MAX)).await?;
+    let look = began.elapsed();
     let missed = task::wake_missed(&transaction).await?;
     if !expired.is_empty() {
         let (rescued, dead) = sort(&expired, db::now(&transaction).await?);
@@ -61,7 +77,7 @@ async fn reap(database: &Database) -> Result<usize, db::Error> {
     if missed > 0 {
         events::missed_wake(missed);
     }
-    Ok(expired.len())
+    Ok(Reaped { leases: expired.len(), look })
 }
 
 /// Tells what runs again from what died with too many workers; what a person ended meanwhile is neither.

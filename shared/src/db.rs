@@ -14,6 +14,7 @@ pub mod partition;
 pub mod report;
 pub mod repository_lock;
 pub mod restore_point;
+pub mod session;
 pub mod target;
 pub mod task;
 pub mod worker;
@@ -152,6 +153,9 @@ pub enum Error {
     /// PostgreSQL refused a statement, or the connection broke.
     #[error("database: {}", describe(.0))]
     Postgres(tokio_postgres::Error),
+    /// Rows that this transaction has locked are not where they were.
+    #[error("{0} of the rows that were locked have moved")]
+    Moved(u64),
     /// A stored value is none that this version writes.
     #[error("column {column}: {why}")]
     Value {
@@ -180,11 +184,16 @@ impl Error {
     #[must_use]
     pub fn blames_the_rows(&self) -> bool {
         match self {
-            Self::Pool(_) | Self::Url(_) | Self::Exhausted { .. } | Self::TimedOut(_) => false,
+            Self::Pool(_) | Self::Url(_) | Self::Exhausted { .. } | Self::TimedOut(_) | Self::Moved(_) => {
+                false
+            }
             Self::Value { .. } => true,
             Self::Postgres(error) => error.code().is_some_and(|code| {
                 let data_constraint_limit = ["22", "23", "54"];
+                // Rows in a binary form that a column does not have: the table has changed, they are as good as before.
+                let another_form = [SqlState::INVALID_BINARY_REPRESENTATION, SqlState::BAD_COPY_FILE_FORMAT];
                 data_constraint_limit.iter().any(|class| code.code().starts_with(class))
+                    && !another_form.contains(code)
             }),
         }
     }

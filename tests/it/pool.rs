@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
-use harness::World;
-use shared::db::{Database, DatabaseConfig, Error};
+use harness::{World, eventually};
+use shared::db::{Database, DatabaseConfig, Error, session};
+use tokio_util::bytes::Bytes;
 
 fn pool(world: &World, change: impl FnOnce(&mut DatabaseConfig)) -> Database {
     let mut config = DatabaseConfig::from(world.database_url());
@@ -40,6 +41,23 @@ async fn connections_that_the_server_killed_are_replaced_before_they_are_used() 
         assert_eq!(world.number(kill).await, 2);
         database.ping().await.unwrap();
     }
+}
+
+#[tokio::test]
+async fn a_session_is_ended_whose_worker_stands_still_in_the_middle_of_a_statement() {
+    let world = World::new().await;
+    let database = Database::new(&DatabaseConfig::from(world.database_url()), "holdfast worker").unwrap();
+    let mut client = database.client().await.unwrap();
+    let transaction = client.transaction().await.unwrap();
+    // The server waits for rows, and none come.
+    let rows = transaction.copy_in::<_, Bytes>("copy known_id (id) from stdin").await.unwrap();
+    let other = world.database.client().await.unwrap();
+    assert_eq!(session::end_stuck(&other, Duration::from_mins(1)).await.unwrap(), 0, "not so soon");
+    let ended = async || (session::end_stuck(&other, Duration::ZERO).await.unwrap() == 1).then_some(());
+    eventually("the session is ended", ended).await;
+    drop(rows);
+    transaction.commit().await.unwrap_err();
+    database.ping().await.unwrap();
 }
 
 #[tokio::test]
