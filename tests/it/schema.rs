@@ -15,8 +15,10 @@ async fn many_may_migrate_at_once_and_later_migrations_change_nothing() {
     for run in [runs.0, runs.1, runs.2] {
         assert_eq!(run.code, 0, "{run:?}");
     }
-    // One row for each file of `shared/migrations`.
-    assert_eq!(world.number("select count(*) from refinery_schema_history").await, 4);
+    let files =
+        std::fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/../shared/migrations")).unwrap().count();
+    let applied = world.number("select count(*) from refinery_schema_history").await;
+    assert_eq!(usize::try_from(applied).unwrap(), files);
     assert_eq!(world.number("select count(*) from pg_inherits where inhparent in ('execution'::regclass, 'evidence'::regclass)").await, 2 * (1 + 4));
 }
 

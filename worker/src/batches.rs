@@ -22,7 +22,8 @@ impl<T> Batches<T> {
         Self { items, linger, busy: false }
     }
 
-    /// The next batch; `None` when nothing comes any more.
+    /// The next batch; `None` when nothing comes any more. What a batch has taken is lost if this is dropped before its
+    /// end.
     pub async fn next(&mut self) -> Option<Vec<T>> {
         let mut batch = Vec::new();
         self.items.recv_many(&mut batch, MOST).await;

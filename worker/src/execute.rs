@@ -104,10 +104,12 @@ async fn work(attempt: &Attempt<'_>, limit: Duration, stop: &CancellationToken) 
         executing.map(|ended| ended.unwrap_or_else(|panic| panicked(attempt.leased, panic.as_ref())));
     let mut executing = pin!(executing);
     // What is done at once needs no timers, and no memory for them.
-    match executing.as_mut().now_or_never() {
+    let outcome = match executing.as_mut().now_or_never() {
         Some(outcome) => outcome,
         None => Box::pin(supervised(attempt, executing, limit, stop)).await,
-    }
+    };
+    // The executor may notice first.
+    if outcome.ended == Ended::Interrupted && !attempt.lease.is_valid() { lost(attempt) } else { outcome }
 }
 
 /// Waits for the end of the work, and ends it before its time when it must.
@@ -118,10 +120,7 @@ async fn supervised(
     stop: &CancellationToken,
 ) -> Outcome {
     tokio::select! {
-        // The executor may notice first.
-        outcome = &mut executing => {
-            if outcome.ended == Ended::Interrupted && !attempt.lease.is_valid() { lost(attempt) } else { outcome }
-        }
+        outcome = &mut executing => outcome,
         early = ends_early(attempt, limit, stop) => {
             // Its child must be gone before its locks are. What came to its end all the same is not thrown away.
             attempt.cancel.cancel();

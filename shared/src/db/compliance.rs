@@ -176,7 +176,7 @@ async fn store(
     let compliant: Vec<bool> = judged.iter().map(|(_, _, verdicts)| verdicts.compliant()).collect();
     let verdicts: Vec<_> = judged.iter().map(|(_, _, verdicts)| Json(&verdicts.verdicts)).collect();
     let answers: Vec<_> = judged.iter().map(|(_, _, verdicts)| Json(verdicts.answers())).collect();
-    transaction
+    let stored = transaction
         .execute(
             &statement,
             &[
@@ -193,6 +193,11 @@ async fn store(
             ],
         )
         .await?;
+    // Otherwise there would be links of a chain that nothing knows of.
+    let moved = judged.len() as u64 - stored;
+    if moved > 0 {
+        return Err(Error::Moved(moved));
+    }
     let changes: Vec<_> =
         judged.iter().flat_map(|(job, state, verdicts)| changes(*job, &state.answers, verdicts)).collect();
     store_changes(transaction, &changes, now).await

@@ -252,8 +252,8 @@ pub async fn complete(
     worker: WorkerId,
     ended: &[(TaskId, Epoch)],
 ) -> Result<Vec<Completed>, Error> {
-    // An index scan locks in the order of the ids, as all do who lock several; another plan may meet a heartbeat in a
-    // deadlock, after which the batch is recorded again.
+    // Each statement locks in the order of the ids, as all do who lock several; two epochs in one batch may meet a
+    // heartbeat in a deadlock, after which the batch is recorded again.
     let statement = "delete from lease where task_id = any($1) and epoch = $2 and worker_id = $3
          returning task_id, cancelled_by";
     let statement = prepared(transaction, statement).await?;

@@ -28,7 +28,8 @@ pub(super) async fn run(
     let verify = Verify { repository: opened.repository, snapshot: point.snapshot.clone(), level };
     let completed = attempt.engine(Operation::Verify(verify)).await?;
     let OperationResult::Verify(result) = completed.result else { return Err(unexpected()) };
-    let detail = differences(&result);
+    // PostgreSQL's JSON cannot hold a zero character.
+    let detail = differences(&result).replace('\0', "\u{fffd}");
     let ended = if result.passed {
         Ended::Done { warning: false }
     } else {
