@@ -1,10 +1,14 @@
-//! Plans that are made once and kept: `task` and `lease` are empty at one moment and full at the next.
+//! Plans that are made once and kept: `task` and `lease` are empty at one moment and full at the next, and the rows of
+//! `compliance` have many versions at times.
 
 use std::time::Duration;
 
+use deadpool_postgres::Client;
 use harness::World;
 use serde_json::{Value, json};
-use shared::db::{Database, DatabaseConfig, lease, task};
+use shared::db::definition::Definitions;
+use shared::db::{self, Database, DatabaseConfig, lease, task};
+use shared::job::JobId;
 use shared::task::{Epoch, TaskId, WorkerId};
 use uuid::Uuid;
 
@@ -13,11 +17,7 @@ const LEASE: Duration = Duration::from_mins(5);
 #[tokio::test]
 async fn many_tasks_are_found_by_their_ids_also_by_a_plan_that_was_made_while_the_tables_were_empty() {
     let world = World::new().await;
-    let config = DatabaseConfig::from(world.database_url()).by_index();
-    let database = Database::new(&config, "plans").unwrap();
-    let mut client = database.client().await.unwrap();
-    // As after some uses, when the server stops planning for the values at hand.
-    client.batch_execute("set plan_cache_mode = force_generic_plan").await.unwrap();
+    let mut client = planning_once(&world).await;
     let (worker, ids) = (WorkerId(Uuid::now_v7()), [TaskId::generate(), TaskId::generate()]);
     let owners = ids.map(|id| (id, Epoch(1)));
     let moved = ids.map(|task| lease::Moved { task, epoch: Epoch(1), progress: json!({}) });
@@ -33,18 +33,62 @@ async fn many_tasks_are_found_by_their_ids_also_by_a_plan_that_was_made_while_th
     task::put_off(&transaction, &ids.map(|id| (id, 1.0))).await.unwrap();
     transaction.commit().await.unwrap();
 
+    let plans = plans(&client, "\\m(update|delete from) (task|lease)\\M").await;
+    assert_eq!(plans.len(), 8, "one for each of the statements above");
+    for (statement, plan) in plans {
+        let slow: Vec<String> = nodes(&plan).into_iter().filter_map(slow).collect();
+        assert!(slow.is_empty(), "{slow:?} in {statement}:\n{plan:#}");
+    }
+}
+
+#[tokio::test]
+async fn the_newest_version_of_a_jobs_facts_is_found_from_the_end_of_the_index_and_changed_where_it_stands() {
+    let world = World::new().await;
+    let target = world.target("disk-a", &json!({ "media": "nas" }));
+    let job = world.simulated_job("sim", &["disk-a"], &json!({}));
+    world.apply(&json!({ "targets": [target], "jobs": [job] })).await;
+    let mut client = planning_once(&world).await;
+    let job = JobId(client.query_one("select id from job", &[]).await.unwrap().get(0));
+    let transaction = client.transaction().await.unwrap();
+    db::compliance::judge_again(&transaction, &Definitions::default(), &[job]).await.unwrap();
+    _ = db::commit(transaction).await.unwrap();
+
+    let plans = plans(&client, "compliance").await;
+    let of_rows = plans.iter().flat_map(|(_, plan)| nodes(plan));
+    let ways: Vec<(&str, &str)> = of_rows
+        .filter(|node| {
+            text(node, "Relation Name") == "compliance" && text(node, "Node Type") != "ModifyTable"
+        })
+        .map(|node| (text(node, "Node Type"), text(node, "Scan Direction")))
+        .collect();
+    assert_eq!(ways, [("Index Scan", "Backward"), ("Tid Scan", "")]);
+}
+
+/// A worker's session that plans each statement once, as the server does after some uses, and not for the values at hand.
+async fn planning_once(world: &World) -> Client {
+    let config = DatabaseConfig::from(world.database_url()).by_index();
+    let client = Database::new(&config, "plans").unwrap().client().await.unwrap();
+    client.batch_execute("set plan_cache_mode = force_generic_plan").await.unwrap();
+    client
+}
+
+/// The statements of a session that match a pattern, in the order of their first use, each with its plan.
+async fn plans(client: &Client, pattern: &str) -> Vec<(String, Value)> {
     let prepared = "select name, statement, cardinality(parameter_types) from pg_prepared_statements
-         where statement ~ '\\m(update|delete from) (task|lease)\\M' order by prepare_time";
-    let prepared = client.query(prepared, &[]).await.unwrap();
-    assert_eq!(prepared.len(), 8, "one for each of the statements above");
-    for row in prepared {
+         where statement ~ $1 order by prepare_time";
+    let mut plans = Vec::new();
+    for row in client.query(prepared, &[&pattern]).await.unwrap() {
         let (name, statement, parameters): (String, String, i32) = (row.get(0), row.get(1), row.get(2));
         let nulls = vec!["null"; usize::try_from(parameters).unwrap()].join(", ");
         let explain = format!("explain (format json) execute \"{name}\"({nulls})");
         let plan: Value = client.query_one(&explain, &[]).await.unwrap().get(0);
-        let slow: Vec<String> = nodes(&plan[0]["Plan"]).into_iter().filter_map(slow).collect();
-        assert!(slow.is_empty(), "{slow:?} in {statement}:\n{plan:#}");
+        plans.push((statement, plan[0]["Plan"].clone()));
     }
+    plans
+}
+
+fn text<'a>(node: &'a Value, key: &str) -> &'a str {
+    node[key].as_str().unwrap_or_default()
 }
 
 fn nodes(plan: &Value) -> Vec<&Value> {
@@ -54,7 +98,7 @@ fn nodes(plan: &Value) -> Vec<&Value> {
 
 /// What costs more than a look into an index for each task.
 fn slow(node: &Value) -> Option<String> {
-    let (kind, table) = (node["Node Type"].as_str()?, node["Relation Name"].as_str().unwrap_or_default());
+    let (kind, table) = (text(node, "Node Type"), text(node, "Relation Name"));
     let reads_all = ["task", "lease"].contains(&table) && kind == "Seq Scan";
     // An index that is walked through from one end to the other has no condition.
     let walks =
