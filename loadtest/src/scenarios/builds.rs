@@ -53,8 +53,6 @@ fn build(text: &str) -> Result<Build, String> {
 #[derive(Debug)]
 struct Run {
     per_second: f64,
-    /// Of the first build's rate in the same round.
-    ratio: f64,
     processors: BTreeMap<&'static str, f64>,
 }
 
@@ -72,29 +70,22 @@ impl Builds {
             databases.push(servers.create_database(&format!("build_{number}")).await?);
         }
         let mut runs: Vec<Vec<Run>> = self.compared.iter().map(|_| Vec::new()).collect();
-        for round in 1..=self.runs {
-            let mut first = None;
-            for ((build, database), runs) in self.compared.iter().zip(&databases).zip(&mut runs) {
-                let run = self.measure(servers, build, database).await;
-                let (per_second, processors) = run.with_context(|| build.name.clone())?;
-                let ratio = per_second / *first.get_or_insert(per_second);
-                eprintln!(
-                    "run {round} of {}: {} {per_second:.0} tasks/s, ratio {ratio:.2}",
-                    self.runs, build.name
-                );
-                runs.push(Run { per_second, ratio, processors });
+        for round in 0..usize::from(self.runs) {
+            // Another one begins each time: what the server still has to do after one run falls to the next.
+            for place in 0..self.compared.len() {
+                let place = (place + round) % self.compared.len();
+                let Build { name, .. } = &self.compared[place];
+                let run = self.measure(servers, &self.compared[place], &databases[place]).await;
+                let run = run.with_context(|| name.clone())?;
+                eprintln!("run {} of {}: {name} {:.0} tasks/s", round + 1, self.runs, run.per_second);
+                runs[place].push(run);
             }
         }
         Ok(self.report(&runs))
     }
 
     /// Starts a build, warms it up, loads it and stops it, so that none disturbs another.
-    async fn measure(
-        &self,
-        servers: &Servers,
-        build: &Build,
-        database_url: &str,
-    ) -> anyhow::Result<(f64, BTreeMap<&'static str, f64>)> {
+    async fn measure(&self, servers: &Servers, build: &Build, database_url: &str) -> anyhow::Result<Run> {
         let layout = Layout {
             database_url: Some(database_url.to_owned()),
             programs: Some(build.programs.clone()),
@@ -118,10 +109,10 @@ impl Builds {
         }
         books.check(&fleet.database).await?;
         fleet.stop().await?;
-        Ok((tasks as f64 / seconds, processors))
+        Ok(Run { per_second: tasks as f64 / seconds, processors })
     }
 
-    fn report(&self, runs: &[Vec<Run>]) -> Report {
+    fn report(&self, of_builds: &[Vec<Run>]) -> Report {
         let mut table = Table::new([
             "build",
             "tasks/s",
@@ -132,9 +123,10 @@ impl Builds {
             "worker, µs a task",
         ]);
         let mut figures = Vec::new();
-        for (Build { name, .. }, runs) in self.compared.iter().zip(runs) {
+        for (Build { name, .. }, runs) in self.compared.iter().zip(of_builds) {
             let rate = Spread::of(runs.iter().map(|run| run.per_second));
-            let ratio = Spread::of(runs.iter().map(|run| run.ratio));
+            let ratios = runs.iter().zip(&of_builds[0]).map(|(run, first)| run.per_second / first.per_second);
+            let ratio = Spread::of(ratios);
             let used = |program| {
                 Spread::of(runs.iter().map(|run| run.processors.get(program).copied().unwrap_or_default()))
             };

@@ -13,8 +13,8 @@ use shared::task::{Priority, TaskKind};
 use shared::topology;
 use uuid::Uuid;
 
-/// Nothing may stand still for longer.
-const PATIENCE: Duration = Duration::from_mins(1);
+/// Nothing may stand still for longer: the newest task, which is looked at, may be the slowest.
+const PATIENCE: Duration = Duration::from_mins(5);
 
 /// Counts the tasks of one kind that were asked for, and those that ran.
 #[derive(Debug)]
@@ -47,8 +47,8 @@ impl Books {
         let client = database.client().await?;
         let (mut last, mut moved) = ((None, 0), Instant::now());
         loop {
-            // The newest lease is found through the index, past no other row; and there is one nearly as long as
-            // anything is under way.
+            // The newest lease is found at the end of the index, and there is one nearly as long as anything is under
+            // way.
             let newest = "select task_id from lease order by task_id desc limit 1";
             let running: Option<Uuid> =
                 client.query_opt(newest, &[]).await?.map(|row| row.try_get(0)).transpose()?;
@@ -67,7 +67,7 @@ impl Books {
                 let error: Option<String> = row.get(3);
                 bail!(
                     "{done} of {} tasks recorded, {running} running, {waiting} waiting, {dead} dead, and no change for \
-                     a minute; {}",
+                     minutes; {}",
                     self.asked,
                     error.unwrap_or_default()
                 );
