@@ -36,7 +36,7 @@ pub async fn run(
     shutdown: Shutdown,
 ) -> anyhow::Result<()> {
     // Executors that cannot hand over their results keep their slots: nothing more starts.
-    let (finished, to_record) = mpsc::channel(2000);
+    let (finished, to_record) = mpsc::channel(1000);
     let mut stages = tokio::task::JoinSet::new();
     for pool in pools {
         let running = Running {
