@@ -9,7 +9,7 @@ use crate::Options;
 
 /// The parts of the document, each with the arguments that make it. One after the other, because each needs the whole
 /// machine.
-const PARTS: [(&str, &[&str]); 11] = [
+const PARTS: [(&str, &[&str]); 12] = [
     ("throughput", &["throughput"]),
     ("throughput-per-message", &["throughput", "--per-message", "100"]),
     ("throughput-outbox", &["throughput", "--through", "outbox"]),
@@ -21,6 +21,7 @@ const PARTS: [(&str, &[&str]); 11] = [
     ("stress", &["stress"]),
     ("stress-few-slots", &["stress", "--slots", "4"]),
     ("peers", &["peers"]),
+    ("peers-per-message", &["peers", "--per-message", "100"]),
 ];
 
 /// Every scenario, one after the other

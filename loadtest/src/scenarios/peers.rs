@@ -24,6 +24,9 @@ pub(crate) struct Peers {
     /// Runs of each, in turn, after one of each to warm up
     #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u16).range(1..))]
     runs: u16,
+    /// Tasks that travel in one of Holdfast's messages
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=500))]
+    per_message: u16,
     /// Slots of Holdfast's worker
     #[arg(long, default_value_t = 2000)]
     slots: usize,
@@ -50,7 +53,6 @@ struct Run {
 const JOBS: usize = 1000;
 /// Messages that a publisher of Celery's may have unconfirmed, as one of Holdfast's load.
 const WINDOW: u16 = 1000;
-const LOAD: Load = Load { kind: TaskKind::Probe, params: r#"{"target":"load"}"#, jobs: JOBS, per_message: 1 };
 
 impl Peers {
     /// Runs the scenario; fails if either lost a task or did one twice.
@@ -60,7 +62,7 @@ impl Peers {
         // What finds no slot for too long waits in the database, and the producer brings it back.
         let layout = Layout { jobs: JOBS, settings, producer: true, ..Layout::default() };
         let fleet = Fleet::start(servers, layout).await?;
-        let mut books = Books::open(&fleet.database, servers.amqp_url(), LOAD.kind).await?;
+        let mut books = Books::open(&fleet.database, servers.amqp_url(), TaskKind::Probe).await?;
         let mut runs = Vec::new();
         for number in 0..=self.runs {
             let holdfast = f64::from(self.tasks) / self.holdfast(servers, &fleet, &mut books).await?;
@@ -88,7 +90,8 @@ impl Peers {
     async fn holdfast(&self, servers: &Servers, fleet: &Fleet, books: &mut Books) -> anyhow::Result<f64> {
         books.ask(self.tasks as usize)?;
         let started = Instant::now();
-        publish(servers.amqp_url(), &LOAD, self.tasks as usize).await?;
+        let load = Load { per_message: self.per_message.into(), ..Load::probes(JOBS) };
+        publish(servers.amqp_url(), &load, self.tasks as usize).await?;
         books.until_recorded(&fleet.database).await?;
         Ok(started.elapsed().as_secs_f64())
     }
@@ -106,8 +109,8 @@ impl Peers {
         Report {
             scenario: "peers",
             about: format!(
-                "{} runs of {} `simulated` probes through Holdfast, a task a message, one worker with {} slots, and of \
-                 {} tasks through {version} that insert one row each, in turn on the same servers, from the first \
+                "{} runs of {} `simulated` probes through Holdfast, {} a message, one worker with {} slots, and of {} \
+                 tasks through {version} that insert one row each, in turn on the same servers, from the first \
                  publish to the last commit, publishing and working at the same time. Both have a quorum queue, \
                  persistent messages and publisher confirms, up to {WINDOW} of them outstanding. Celery acknowledges \
                  after the insert and gives back what a dying process had; it has no results, events, gossip or remote \
@@ -115,6 +118,7 @@ impl Peers {
                  insert, and {} publishing. No task was lost or done twice on either side.",
                 runs.len(),
                 self.tasks,
+                self.per_message,
                 self.slots,
                 self.celery_tasks,
                 self.processes,
