@@ -84,9 +84,7 @@ async fn a_job_that_cannot_be_judged_keeps_no_other_from_being_judged() {
     world.apply(&json!({ "targets": [world.target("disk-a", &json!({}))], "jobs": jobs })).await;
     world
         .execute(
-            "insert into compliance (job_id, due_at) select id, now() - interval '1 hour' from job
-                 on conflict (job_id) do update set due_at = excluded.due_at;
-             update compliance set evaluated_at = '2000-01-01';
+            "update compliance set due_at = now() - interval '1 hour', evaluated_at = '2000-01-01';
              update job set definition = '{}' where name = 'bad'",
         )
         .await;
@@ -99,4 +97,19 @@ async fn a_job_that_cannot_be_judged_keeps_no_other_from_being_judged() {
     })
     .await;
     world.stop(reporter).await;
+}
+
+#[tokio::test]
+async fn definitions_that_several_write_at_once_leave_one_row_a_job_to_record_in() {
+    let world = World::new().await;
+    let jobs = ["a", "b", "c"].map(|name| world.simulated_job(name, &["disk-a"], &json!({})));
+    let definitions = json!({ "targets": [world.target("disk-a", &json!({}))], "jobs": jobs });
+    let file = world.write("definitions.yaml", definitions.to_string());
+    let apply = ["apply", file.to_str().unwrap()];
+    let applied = (0..8).map(|_| world.producer(&apply));
+    for run in futures_util::future::join_all(applied).await {
+        assert_eq!(run.code, 0, "{run:?}");
+    }
+    assert_eq!(world.number("select count(*) from compliance").await, 3);
+    assert_eq!(world.number("select count(distinct job_id) from compliance").await, 3);
 }
