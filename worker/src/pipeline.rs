@@ -8,6 +8,7 @@ use shared::task::TaskKind;
 use tokio::sync::mpsc;
 
 use crate::admit;
+use crate::batches;
 use crate::config::PoolConfig;
 use crate::outcome::Finished;
 use crate::receive::Intake;
@@ -36,7 +37,7 @@ pub async fn run(
     shutdown: Shutdown,
 ) -> anyhow::Result<()> {
     // Executors that cannot hand over their results keep their slots: nothing more starts.
-    let (finished, to_record) = mpsc::channel(1000);
+    let (finished, to_record) = mpsc::channel(batches::MOST);
     let mut stages = tokio::task::JoinSet::new();
     for pool in pools {
         let running = Running {
