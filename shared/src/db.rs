@@ -48,10 +48,8 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 const SESSION: &str =
     "set idle_in_transaction_session_timeout = '15s'; set lock_timeout = '10s'; set jit = off";
 
-/// Only where there is no index, a table is read from end to end. An index is followed one row at a time: a bitmap of
-/// its entries holds all versions of a row, also where the newest is asked for and found first. The planner may prefer
-/// it when an old snapshot is held, because a sample of so many versions finds few rows.
-const BY_INDEX: &str = "set enable_seqscan = off; set enable_bitmapscan = off";
+/// Only where there is no index, a table is read from end to end.
+const BY_INDEX: &str = "set enable_seqscan = off";
 
 /// Where the database is, and how a process uses its connections.
 #[derive(Debug, Clone)]

@@ -116,6 +116,8 @@ impl World {
             0,
             "a job's chain of evidence has another length than its evidence"
         );
+        let rows = "select count(*) from (select from compliance group by job_id having count(*) > 1) t";
+        assert_eq!(self.number(rows).await, 0, "a job has more than one row to record in");
     }
 }
 

@@ -56,6 +56,7 @@ async fn the_newest_version_of_a_jobs_facts_is_found_from_the_end_of_the_index_a
     let versions = "do $$ begin
              for i in 1..150 loop update compliance set verdicts = to_json(repeat('v', 1000)); end loop; end $$";
     let sample = "update pg_class set reltuples = 20 where relname like 'compliance%'";
+    world.execute("alter table compliance set (autovacuum_enabled = false)").await;
     world.execute(&format!("{others}; {versions}; analyze compliance; {sample}")).await;
     let transaction = client.transaction().await.unwrap();
     db::compliance::judge_again(&transaction, &Definitions::default(), &[job]).await.unwrap();

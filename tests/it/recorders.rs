@@ -50,12 +50,7 @@ async fn two_simultaneous_recorders_of_one_job_judge_by_the_evidence_of_both() {
         _ = db::commit(transaction).await.unwrap();
     };
     let release = async {
-        let blocked = "select count(*) from pg_stat_activity
-             where datname = current_database() and wait_event_type = 'Lock'";
-        harness::eventually("the second recorder waits", async || {
-            (world.number(blocked).await == 1).then_some(())
-        })
-        .await;
+        one_waits_for_a_lock(&world).await;
         _ = db::commit(first).await.unwrap();
     };
     tokio::join!(second, release);
@@ -64,6 +59,12 @@ async fn two_simultaneous_recorders_of_one_job_judge_by_the_evidence_of_both() {
     assert_eq!(answer.as_deref(), Some("pass"));
     assert_eq!(world.number("select chain_length from compliance").await, 4);
     assert_eq!(world.number("select count(distinct position) from evidence").await, 4);
+}
+
+async fn one_waits_for_a_lock(world: &World) {
+    let blocked = "select count(*) from pg_stat_activity
+         where datname = current_database() and wait_event_type = 'Lock'";
+    eventually("somebody waits", async || (world.number(blocked).await == 1).then_some(())).await;
 }
 
 fn present(job: JobId, target: TargetId) -> Vec<Observation> {
@@ -100,16 +101,25 @@ async fn a_job_that_cannot_be_judged_keeps_no_other_from_being_judged() {
 }
 
 #[tokio::test]
-async fn definitions_that_several_write_at_once_leave_one_row_a_job_to_record_in() {
+async fn a_job_keeps_one_row_to_record_in_whoever_writes_another_at_the_same_time() {
     let world = World::new().await;
-    let jobs = ["a", "b", "c"].map(|name| world.simulated_job(name, &["disk-a"], &json!({})));
-    let definitions = json!({ "targets": [world.target("disk-a", &json!({}))], "jobs": jobs });
-    let file = world.write("definitions.yaml", definitions.to_string());
-    let apply = ["apply", file.to_str().unwrap()];
-    let applied = (0..8).map(|_| world.producer(&apply));
-    for run in futures_util::future::join_all(applied).await {
-        assert_eq!(run.code, 0, "{run:?}");
-    }
-    assert_eq!(world.number("select count(*) from compliance").await, 3);
-    assert_eq!(world.number("select count(distinct job_id) from compliance").await, 3);
+    let jobs = json!([world.simulated_job("sim", &["disk-a"], &json!({}))]);
+    world.apply(&json!({ "targets": [world.target("disk-a", &json!({}))], "jobs": jobs })).await;
+    world.execute("delete from compliance").await;
+    let insert = "insert into compliance (job_id) select id from job on conflict do nothing";
+    let (mut first, mut second) =
+        (world.database.client().await.unwrap(), world.database.client().await.unwrap());
+    let (first, second) = (first.transaction().await.unwrap(), second.transaction().await.unwrap());
+    assert_eq!(first.execute(insert, &[]).await.unwrap(), 1);
+    let waiting = async {
+        assert_eq!(second.execute(insert, &[]).await.unwrap(), 0);
+        second.commit().await.unwrap();
+    };
+    let release = async {
+        one_waits_for_a_lock(&world).await;
+        first.commit().await.unwrap();
+    };
+    tokio::join!(waiting, release);
+    world.execute(insert).await;
+    assert_eq!(world.number("select count(*) from compliance").await, 1);
 }

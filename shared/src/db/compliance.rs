@@ -130,7 +130,9 @@ fn judge(
 async fn lock(transaction: &Transaction<'_>, jobs: &[JobId]) -> Result<BTreeMap<JobId, State>, Error> {
     // While somebody holds an old snapshot, no version of a row can go. The newest stands behind the others in the table,
     // and equal keys stand in the index in the order of their rows: from the end the newest is found first, and the scan
-    // ends there. A condition that the planner knows to have one value would be scanned from the front.
+    // ends there. A condition that the planner knows to have one value would be scanned from the front; and a bitmap, which
+    // the planner prefers when a sample of so many versions holds few rows, would be one of all of them.
+    transaction.batch_execute("set local enable_seqscan = off; set local enable_bitmapscan = off").await?;
     let statement = "select c.ctid::text as place, c.* from unnest($1::integer[]) as j(id)
          cross join lateral (
              select ctid, job_id, chain_length, chain_head, facts, answers from compliance
