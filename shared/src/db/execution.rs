@@ -223,7 +223,7 @@ pub async fn horizon<C: GenericClient>(client: &C) -> Result<Xact, Error> {
     xact(&client.query_one(&statement, &[]).await?)
 }
 
-/// The first of the transactions that wrote attempts. It looks at all of them: to be asked once.
+/// The first of the transactions that wrote attempts.
 pub async fn first_xact<C: GenericClient>(client: &C) -> Result<Option<Xact>, Error> {
     let statement =
         "select xact::text as xact from (select min(xact) as xact from execution) e where xact is not null";
@@ -260,15 +260,14 @@ pub async fn slices<C: GenericClient>(
     to: Xact,
     bounds: &[f64],
 ) -> Result<Vec<Slice>, Error> {
-    // As the index has it: there is no BRIN for xid8 itself.
     // A bucket of PostgreSQL holds its lower end, a class its upper end: negated, they agree.
     let statement = "select kind, outcome, date_trunc('hour', finished_at, 'UTC') as hour, count(*) as count,
              least(avg(seconds), max(seconds)) as mean_seconds, sum(bytes)::bigint as bytes
-         from execution where (xact::text::bigint) >= $1 and (xact::text::bigint) < $2
+         from execution where xact >= $1::text::xid8 and xact < $2::text::xid8
          group by kind, outcome, hour, width_bucket(-seconds, $3)";
     let statement = prepared(client, statement).await?;
     let bounds: Vec<f64> = bounds.iter().rev().map(|bound| -bound).collect();
-    let rows = client.query(&statement, &[&signed(from.0), &signed(to.0), &bounds]).await?;
+    let rows = client.query(&statement, &[&from.0.to_string(), &to.0.to_string(), &bounds]).await?;
     rows.iter()
         .map(|row| {
             Ok(Slice {

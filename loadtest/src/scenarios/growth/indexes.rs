@@ -49,8 +49,8 @@ const WRITES: [(&str, &str); 2] = [
 const OF_HISTORY: [(bool, &str, &str); 7] = [
     (true, "execution", "using brin (finished_at)"),
     (true, "execution", "(task_id)"),
-    (true, "execution", "using brin ((xact::text::bigint))"),
-    (false, "execution", "(xact)"),
+    (true, "execution", "(xact)"),
+    (false, "execution", "using brin ((xact::text::bigint))"),
     (false, "execution", "(job_id, finished_at desc)"),
     (false, "evidence", "(id)"),
     (false, "evidence", "(job_id, observed_at desc)"),
