@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use std::ops::Range;
 use std::time::{Duration, Instant};
 
+use futures_util::future::try_join_all;
 use lapin::options::{BasicPublishOptions, ConfirmSelectOptions};
 use lapin::{BasicProperties, Channel, Confirmation, Connection, ConnectionProperties};
 use shared::task::{Priority, TaskKind};
@@ -102,17 +103,17 @@ pub(crate) async fn publish_numbers(
     let patience = Instant::now() + REFUSALS;
     let mut refused = Vec::new();
     while first < tasks || !refused.is_empty() || !confirms.is_empty() {
-        // In bursts, so that the client writes many frames at once, and is not woken for each of them.
-        while confirms.len() < WINDOW && (first < tasks || !refused.is_empty()) {
+        let mut bodies = std::mem::take(&mut refused);
+        while confirms.len() + bodies.len() < WINDOW && first < tasks {
             let end = (first + load.per_message).min(tasks);
-            let body = refused.pop().unwrap_or_else(|| {
-                let body = load.body(first..end);
-                first = end;
-                body
-            });
-            let confirm = send(&channel, exchange, key, body.as_bytes()).await?;
-            confirms.push_back((body, confirm));
+            bodies.push(load.body(first..end));
+            first = end;
         }
+        // The client's call ends when its message is written: one after the other, each would be a write of its own, and
+        // would wake three threads.
+        let sent = bodies.iter().map(|body| send(&channel, exchange, key, body.as_bytes()));
+        let sent = try_join_all(sent).await?;
+        confirms.extend(bodies.into_iter().zip(sent));
         for (body, confirm) in confirms.drain(..confirms.len().div_ceil(2)) {
             match confirm.await? {
                 Confirmation::Ack(None) => {}
