@@ -171,7 +171,7 @@ impl Session {
             tokio::select! {
                 Some(ended) = self.in_flight.next(), if !self.in_flight.is_empty() => self.settle(ended)?,
                 request = requests.recv(), if self.in_flight.len() < WINDOW => match request {
-                    Some(request) => self.publish(request).await?,
+                    Some(request) => self.publish(request),
                     None => return self.drain().await,
                 },
                 () = stop.cancelled() => return self.drain().await,
@@ -179,35 +179,29 @@ impl Session {
         }
     }
 
-    async fn publish(&mut self, request: Request) -> anyhow::Result<()> {
+    fn publish(&mut self, request: Request) {
         let Request { publication, deadline, answer } = request;
         if deadline <= Instant::now() + LEAST_TIME {
             // Its caller has given up, or is about to.
             _ = answer.send(Err(PublishError::TimedOut));
-            return Ok(());
+            return;
         }
-        let written = timeout(PUBLISH_TIMEOUT, write(&self.channel, &publication)).await;
-        let confirm = match written {
-            Ok(Ok(confirm)) => confirm,
-            Ok(Err(error)) => {
-                _ = answer.send(Err(PublishError::Disconnected));
-                return Err(error.into());
-            }
-            Err(_) => {
-                _ = answer.send(Err(PublishError::TimedOut));
-                anyhow::bail!("the broker blocks publishers");
-            }
-        };
-        let message_id = publication.message_id;
+        let (channel, message_id) = (self.channel.clone(), publication.message_id.clone());
+        // The client's call ends when its message is written: the next one does not wait for that, so that all that there
+        // are go into one write.
         self.in_flight.push(Box::pin(async move {
-            let outcome = match timeout_at(deadline, confirm).await {
+            let confirmed = async {
+                let written = write(&channel, &publication).await;
+                drop(publication);
+                written?.await
+            };
+            let outcome = match timeout_at(deadline, confirmed).await {
                 Ok(Ok(confirmation)) => Ok(confirmation.into()),
                 Ok(Err(_)) => Err(PublishError::Disconnected),
                 Err(_) => Err(PublishError::TimedOut),
             };
             InFlight { message_id, answer, outcome }
         }));
-        Ok(())
     }
 
     /// Settles a confirm together with all others that are there: a return may ride on any of them.
@@ -229,7 +223,10 @@ impl Session {
         }
         // Also after a confirm that did not come in time: should it come late, it would take a return along that
         // belongs to another message.
-        anyhow::ensure!(!broken, "a confirm was awaited in vain");
+        anyhow::ensure!(
+            !broken,
+            "a confirm was awaited in vain: the connection broke, or the broker blocks publishers"
+        );
         if refused {
             let since = *self.refused_since.get_or_insert_with(Instant::now);
             anyhow::ensure!(
