@@ -137,6 +137,8 @@ fn record(lost: &Expired) -> Execution<'_> {
 mod tests {
     use shared::task::{Epoch, MAX_RESCUES, Priority, Task, TaskId, TaskKind, WorkerId};
 
+    use shared::params::Params;
+
     use super::*;
 
     fn expired(rescues: i32) -> Expired {
@@ -146,7 +148,7 @@ mod tests {
             kind: TaskKind::Backup,
             priority: Priority::Normal,
             job: None,
-            params: serde_json::json!({}),
+            params: Params::from(&serde_json::json!({})),
             requested_by: "test".to_owned(),
             enqueued_at: now,
         };

@@ -28,7 +28,7 @@ const HEARTBEAT_SECONDS: u16 = 15;
 /// The client keeps two buffers of 32 frames for each connection, and touches all of them when they grow: with the
 /// broker's 128 KiB a worker of nine connections would hold 69 MiB. Larger messages take several frames. The URL may ask
 /// for another size.
-const FRAME_BYTES: u32 = 16 * 1024;
+const FRAME_BYTES: u32 = 8 * 1024;
 
 /// The broker that a process talks to.
 #[derive(Debug, Clone)]

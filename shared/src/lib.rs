@@ -9,6 +9,7 @@ pub mod name;
 pub mod job;
 pub mod target;
 
+pub mod params;
 pub mod task;
 pub mod work;
 

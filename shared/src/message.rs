@@ -9,6 +9,7 @@ use serde_json::{Map, Value};
 use uuid::Uuid;
 
 use crate::job::{JobId, JobName};
+use crate::params::Params;
 use crate::task::{Priority, Task, TaskId, TaskKind};
 use crate::work::{InvalidWork, Work};
 
@@ -44,7 +45,7 @@ pub struct TaskMessage {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub not_before: Option<DateTime<Utc>>,
     /// What the kind needs beside the job.
-    pub params: Value,
+    pub params: Params,
 }
 
 /// Why a message, or a task in one, was refused. [`Refusal::code`] is the reason's stable name.
@@ -279,18 +280,20 @@ fn task(fields: &Map<String, Value>, received_at: DateTime<Utc>) -> Result<TaskM
     })
 }
 
-fn params(fields: &Map<String, Value>, kind: TaskKind) -> Result<Value, Refusal> {
-    let params = match fields.get("params") {
-        None | Some(Value::Null) => Value::Object(Map::new()),
-        Some(params @ Value::Object(_)) => params.clone(),
+fn params(fields: &Map<String, Value>, kind: TaskKind) -> Result<Params, Refusal> {
+    let empty = Value::Object(Map::new());
+    let value = match fields.get("params") {
+        None | Some(Value::Null) => &empty,
+        Some(object @ Value::Object(_)) => object,
         Some(_) => return Err(invalid("params", &"is not a JSON object")),
     };
-    let text = params.to_string();
+    let params = Params::from(value);
+    let text = params.json().get();
     // PostgreSQL's JSON cannot hold a zero character.
     if text.len() > MAX_PARAMS || text.contains("\\u0000") {
         return Err(invalid("params", &format!("is longer than {MAX_PARAMS} bytes or holds a zero")));
     }
-    match Work::parse(kind, &params) {
+    match Work::parse(kind, value) {
         Ok(_) => Ok(params),
         Err(InvalidWork::Params(why)) => Err(Refusal::InvalidField { field: "params", why }),
         Err(error @ InvalidWork::NotImplemented(_)) => Err(Refusal::UnknownKind(error.to_string())),

@@ -292,7 +292,7 @@ pub struct Task {
     /// The job it works on.
     pub job: Option<crate::job::JobId>,
     /// What it needs beside the job, as it came.
-    pub params: serde_json::Value,
+    pub params: crate::params::Params,
     /// Who asked for it.
     pub requested_by: String,
     /// When it was asked for.

@@ -1,8 +1,7 @@
 //! What a task asks for: its kind together with its checked parameters.
 
 use chrono::NaiveDate;
-use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde::{Deserialize, Deserializer, Serialize};
 use uuid::Uuid;
 
 use crate::name::{id_type, name_type, text_enum};
@@ -123,8 +122,8 @@ impl Work {
     ///
     /// # Errors
     /// Names the parameter that is missing or wrong, or says that the kind is not implemented yet.
-    pub fn parse(kind: TaskKind, params: &Value) -> Result<Self, InvalidWork> {
-        fn typed<T: serde::de::DeserializeOwned>(params: &Value) -> Result<T, InvalidWork> {
+    pub fn parse<'a>(kind: TaskKind, params: impl Deserializer<'a>) -> Result<Self, InvalidWork> {
+        fn typed<'a, T: Deserialize<'a>>(params: impl Deserializer<'a>) -> Result<T, InvalidWork> {
             T::deserialize(params).map_err(|error| InvalidWork::Params(error.to_string()))
         }
         match kind {
@@ -161,20 +160,20 @@ mod tests {
     #[test]
     fn a_restore_cannot_name_a_path() {
         for into in ["/etc", "../up", "a/b", ""] {
-            let refused = Work::parse(TaskKind::Restore, &json!({ "into": into }));
+            let refused = Work::parse(TaskKind::Restore, json!({ "into": into }));
             assert!(matches!(refused, Err(InvalidWork::Params(_))), "{into:?} was taken");
         }
     }
 
     #[test]
     fn a_missing_parameter_is_named() {
-        let refused = Work::parse(TaskKind::Verify, &json!({ "target": "disk-a" })).unwrap_err();
+        let refused = Work::parse(TaskKind::Verify, json!({ "target": "disk-a" })).unwrap_err();
         assert!(refused.to_string().contains("level"), "{refused}");
     }
 
     #[test]
     fn a_kind_without_an_executor_says_so() {
-        let refused = Work::parse(TaskKind::Forget, &json!({})).unwrap_err();
+        let refused = Work::parse(TaskKind::Forget, json!({})).unwrap_err();
         assert!(refused.to_string().contains("not implemented yet"), "{refused}");
     }
 }

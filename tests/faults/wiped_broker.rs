@@ -6,6 +6,7 @@ use devstack::Options;
 use serde_json::json;
 use shared::db::task::Waiting;
 use shared::db::{self, known_id};
+use shared::params::Params;
 use shared::task::{Priority, Task, TaskId, TaskKind};
 
 use super::arena::{Arena, Findings, OwnServers};
@@ -87,7 +88,7 @@ fn task(job: i32) -> Task {
         kind: TaskKind::Restore,
         priority: Priority::Normal,
         job: Some(shared::job::JobId(job)),
-        params: json!({ "into": "again" }),
+        params: Params::from(&json!({ "into": "again" })),
         requested_by: "faults".to_owned(),
         enqueued_at: shared::clock::now(),
     }

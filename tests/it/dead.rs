@@ -129,7 +129,7 @@ async fn a_dead_task_is_shown_with_its_params_and_the_error_of_every_attempt() {
     }
     let run = world.producer(&["dead", "show", &id]).await;
     let words =
-        ["open", "verify.high", "docs", "erp", "\"level\":\"read\"", "not heard of", "sector 7", "fire"];
+        ["open", "verify.high", "docs", "erp", "\"level\": \"read\"", "not heard of", "sector 7", "fire"];
     assert_says(&run, 0, &words);
     let shown = world.producer(&["dead", "show", &id, "--json"]).await.json();
     assert_eq!(shown["state"], "dead");

@@ -11,6 +11,7 @@ use shared::db::definition::Definitions;
 use shared::db::{self, Database, known_id, lease};
 use shared::evidence::{Check, Finding, PointFact};
 use shared::job::JobId;
+use shared::params::Params;
 use shared::target::TargetId;
 use shared::task::{Epoch, Priority, Task, TaskId, TaskKind, WorkerId};
 use shared::work::RestorePointId;
@@ -91,7 +92,7 @@ fn task(job: JobId) -> Task {
         kind: TaskKind::Probe,
         priority: Priority::Normal,
         job: Some(job),
-        params: json!({ "target": "disk-a" }),
+        params: Params::from(&json!({ "target": "disk-a" })),
         requested_by: "test".to_owned(),
         enqueued_at: shared::clock::now(),
     }

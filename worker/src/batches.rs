@@ -6,7 +6,7 @@ use tokio::sync::mpsc;
 
 /// The most items of a batch: a transaction of more takes too long to be begun anew. A channel that holds as many can
 /// have a full batch ready when the one before is worked off, and a full batch waits for nothing.
-pub const MOST: usize = 2000;
+pub const MOST: usize = 3000;
 /// After so many at once the next are on their way, and a transaction costs more than a short wait for them.
 const BUSY: usize = 100;
 

@@ -167,7 +167,7 @@ fn panicked(leased: &Leased, panic: &(dyn std::any::Any + Send)) -> Outcome {
 
 /// Finds the executor of a task, by its kind and its job's source.
 async fn execute(attempt: &Attempt<'_>) -> Outcome {
-    let work = match Work::parse(attempt.leased.task.kind, &attempt.leased.task.params) {
+    let work = match Work::parse(attempt.leased.task.kind, attempt.leased.task.params.json()) {
         Ok(work) => work,
         Err(error) => return Outcome::refused(error.to_string()),
     };

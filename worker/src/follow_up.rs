@@ -3,6 +3,7 @@
 use shared::db::compliance::Judged;
 use shared::evidence::Facts;
 use shared::job::JobId;
+use shared::params::Params;
 use shared::target::TargetName;
 use shared::task::{Ended, Task, TaskId, TaskKind};
 use shared::work::{CopyParams, Level, VerifyParams};
@@ -19,7 +20,7 @@ pub fn tasks(finished: &Finished, judged: &Judged) -> Vec<Task> {
         return Vec::new();
     }
     let Some(here) = plan.targets.iter().find(|target| target.id == point.target) else { return Vec::new() };
-    let build = |kind, params| task(finished, judged, plan, kind, params);
+    let build = |kind, params| task(finished, judged, plan, kind, &params);
     let mut tasks = Vec::new();
     if finished.leased.task.kind == TaskKind::Backup {
         for target in plan.targets.iter().filter(|target| target.id != here.id) {
@@ -56,7 +57,7 @@ fn task(
     judged: &Judged,
     plan: &JobWithTargets,
     kind: TaskKind,
-    params: serde_json::Value,
+    params: &serde_json::Value,
 ) -> Task {
     let job: Option<JobId> = Some(plan.job.id);
     Task {
@@ -64,7 +65,7 @@ fn task(
         kind,
         priority: finished.leased.task.priority,
         job,
-        params,
+        params: Params::from(params),
         requested_by: format!("{} {}", finished.leased.task.kind, finished.leased.task.id),
         enqueued_at: judged.now,
     }

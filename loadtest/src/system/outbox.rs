@@ -6,6 +6,7 @@ use shared::clock;
 use shared::db::task::Waiting;
 use shared::db::{self, Database};
 use shared::job::JobId;
+use shared::params::Params;
 use shared::task::{Priority, Task, TaskId};
 
 use super::Load;
@@ -19,14 +20,14 @@ pub(crate) async fn fill(database: &Database, load: &Load, tasks: usize) -> anyh
     let statement = "select id from job where name like 'load-%' order by id";
     let jobs = client.query(statement, &[]).await?;
     let jobs = jobs.iter().map(|row| row.try_get(0).map(JobId)).collect::<Result<Vec<_>, _>>()?;
-    let params = serde_json::from_str(load.params)?;
+    let params = Params::from(&serde_json::from_str(load.params)?);
     let waiting = |number: usize| -> anyhow::Result<Waiting> {
         let task = Task {
             id: TaskId::generate(),
             kind: load.kind,
             priority: Priority::Normal,
             job: Some(*jobs.get(number % load.jobs).context("a job of the load is missing")?),
-            params: serde_json::Value::clone(&params),
+            params: params.clone(),
             requested_by: "loadtest".to_owned(),
             enqueued_at: clock::now(),
         };

@@ -144,7 +144,8 @@ async fn active_job(transaction: &Transaction<'_>, name: &JobName) -> Result<db:
 }
 
 async fn check_target(transaction: &Transaction<'_>, message: &TaskMessage) -> Result<(), Failure> {
-    let work = Work::parse(message.kind, &message.params).map_err(|e| Failure::BadInput(e.to_string()))?;
+    let work =
+        Work::parse(message.kind, message.params.json()).map_err(|e| Failure::BadInput(e.to_string()))?;
     if let Some(target) = work.target()
         && db::target::by_name(transaction, target).await?.is_none()
     {

@@ -6,13 +6,13 @@ use chrono::{DateTime, Utc};
 use deadpool_postgres::GenericClient;
 use deadpool_postgres::tokio_postgres::IsolationLevel;
 use serde::Serialize;
-use serde_json::Value;
 use shared::db::dead_task::{self, DeadState, Reason, Stored};
 use shared::db::execution::{self, Finished};
 use shared::db::lease::{self, Held};
 use shared::db::task::{self, Listed, State, Which};
 use shared::db::{self, Database};
 use shared::job::JobName;
+use shared::params::Params;
 use shared::task::{Outcome, Priority, TaskId, TaskKind};
 use shared::{clock, terminal};
 
@@ -57,7 +57,7 @@ pub(super) struct Dead {
     pub(super) kind: TaskKind,
     priority: Priority,
     pub(super) job: Option<JobName>,
-    params: Value,
+    params: Params,
     requested_by: String,
     enqueued_at: DateTime<Utc>,
     pub(super) attempts: i32,
@@ -190,7 +190,7 @@ fn waiting_fields(task: &Listed, now: DateTime<Utc>) -> Vec<(&'static str, Strin
         ("starts", starts),
         ("attempts", task.attempt.to_string()),
         ("rescues", task.rescues.to_string()),
-        ("params", task.params.to_string()),
+        ("params", task.params.json().get().to_owned()),
     ];
     if let Some(error) = &task.last_error {
         fields.push(("last error", shown::line(error, LONG)));
@@ -211,7 +211,7 @@ fn running_fields(task: &Held, now: DateTime<Utc>) -> Vec<(&'static str, String)
         ("attempt", task.attempt.to_string()),
         ("rescues", task.rescues.to_string()),
         ("progress", task.progress.as_ref().map(shown::progress).unwrap_or_default()),
-        ("params", task.params.to_string()),
+        ("params", task.params.json().get().to_owned()),
     ];
     if let Some(by) = &task.cancelled_by {
         fields.push(("to end", format!("asked for by {}", shown::line(by, shown::CELL))));
@@ -232,7 +232,7 @@ fn dead_fields(task: &Dead, now: DateTime<Utc>) -> Vec<(&'static str, String)> {
         ("last error", shown::line(&task.last_error, LONG)),
         ("attempts", task.attempts.to_string()),
         ("rescues", task.rescues.to_string()),
-        ("params", task.params.to_string()),
+        ("params", task.params.json().get().to_owned()),
     ]
 }
 

@@ -6,6 +6,7 @@ use serde_json::json;
 use shared::db::task::State;
 use shared::db::{self, Database};
 use shared::job::{JobId, JobName};
+use shared::params::Params;
 use shared::target::TargetName;
 use shared::task::{Priority, Task, TaskId, TaskKind};
 use shared::work::ProbeParams;
@@ -47,7 +48,7 @@ pub(super) async fn enqueue(
         .map(|(job, reference)| Probe { job, job_id: reference.id, task: TaskId::generate() })
         .collect();
     let now = db::now(transaction).await?;
-    let params = json!(ProbeParams { target: target.clone() });
+    let params = Params::from(&json!(ProbeParams { target: target.clone() }));
     let task = |probe: &Probe| Task {
         id: probe.task,
         kind: TaskKind::Probe,

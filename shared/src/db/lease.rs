@@ -18,6 +18,7 @@ use super::bulk::Bulk;
 use super::task::Which;
 use super::{Error, parsed, prepared};
 use crate::job::JobId;
+use crate::params::Params;
 use crate::task::{Epoch, Task, TaskId, WorkerId};
 
 /// A task that its worker owns until the lease ends.
@@ -368,7 +369,7 @@ pub struct Held {
     /// Its job's name.
     pub job: Option<String>,
     /// What it needs beside the job.
-    pub params: Value,
+    pub params: Params,
     /// Who asked for it.
     pub requested_by: String,
     /// When it was asked for.
@@ -460,7 +461,7 @@ pub(super) struct Columns<'a> {
     pub(super) kind: Vec<&'static str>,
     pub(super) priority: Vec<&'static str>,
     pub(super) job_id: Vec<Option<i32>>,
-    pub(super) params: Vec<&'a Value>,
+    pub(super) params: Vec<&'a Params>,
     pub(super) requested_by: Vec<&'a str>,
     pub(super) enqueued_at: Vec<DateTime<Utc>>,
 }

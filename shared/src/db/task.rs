@@ -10,6 +10,7 @@ use uuid::Uuid;
 use super::{Error, prepared};
 use crate::job::JobName;
 use crate::message::TaskMessage;
+use crate::params::Params;
 use crate::target::TargetName;
 use crate::task::{Task, TaskId, TaskKind};
 
@@ -326,7 +327,7 @@ pub struct Listed {
     /// Its job's name.
     pub job: Option<String>,
     /// What it needs beside the job.
-    pub params: Value,
+    pub params: Params,
     /// Who asked for it.
     pub requested_by: String,
     /// When it was asked for.

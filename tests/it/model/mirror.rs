@@ -16,6 +16,7 @@ use harness::model::{
     Answer, LEASE, Leased, Millis, Operation, Owner, Publication, REPUBLISH_AFTER, State, TASKS, TaskNo,
 };
 use shared::db::{known_id, lease, target, task};
+use shared::params::Params;
 use shared::target::{TargetId, TargetName, TargetState};
 use shared::task::{Epoch, Priority, Task, TaskId, TaskKind, WorkerId};
 
@@ -206,7 +207,7 @@ fn tasks() -> [Task; TASKS] {
         kind: TaskKind::Report,
         priority: Priority::Normal,
         job: None,
-        params: serde_json::json!({}),
+        params: Params::from(&serde_json::json!({})),
         requested_by: "test".to_owned(),
         enqueued_at: shared::clock::now(),
     })
