@@ -33,7 +33,8 @@ pub async fn run(broker: &Broker, database: &Database, publisher: &Publisher, st
             () = stop.cancelled() => Ok(()),
         }
     };
-    broker.supervise("returns", stop, session).await;
+    // What workers could not even receive comes back here.
+    broker.with_large_frames().supervise("returns", stop, session).await;
 }
 
 async fn put_back_all(mut reader: Reader, database: &Database, publisher: &Publisher) -> anyhow::Result<()> {

@@ -26,15 +26,17 @@ const HEALTHY: Duration = Duration::from_secs(30);
 /// A peer that is gone without a word is noticed after two intervals of silence. The URL may ask for another.
 const HEARTBEAT_SECONDS: u16 = 15;
 /// The client keeps two buffers of 32 frames for each connection, and touches all of them when they grow: with the
-/// broker's 128 KiB a worker of nine connections would hold 69 MiB. Larger messages take several frames. The URL may ask
-/// for another size.
-const FRAME_BYTES: u32 = 8 * 1024;
+/// broker's 128 KiB a worker of nine connections would hold 69 MiB. Larger bodies take several frames; headers cannot, and
+/// the client gives up a connection that brings larger ones. The URL may ask for another size.
+const FRAME_BYTES: u32 = 16 * 1024;
 
 /// The broker that a process talks to.
 #[derive(Debug, Clone)]
 pub struct Broker {
     url: SecretString,
     process: String,
+    /// `None` for the broker's own.
+    frame_bytes: Option<u32>,
 }
 
 impl Broker {
@@ -44,7 +46,13 @@ impl Broker {
     /// When the URL cannot be understood. The message never holds the URL, because a password may stand in it.
     pub fn new(url: SecretString, process: &str) -> anyhow::Result<Self> {
         parse(&url)?;
-        Ok(Self { url, process: process.to_owned() })
+        Ok(Self { url, process: process.to_owned(), frame_bytes: Some(FRAME_BYTES) })
+    }
+
+    /// As this one, for whoever reads what workers could not: it takes every header that the broker took.
+    #[must_use]
+    pub fn with_large_frames(&self) -> Self {
+        Self { frame_bytes: None, ..self.clone() }
     }
 
     /// Opens one connection, and makes sure of the topology.
@@ -59,7 +67,7 @@ impl Broker {
         let properties = ConnectionProperties::default().with_connection_name(name.into());
         let mut uri = parse(&self.url)?;
         uri.query.heartbeat.get_or_insert(HEARTBEAT_SECONDS);
-        uri.query.frame_max.get_or_insert(FRAME_BYTES);
+        uri.query.frame_max = uri.query.frame_max.or(self.frame_bytes);
         let opening = async {
             let connection = Connection::connect_uri(uri, properties).await?;
             let channel = connection.create_channel().await?;

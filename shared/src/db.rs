@@ -21,6 +21,7 @@ pub mod worker;
 
 mod bulk;
 pub mod compliance;
+mod error;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -32,9 +33,10 @@ use deadpool_postgres::{
     Runtime, TimeoutType, Timeouts, Transaction,
 };
 use secrecy::{ExposeSecret, SecretString};
-use tokio_postgres::error::SqlState;
 use tokio_postgres::types::{FromSql, Type};
 use tokio_postgres::{NoTls, Row, Statement};
+
+pub use error::Error;
 
 use crate::settings::Settings;
 
@@ -127,112 +129,6 @@ impl<T: Into<SecretString>> From<T> for DatabaseConfig {
 /// A server takes hundreds of connections, not thousands.
 const MAX_POOL_SIZE: usize = 1000;
 
-/// What can go wrong with the database.
-#[derive(Debug, thiserror::Error)]
-pub enum Error {
-    /// The URL cannot be understood.
-    #[error("DATABASE_URL: {0}")]
-    Url(String),
-    /// No connection could be had.
-    #[error("no database connection: {}", describe_pool(.0))]
-    Pool(PoolError),
-    /// All connections of the process stayed busy.
-    #[error(
-        "no database connection: all {size} stayed busy for {} (raise database.pool_size, or look for what holds them)",
-        humantime::format_duration(*.wait)
-    )]
-    Exhausted {
-        /// How many there are.
-        size: usize,
-        /// How long one was waited for.
-        wait: Duration,
-    },
-    /// A transaction took too long, because the server hangs or holds a lock.
-    #[error("database: no answer within {}", humantime::format_duration(*.0))]
-    TimedOut(Duration),
-    /// PostgreSQL refused a statement, or the connection broke.
-    #[error("database: {}", describe(.0))]
-    Postgres(tokio_postgres::Error),
-    /// Rows that this transaction has locked are not where they were.
-    #[error("{0} of the rows that were locked have moved")]
-    Moved(u64),
-    /// A stored value is none that this version writes.
-    #[error("column {column}: {why}")]
-    Value {
-        /// Which column.
-        column: &'static str,
-        /// What is wrong.
-        why: String,
-    },
-}
-
-impl From<tokio_postgres::Error> for Error {
-    fn from(error: tokio_postgres::Error) -> Self {
-        Self::Postgres(error)
-    }
-}
-
-impl From<PoolError> for Error {
-    fn from(error: PoolError) -> Self {
-        Self::Pool(error)
-    }
-}
-
-impl Error {
-    /// Whether the rows of the statement are at fault, so that it fails whenever it is tried: bad data, a broken
-    /// constraint, a limit. Everything else, also a missing table or a read-only server, can be mended without them.
-    #[must_use]
-    pub fn blames_the_rows(&self) -> bool {
-        match self {
-            Self::Pool(_) | Self::Url(_) | Self::Exhausted { .. } | Self::TimedOut(_) | Self::Moved(_) => {
-                false
-            }
-            Self::Value { .. } => true,
-            Self::Postgres(error) => error.code().is_some_and(|code| {
-                let data_constraint_limit = ["22", "23", "54"];
-                // Rows in a binary form that a column does not have: the table has changed, they are as good as before.
-                let another_form = [SqlState::INVALID_BINARY_REPRESENTATION, SqlState::BAD_COPY_FILE_FORMAT];
-                data_constraint_limit.iter().any(|class| code.code().starts_with(class))
-                    && !another_form.contains(code)
-            }),
-        }
-    }
-
-    /// Whether a lock was not to be had in time, so that trying again later is right.
-    #[must_use]
-    pub fn is_busy(&self) -> bool {
-        matches!(self, Self::Postgres(error) if error.code() == Some(&SqlState::LOCK_NOT_AVAILABLE))
-    }
-
-    /// Whether two transactions were in each other's way, so that trying again at once is right.
-    #[must_use]
-    pub fn is_conflict(&self) -> bool {
-        let conflicts = [SqlState::T_R_DEADLOCK_DETECTED, SqlState::T_R_SERIALIZATION_FAILURE];
-        matches!(self, Self::Postgres(error) if error.code().is_some_and(|code| conflicts.contains(code)))
-    }
-}
-
-fn describe(error: &tokio_postgres::Error) -> String {
-    match error.as_db_error() {
-        Some(db) if *db.code() == SqlState::UNDEFINED_TABLE => {
-            format!("{}: run `producer migrate` first", db.message())
-        }
-        Some(db) => format!("{} ({})", db.message(), db.code().code()),
-        None => {
-            let source = std::error::Error::source(error);
-            source.map_or_else(|| error.to_string(), |source| format!("{error}: {source}"))
-        }
-    }
-}
-
-fn describe_pool(error: &PoolError) -> String {
-    match error {
-        PoolError::Backend(error) => describe(error),
-        PoolError::Timeout(_) => format!("the server did not answer within {} s", CONNECT_TIMEOUT.as_secs()),
-        other => other.to_string(),
-    }
-}
-
 /// The connections of one process.
 #[derive(Clone)]
 pub struct Database {
@@ -251,7 +147,7 @@ impl Database {
             .url
             .expose_secret()
             .parse()
-            .map_err(|error: tokio_postgres::Error| Error::Url(describe(&error)))?;
+            .map_err(|error: tokio_postgres::Error| Error::Url(error::describe(&error)))?;
         config.application_name(process).connect_timeout(CONNECT_TIMEOUT);
         // A peer that is gone without a word is noticed within a third of a lease, not after the kernel's 15 minutes.
         config.tcp_user_timeout(Duration::from_secs(15)).keepalives_idle(Duration::from_secs(15));

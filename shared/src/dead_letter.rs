@@ -7,6 +7,9 @@ use crate::broker::Publication;
 use crate::message::Refused;
 use crate::topology::{DEAD_EXCHANGE, DETAIL_HEADER, QUEUE_HEADER, REASON_HEADER};
 
+/// The longest value of a header, in bytes: all of them must fit into one frame, and a refusal may quote what it refuses.
+const LONGEST: usize = 1000;
+
 /// The dead letter of what was refused; `queue` is where it came from. Its message id is the letter's own, because the
 /// task's may be missing, wrong or another's.
 #[must_use]
@@ -18,8 +21,16 @@ pub fn publication(refused: Refused, queue: String) -> Publication {
         message_id: Uuid::now_v7().to_string(),
         headers: vec![
             (REASON_HEADER, refused.refusal.code().to_owned()),
-            (DETAIL_HEADER, refused.refusal.to_string()),
-            (QUEUE_HEADER, queue),
+            (DETAIL_HEADER, short(refused.refusal.to_string())),
+            (QUEUE_HEADER, short(queue)),
         ],
     }
+}
+
+fn short(mut text: String) -> String {
+    if text.len() > LONGEST {
+        text.truncate(text.floor_char_boundary(LONGEST));
+        text.push_str("..");
+    }
+    text
 }

@@ -23,6 +23,11 @@ pub const MAX_TASKS: usize = 500;
 const MAX_TEXT: usize = 200;
 /// The largest `params` of one task, in bytes of JSON: every row that waits holds them.
 const MAX_PARAMS: usize = 16 * 1024;
+/// How deep `params` may be nested, themselves included. Every reader has a limit, and a message of many tasks nests deeper
+/// than one of a single task.
+const MAX_DEPTH: usize = 32;
+/// A key that the JSON library takes for its own.
+const RESERVED: &str = "$serde_json::";
 
 /// One task as it travels.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -287,8 +292,14 @@ fn params(fields: &Map<String, Value>, kind: TaskKind) -> Result<Params, Refusal
         Some(object @ Value::Object(_)) => object,
         Some(_) => return Err(invalid("params", &"is not a JSON object")),
     };
+    if depth(value) > MAX_DEPTH {
+        return Err(invalid("params", &format!("is nested deeper than {MAX_DEPTH}")));
+    }
     let params = Params::from(value);
     let text = params.json().get();
+    if text.contains(RESERVED) {
+        return Err(invalid("params", &format!("holds {RESERVED}, which is reserved")));
+    }
     // PostgreSQL's JSON cannot hold a zero character.
     if text.len() > MAX_PARAMS || text.contains("\\u0000") {
         return Err(invalid("params", &format!("is longer than {MAX_PARAMS} bytes or holds a zero")));
@@ -297,6 +308,14 @@ fn params(fields: &Map<String, Value>, kind: TaskKind) -> Result<Params, Refusal
         Ok(_) => Ok(params),
         Err(InvalidWork::Params(why)) => Err(Refusal::InvalidField { field: "params", why }),
         Err(error @ InvalidWork::NotImplemented(_)) => Err(Refusal::UnknownKind(error.to_string())),
+    }
+}
+
+fn depth(value: &Value) -> usize {
+    match value {
+        Value::Array(values) => 1 + values.iter().map(depth).max().unwrap_or_default(),
+        Value::Object(fields) => 1 + fields.values().map(depth).max().unwrap_or_default(),
+        _ => 0,
     }
 }
 

@@ -30,6 +30,9 @@ async fn world_with_a_job() -> World {
 async fn each_bad_message_is_dead_lettered_with_its_reason_and_the_next_good_one_runs() {
     let world = world_with_a_job().await;
     let worker = world.start_worker("w1", &[]);
+    // The refusal quotes it, and headers must fit into a frame.
+    let quoted = json!({ "target": "disk-a", "level": "x".repeat(15_000) });
+    let quoted = with(with(task("sim"), "kind", json!("verify")), "params", quoted);
     let bad: Vec<(Vec<u8>, &str, &str)> = vec![
         (b"not json".to_vec(), "not_json", "JSON"),
         (vec![b'{'; 300 * 1024], "too_large", "bytes"),
@@ -45,6 +48,7 @@ async fn each_bad_message_is_dead_lettered_with_its_reason_and_the_next_good_one
         (task("nobody").to_string().into(), "unknown_job", "nobody"),
         (task("idle").to_string().into(), "inactive_job", "idle"),
         (with(task("sim"), "priority", json!("high")).to_string().into(), "misrouted", "backup.high"),
+        (quoted.to_string().into(), "invalid_field", "unknown variant"),
     ];
     let bodies: Vec<Vec<u8>> = bad.iter().map(|(body, ..)| body.clone()).collect();
     world.broker.publish("backup.normal", &bodies).await;

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use chrono::TimeDelta;
 use harness::{Run, World, eventually};
-use lapin::options::{BasicConsumeOptions, BasicGetOptions, BasicPublishOptions, BasicRejectOptions};
+use lapin::options::{BasicConsumeOptions, BasicPublishOptions};
 use lapin::types::{AMQPValue, FieldTable};
 use lapin::{BasicProperties, Channel};
 use serde_json::{Value, json};
@@ -12,7 +12,7 @@ use shared::{clock, topology};
 use uuid::Uuid;
 
 /// A world with the active jobs `docs` and `mail`, and `idle`, which takes no tasks.
-async fn world_with_jobs() -> World {
+pub(crate) async fn world_with_jobs() -> World {
     let world = World::new().await;
     let job = |name: &str| world.simulated_job(name, &["disk-a"], &json!({}));
     let mut idle = job("idle");
@@ -36,6 +36,13 @@ async fn bury(world: &World, kind: &str, job: &str, reason: &str, hours: u32) ->
         ))
         .await;
     id.to_string()
+}
+
+/// Headers that are larger than a worker's frames, and so end its connection.
+pub(crate) fn large_headers() -> FieldTable {
+    let mut headers = FieldTable::default();
+    headers.insert("baggage".into(), AMQPValue::LongString("x".repeat(40_000).into()));
+    headers
 }
 
 /// A letter as a worker would write it; returns its id.
@@ -65,7 +72,7 @@ async fn publish(channel: &Channel, body: &[u8], properties: BasicProperties) {
     assert!(confirm.await.unwrap().is_ack());
 }
 
-fn backup_of(job: &str) -> (Uuid, Vec<u8>) {
+pub(crate) fn backup_of(job: &str) -> (Uuid, Vec<u8>) {
     let id = Uuid::now_v7();
     (id, json!({ "version": 1, "id": id, "kind": "backup", "job": job }).to_string().into())
 }
@@ -378,90 +385,10 @@ async fn letters_that_somebody_else_reads_are_not_taken_for_absent() {
     assert_says(&world.producer(&["dead", "list", "--tasks"]).await, 0, &["dead tasks: none"]);
 }
 
-/// Takes the messages of a queue and returns them until the broker gives up on each.
-async fn wear_out(channel: &Channel, queue: &str) {
-    while let Some(message) = channel.basic_get(queue.into(), BasicGetOptions::default()).await.unwrap() {
-        channel
-            .basic_reject(message.delivery.delivery_tag, BasicRejectOptions { requeue: true })
-            .await
-            .unwrap();
-    }
-}
-
 #[tokio::test]
-async fn a_message_that_was_delivered_too_often_is_queued_again_or_refused_with_its_reason() {
-    let world = world_with_jobs().await;
-    let (many, known, unknown) = (backup_of("docs"), backup_of("mail"), backup_of("nobody"));
-    world.execute(&format!("insert into known_id (id) values ('{}')", known.0)).await;
-    let not_before = "2999-01-01T00:00:00Z";
-    let pair = json!({ "version": 1, "tasks": [
-        { "id": many.0, "kind": "backup", "job": "docs", "not_before": not_before, "requested_by": "erp" },
-        { "id": Uuid::now_v7(), "kind": "backup", "job": "idle" },
-    ] });
-    let bodies = [pair.to_string().into(), known.1, unknown.1.clone(), b"not json".to_vec()];
-    world.broker.publish("backup.normal", &bodies).await;
-    let (_connection, channel) = world.broker.channel().await;
-    wear_out(&channel, "holdfast.backup.normal").await;
-    eventually("the broker gave up on them", async || {
-        (world.broker.ready(topology::RETURNED).await == 4).then_some(())
-    })
-    .await;
-    assert_eq!(world.broker.ready(topology::DEAD_QUEUE).await, 0);
-
-    let producer = world.start_producer();
-    let mut letters = world.broker.dead_letters(3).await;
-    letters.sort_by_key(|letter| letter.reason().to_owned());
-    let reasons: Vec<&str> = letters.iter().map(harness::DeadLetter::reason).collect();
-    assert_eq!(reasons, ["inactive_job", "not_json", "unknown_job"]);
-    assert!(letters.iter().all(|letter| letter.headers["x-holdfast-queue"] == "holdfast.backup.normal"));
-    assert!(letters[2].body.contains(&unknown.0.to_string()), "{letters:?}");
-    eventually("the messages are settled", async || {
-        (world.broker.ready(topology::RETURNED).await == 0).then_some(())
-    })
-    .await;
-    let row = "select concat_ws(' ', id, requested_by, to_char(run_at at time zone 'utc', 'YYYY')) from task";
-    assert_eq!(world.text(row).await, Some(format!("{} erp 2999", many.0)));
-    assert_eq!(world.number("select count(*) from task").await, 1);
-    assert_eq!(world.number("select count(*) from known_id").await, 2);
-    world.stop(producer).await;
-    assert_eq!(world.broker.ready(topology::RETURNED).await, 0);
-}
-
-#[tokio::test]
-async fn a_returned_message_stays_with_the_broker_until_the_database_has_it() {
+async fn a_dead_letter_with_large_headers_is_listed() {
     let world = world_with_jobs().await;
     let (_connection, channel) = world.broker.channel().await;
-    let (task, body) = backup_of("docs");
-    world.broker.publish("backup.normal", &[body]).await;
-    wear_out(&channel, "holdfast.backup.normal").await;
-    world.execute("alter table known_id rename to known_id_away").await;
-    let producer = world.start_producer();
-    eventually("the producer has tried twice", async || {
-        (producer.log().matches("could not be queued again").count() >= 2).then_some(())
-    })
-    .await;
-    world.execute("alter table known_id_away rename to known_id").await;
-    eventually("the task waits", async || {
-        (world.text("select id::text from task").await == Some(task.to_string())).then_some(())
-    })
-    .await;
-    world.stop(producer).await;
-    assert_eq!(world.broker.ready(topology::RETURNED).await, 0);
-    assert_eq!(world.broker.ready(topology::DEAD_QUEUE).await, 0);
-}
-
-#[tokio::test]
-async fn a_returned_message_runs() {
-    let world = world_with_jobs().await;
-    let (_connection, channel) = world.broker.channel().await;
-    world.broker.publish("backup.normal", &[backup_of("docs").1]).await;
-    wear_out(&channel, "holdfast.backup.normal").await;
-    let producer = world.start_producer();
-    let worker = world.start_worker("w1", &[]);
-    let done = "select count(*) from execution where kind = 'backup' and outcome = 'success'";
-    eventually("it has run", async || (world.number(done).await == 1).then_some(())).await;
-    world.wait_until_idle().await;
-    world.check_invariants().await;
-    world.stop(worker).await;
-    world.stop(producer).await;
+    publish(&channel, b"not json", BasicProperties::default().with_headers(large_headers())).await;
+    assert_eq!(list(&world, &["--letters"]).await["letters"].as_array().unwrap().len(), 1);
 }

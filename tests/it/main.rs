@@ -28,6 +28,7 @@ mod publisher;
 mod recorders;
 mod reporter;
 mod restic;
+mod returned;
 mod schema;
 mod tables;
 mod tasks;

@@ -190,7 +190,7 @@ fn waiting_fields(task: &Listed, now: DateTime<Utc>) -> Vec<(&'static str, Strin
         ("starts", starts),
         ("attempts", task.attempt.to_string()),
         ("rescues", task.rescues.to_string()),
-        ("params", task.params.json().get().to_owned()),
+        ("params", shown::line(task.params.json().get(), usize::MAX)),
     ];
     if let Some(error) = &task.last_error {
         fields.push(("last error", shown::line(error, LONG)));
@@ -211,7 +211,7 @@ fn running_fields(task: &Held, now: DateTime<Utc>) -> Vec<(&'static str, String)
         ("attempt", task.attempt.to_string()),
         ("rescues", task.rescues.to_string()),
         ("progress", task.progress.as_ref().map(shown::progress).unwrap_or_default()),
-        ("params", task.params.json().get().to_owned()),
+        ("params", shown::line(task.params.json().get(), usize::MAX)),
     ];
     if let Some(by) = &task.cancelled_by {
         fields.push(("to end", format!("asked for by {}", shown::line(by, shown::CELL))));
@@ -232,7 +232,7 @@ fn dead_fields(task: &Dead, now: DateTime<Utc>) -> Vec<(&'static str, String)> {
         ("last error", shown::line(&task.last_error, LONG)),
         ("attempts", task.attempts.to_string()),
         ("rescues", task.rescues.to_string()),
-        ("params", task.params.json().get().to_owned()),
+        ("params", shown::line(task.params.json().get(), usize::MAX)),
     ]
 }
 

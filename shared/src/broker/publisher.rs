@@ -1,23 +1,28 @@
 //! Publishing with confirms: one owner task a channel, so that confirms cannot be taken for each other's.
 
 use std::collections::HashSet;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Poll, Wake, Waker};
 use std::time::Duration;
 
-use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
 use futures_util::stream::{FuturesUnordered, StreamExt as _};
 use lapin::message::BasicReturnMessage;
 use lapin::options::{BasicPublishOptions, ConfirmSelectOptions};
 use lapin::types::{AMQPValue, FieldTable};
 use lapin::{BasicProperties, Channel, Confirmation, Connection};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 use tokio::time::{Instant, timeout, timeout_at};
 use tokio_util::sync::CancellationToken;
 
 use super::Broker;
 
-/// Publishes that may wait for their confirms at once.
+/// Publishes that may be written, or wait for their confirms, at once.
 const WINDOW: usize = 1000;
+/// Of these, the ones that may not be written yet: a broker that blocks publishers leaves them with the client, which keeps
+/// them until it may write, also when nobody waits for them any more.
+const UNWRITTEN: usize = 64;
 /// How long a publish may take from the call to its confirm. A blocked connection lets a publish wait for ever.
 const PUBLISH_TIMEOUT: Duration = Duration::from_secs(10);
 /// With less time left a publish is not begun: it would end the session when its time is over.
@@ -138,6 +143,7 @@ struct Session {
     channel: Channel,
     // A connection closes when its last handle is gone.
     _connection: Connection,
+    unwritten: Arc<Semaphore>,
     in_flight: FuturesUnordered<BoxFuture<'static, InFlight>>,
     returned: HashSet<String>,
     refused_since: Option<Instant>,
@@ -147,6 +153,8 @@ struct InFlight {
     message_id: String,
     answer: Answer,
     outcome: Result<Answered, PublishError>,
+    /// What the client said when it failed.
+    error: Option<lapin::Error>,
 }
 
 impl Session {
@@ -156,6 +164,7 @@ impl Session {
         Ok(Self {
             channel,
             _connection: connection,
+            unwritten: Arc::new(Semaphore::new(UNWRITTEN)),
             in_flight: FuturesUnordered::new(),
             returned: HashSet::new(),
             refused_since: None,
@@ -167,11 +176,17 @@ impl Session {
         requests: &mut mpsc::Receiver<Request>,
         stop: &CancellationToken,
     ) -> anyhow::Result<()> {
+        let unwritten = self.unwritten.clone();
+        let mut next = async || {
+            // The semaphore is never closed.
+            let permit = unwritten.clone().acquire_owned().await.ok()?;
+            Some((requests.recv().await?, permit))
+        };
         loop {
             tokio::select! {
                 Some(ended) = self.in_flight.next(), if !self.in_flight.is_empty() => self.settle(ended)?,
-                request = requests.recv(), if self.in_flight.len() < WINDOW => match request {
-                    Some(request) => self.publish(request),
+                request = next(), if self.in_flight.len() < WINDOW => match request {
+                    Some((request, permit)) => self.begin(request, permit),
                     None => return self.drain().await,
                 },
                 () = stop.cancelled() => return self.drain().await,
@@ -179,7 +194,7 @@ impl Session {
         }
     }
 
-    fn publish(&mut self, request: Request) {
+    fn begin(&mut self, request: Request, permit: OwnedSemaphorePermit) {
         let Request { publication, deadline, answer } = request;
         if deadline <= Instant::now() + LEAST_TIME {
             // Its caller has given up, or is about to.
@@ -192,24 +207,23 @@ impl Session {
         self.in_flight.push(Box::pin(async move {
             let confirmed = async {
                 let written = write(&channel, &publication).await;
-                drop(publication);
+                drop((publication, permit));
                 written?.await
             };
-            let outcome = match timeout_at(deadline, confirmed).await {
-                Ok(Ok(confirmation)) => Ok(confirmation.into()),
-                Ok(Err(_)) => Err(PublishError::Disconnected),
-                Err(_) => Err(PublishError::TimedOut),
+            let (outcome, error) = match timeout_at(deadline, confirmed).await {
+                Ok(Ok(confirmation)) => (Ok(confirmation.into()), None),
+                Ok(Err(error)) => (Err(PublishError::Disconnected), Some(error)),
+                Err(_) => (Err(PublishError::TimedOut), None),
             };
-            InFlight { message_id, answer, outcome }
+            InFlight { message_id, answer, outcome, error }
         }));
     }
 
     /// Settles a confirm together with all others that are there: a return may ride on any of them.
     fn settle(&mut self, first: InFlight) -> anyhow::Result<()> {
         let mut ended = vec![first];
-        while let Some(Some(next)) = self.in_flight.next().now_or_never() {
-            ended.push(next);
-        }
+        ended.extend(all_ready(&mut self.in_flight));
+        let error = ended.iter_mut().find_map(|ended| ended.error.take());
         let (answers, outcomes): (Vec<Answer>, Vec<Outcome>) =
             ended.into_iter().map(|ended| (ended.answer, (ended.message_id, ended.outcome))).unzip();
         let (mut broken, mut refused) = (false, false);
@@ -223,10 +237,12 @@ impl Session {
         }
         // Also after a confirm that did not come in time: should it come late, it would take a return along that
         // belongs to another message.
-        anyhow::ensure!(
-            !broken,
-            "a confirm was awaited in vain: the connection broke, or the broker blocks publishers"
-        );
+        if broken {
+            let silent = || {
+                anyhow::anyhow!("a confirm was awaited in vain: the broker is silent, or blocks publishers")
+            };
+            return Err(error.map_or_else(silent, anyhow::Error::new));
+        }
         if refused {
             let since = *self.refused_since.get_or_insert_with(Instant::now);
             anyhow::ensure!(
@@ -246,6 +262,28 @@ impl Session {
         };
         // What is not confirmed by then is published again by whoever keeps it.
         timeout(DRAIN, draining).await.unwrap_or(Ok(()))
+    }
+}
+
+/// All that have ended. The collection also says that it has none when it only wants to give others a turn; then it has
+/// woken its caller.
+fn all_ready(in_flight: &mut FuturesUnordered<BoxFuture<'static, InFlight>>) -> Vec<InFlight> {
+    struct Woken(AtomicBool);
+    impl Wake for Woken {
+        fn wake(self: Arc<Self>) {
+            self.0.store(true, Ordering::Relaxed);
+        }
+    }
+    let woken = Arc::new(Woken(AtomicBool::new(false)));
+    let waker = Waker::from(woken.clone());
+    let mut context = Context::from_waker(&waker);
+    let mut ended = Vec::new();
+    loop {
+        match in_flight.poll_next_unpin(&mut context) {
+            Poll::Ready(Some(next)) => ended.push(next),
+            Poll::Pending if woken.0.swap(false, Ordering::Relaxed) => {}
+            Poll::Pending | Poll::Ready(None) => return ended,
+        }
     }
 }
 

@@ -125,3 +125,22 @@ fn packed_tasks_are_read_again_in_their_order_and_no_message_is_too_large() {
         }
     }
 }
+
+#[test]
+fn params_that_one_reader_takes_are_taken_by_the_next() {
+    let nested = |depth: usize| format!(r#"{{"a":{}1{}}}"#, "[".repeat(depth), "]".repeat(depth));
+    let message = |params: &str| {
+        let body = GOLDEN_ONE.replace(r#""params":{}"#, &format!(r#""params":{params}"#));
+        read(body.as_bytes(), noon()).remove(0)
+    };
+    // Only as the first key of an object the library takes it for its own, and keys are sorted when they are written.
+    let reserved = r#"{"a":1,"$serde_json::private::RawValue":"x"}"#;
+    for refused in [reserved, &format!(r#"{{"b":[{reserved}]}}"#), &nested(MAX_DEPTH)] {
+        let refusal = message(refused).unwrap_err().refusal;
+        assert!(matches!(refusal, Refusal::InvalidField { field: "params", .. }), "{refused}: {refusal}");
+    }
+    let deep = message(&nested(MAX_DEPTH - 1)).unwrap();
+    for (body, _) in pack(&[&deep, &deep], 2) {
+        assert_eq!(read(&body, noon()), [Ok(deep.clone()), Ok(deep.clone())]);
+    }
+}

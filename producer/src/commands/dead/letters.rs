@@ -32,7 +32,7 @@ impl Letters {
         let broker =
             Broker::new(url.clone(), "producer").map_err(|error| Failure::BadInput(error.to_string()))?;
         let opened = async {
-            let connection = broker.connect("dead letters").await?;
+            let connection = broker.with_large_frames().connect("dead letters").await?;
             Reader::open_alone(connection, DEAD_QUEUE, WINDOW).await
         };
         let (reader, total) =
