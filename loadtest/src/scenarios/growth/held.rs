@@ -101,6 +101,11 @@ async fn rate(fleet: &Fleet, window: Duration) -> anyhow::Result<f64> {
     tokio::time::sleep(window).await;
     let last = recorded(fleet).await?;
     anyhow::ensure!(last.1 > first.1, "the worker does not say what it does");
+    anyhow::ensure!(
+        last.0 > first.0,
+        "nothing was recorded for {} s: is the disk full? Ten minutes of this need 40 GB",
+        window.as_secs()
+    );
     Ok((last.0 - first.0) as f64 / (last.1 - first.1))
 }
 
