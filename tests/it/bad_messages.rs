@@ -31,7 +31,7 @@ async fn each_bad_message_is_dead_lettered_with_its_reason_and_the_next_good_one
     let world = world_with_a_job().await;
     let worker = world.start_worker("w1", &[]);
     // The refusal quotes it, and headers must fit into a frame.
-    let quoted = json!({ "target": "disk-a", "level": "x".repeat(15_000) });
+    let quoted = json!({ "target": "disk-a", "level": "x".repeat(16_300) });
     let quoted = with(with(task("sim"), "kind", json!("verify")), "params", quoted);
     let bad: Vec<(Vec<u8>, &str, &str)> = vec![
         (b"not json".to_vec(), "not_json", "JSON"),
@@ -61,6 +61,7 @@ async fn each_bad_message_is_dead_lettered_with_its_reason_and_the_next_good_one
         let letter =
             letters.remove(found.unwrap_or_else(|| panic!("{reason}, {detail}: not among {letters:#?}")));
         assert_eq!(letter.headers["x-holdfast-queue"], "holdfast.backup.normal");
+        assert!(letter.detail().len() <= 1002, "{} bytes of detail", letter.detail().len());
         if *reason == "not_json" || *reason == "too_large" {
             assert_eq!(letter.body.as_bytes(), body);
         }
