@@ -40,7 +40,7 @@ fn read(texts: &[(&str, &str)]) -> (Definitions, Vec<String>) {
     for (file, text) in texts {
         definitions.add(file, text, &mut problems);
     }
-    definitions.check(&[], &mut problems);
+    definitions.check(&[], &[], &mut problems);
     (definitions, problems.into_sorted().iter().map(ToString::to_string).collect())
 }
 
