@@ -41,7 +41,7 @@ alter table task
     add column owner          text,
     add column waiting_since  timestamptz;
 drop index task_waiting_for_idx;
-create index on task (waiting_for, kind, owner, priority, waiting_since) where waiting_for is not null;
+create index task_waiting_for_idx on task (waiting_for, kind, owner, priority, waiting_since) where waiting_for is not null;
 
 -- Tokens of strict limits: the time of the last one that was given.
 create table token (
