@@ -91,7 +91,9 @@ impl FromStr for Key {
         let shown: String = text.chars().take(80).collect();
         let wrong = |why: String| InvalidKey(format!("{shown:?} is not a key: {why}"));
         let Some((scope, name)) = text.split_once(':') else {
-            return Err(wrong("write pool:KIND, target:NAME, source:FAILURE_DOMAIN or owner:NAME".to_owned()));
+            return Err(wrong(
+                "write pool:KIND, target:NAME, source:FAILURE_DOMAIN or owner:NAME".to_owned(),
+            ));
         };
         match scope {
             "pool" => match name.parse::<TaskKind>() {
@@ -232,6 +234,23 @@ impl Limit {
     }
 }
 
+/// For people: `2 running, 60 starts a minute, 5 at once`.
+impl fmt::Display for Limit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let rate = self.starts_per_minute.zip(self.rate()).map(|(starts, rate)| {
+            let strictly = if self.strict { " strictly" } else { "" };
+            format!("{starts} starts a minute{strictly}, {} at once", rate.burst)
+        });
+        let parts = [
+            self.concurrency.map(|most| format!("{most} running")),
+            rate,
+            self.bytes_per_second.map(|bytes| format!("{}/s", bytesize::ByteSize(bytes))),
+            self.weight.map(|weight| format!("weight {weight}")),
+        ];
+        f.pad(&parts.into_iter().flatten().collect::<Vec<_>>().join(", "))
+    }
+}
+
 const SLOWEST: u64 = 64 << 10;
 const FASTEST: u64 = 1 << 40;
 
@@ -239,7 +258,11 @@ const FASTEST: u64 = 1 << 40;
 fn least_strict_burst(per_second: f64) -> u32 {
     let late = (per_second * TOKEN_LIFE.as_secs_f64()).ceil();
     // Rates are far below what 32 bits hold; a wrong one is refused by its own field.
-    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "clamped, and `as` saturates")]
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "clamped, and `as` saturates"
+    )]
     let late = late.clamp(1.0, 2e9) as u32;
     late + 1
 }
@@ -278,7 +301,8 @@ mod tests {
 
     #[test]
     fn each_field_that_is_wrong_is_named() {
-        let rate = |starts_per_minute| Limit { starts_per_minute: Some(starts_per_minute), ..Limit::default() };
+        let rate =
+            |starts_per_minute| Limit { starts_per_minute: Some(starts_per_minute), ..Limit::default() };
         for starts in [0.0, -1.0, f64::NAN, f64::INFINITY, 1e9] {
             assert_eq!(refused(rate(starts), "pool:backup"), ["starts_per_minute"], "{starts}");
         }
@@ -290,14 +314,29 @@ mod tests {
         let fast = Limit { bytes_per_second: Some(1 << 20), ..Limit::default() };
         assert_eq!(refused(fast, "owner:ops"), ["bytes_per_second"]);
         assert_eq!(refused(fast, "target:disk-a"), [""; 0]);
-        assert_eq!(refused(Limit { bytes_per_second: Some(1), ..fast }, "target:disk-a"), ["bytes_per_second"]);
+        assert_eq!(
+            refused(Limit { bytes_per_second: Some(1), ..fast }, "target:disk-a"),
+            ["bytes_per_second"]
+        );
         assert_eq!(refused(Limit { weight: Some(3), ..Limit::default() }, "target:disk-a"), ["weight"]);
         assert_eq!(refused(Limit::default(), "pool:backup"), ["limit"]);
     }
 
     #[test]
+    fn a_limit_is_told_in_words() {
+        let rate = Limit { starts_per_minute: Some(60.0), burst: Some(5), ..Limit::default() };
+        let limit = Limit { concurrency: Some(2), bytes_per_second: Some(50 << 20), ..rate };
+        assert_eq!(limit.to_string(), "2 running, 60 starts a minute, 5 at once, 50.0 MiB/s");
+        assert_eq!(
+            Limit { burst: None, strict: true, ..rate }.to_string(),
+            "60 starts a minute strictly, 2 at once"
+        );
+    }
+
+    #[test]
     fn a_strict_limit_has_a_burst_that_covers_tokens_on_their_way() {
-        let strict = |burst| Limit { starts_per_minute: Some(600.0), burst, strict: true, ..Limit::default() };
+        let strict =
+            |burst| Limit { starts_per_minute: Some(600.0), burst, strict: true, ..Limit::default() };
         assert_eq!(refused(strict(Some(10)), "pool:backup"), ["burst"]);
         assert_eq!(refused(strict(Some(11)), "pool:backup"), [""; 0]);
         assert_eq!(strict(None).rate(), Some(Rate { per_second: 10.0, burst: 11 }));

@@ -87,7 +87,8 @@ impl Arena {
             .map(|(name, source)| self.world.simulated_job(&name, &[TARGET], &source))
             .collect();
         let targets = [self.world.target(TARGET, &json!({}))];
-        let limits = json!([{ "owner": "ops", "concurrency": CAP, "starts_per_minute": 300_000, "burst": CAP }]);
+        let limits =
+            json!([{ "owner": "ops", "concurrency": CAP, "starts_per_minute": 300_000, "burst": CAP }]);
         self.world.apply(&json!({ "targets": targets, "jobs": jobs, "limits": limits })).await;
     }
 

@@ -95,7 +95,7 @@ async fn no_more_tasks_of_a_target_run_at_once_than_its_cap_allows_on_however_ma
     publish(&world, "a", 60).await;
     until(&world, "all have run", DONE, 60).await;
     assert_eq!(most_at_once(&world), 2);
-    until(&world, "nothing runs", "select running from cap", 0).await;
+    until(&world, "nothing runs", "select running::bigint from cap", 0).await;
     check_caps(&world).await;
     for worker in workers {
         world.stop(worker).await;
@@ -176,7 +176,8 @@ async fn workers_share_a_rate_by_their_slots() {
     assert_eq!(before, 0);
     // Both may start one before the other's first, and each has what a whole period saved up.
     check_rate(&effects(&world, "started"), 10.0, 4);
-    let by_worker = "select count(*) from execution where worker_id = (select id from worker where name = 'w1')";
+    let by_worker =
+        "select count(*) from execution where worker_id = (select id from worker where name = 'w1')";
     let few = world.number(by_worker).await;
     assert!((10..=30).contains(&few), "a quarter of the slots started {few} of 80");
     for worker in workers {
@@ -196,7 +197,9 @@ async fn order(world: &World, column: &str) -> Vec<String> {
 
 fn counts(order: &[String]) -> BTreeMap<&str, usize> {
     let mut counts = BTreeMap::new();
-    order.iter().for_each(|one| *counts.entry(one.as_str()).or_default() += 1);
+    for one in order {
+        *counts.entry(one.as_str()).or_default() += 1;
+    }
     counts
 }
 
@@ -249,8 +252,10 @@ async fn high_goes_before_normal_and_normal_is_not_starved() {
         assert_eq!(run.code, 0, "{run:?}");
     }
     world
-        .execute("update task set priority = 'high', requested_by = 'high' where id in (
-             select id from task order by enqueued_at desc limit 40)")
+        .execute(
+            "update task set priority = 'high', requested_by = 'high' where id in (
+             select id from task order by enqueued_at desc limit 40)",
+        )
         .await;
     stand_in_line(&world, "limit:pool:backup").await;
     assert_eq!(world.producer(&["pools", "resume", "backup"]).await.code, 0);
@@ -268,11 +273,15 @@ async fn a_cap_that_is_set_while_tasks_run_counts_them_and_one_that_is_cleared_h
     until(&world, "three run", RUNNING, 3).await;
     let set = world.producer(&["limits", "set", "target:disk-a", "--concurrency", "2"]).await;
     assert_eq!(set.code, 0, "{set:?}");
-    assert_eq!(world.number("select running from cap where key = 'target:disk-a'").await, 3);
+    assert_eq!(world.number("select running::bigint from cap where key = 'target:disk-a'").await, 3);
     publish(&world, "a", 10).await;
     until(&world, "the others stand in line", IN_LINE, 10).await;
     let listed = world.producer(&["limits", "list", "--json"]).await.json();
-    assert_eq!((&listed[0]["key"], &listed[0]["origin"]), (&json!("target:disk-a"), &json!("live")), "{listed}");
+    assert_eq!(
+        (&listed[0]["key"], &listed[0]["origin"]),
+        (&json!("target:disk-a"), &json!("live")),
+        "{listed}"
+    );
     eventually("two of them run", async || {
         (world.number(DONE).await >= 3 && world.number(RUNNING).await == 2).then_some(())
     })
@@ -293,9 +302,9 @@ async fn definitions_and_live_settings_of_a_limit_stand_beside_each_other() {
     define(&world, &json!({}), &json!({ "disk-a": { "concurrency": 6 } })).await;
     let both = limit().await;
     assert_eq!((&both["concurrency"], &both["definitions"]["concurrency"]), (&json!(7), &json!(6)));
-    assert_eq!(world.number("select most from cap").await, 7);
+    assert_eq!(world.number("select most::bigint from cap").await, 7);
     assert_eq!(world.producer(&["limits", "clear", "target:disk-a"]).await.code, 0);
-    assert_eq!(world.number("select most from cap").await, 6);
+    assert_eq!(world.number("select most::bigint from cap").await, 6);
     define(&world, &json!({}), &json!({})).await;
     assert_eq!(world.number("select count(*) from cap").await, 0);
     let again = world.producer(&["limits", "clear", "target:disk-a"]).await;
@@ -330,13 +339,18 @@ async fn a_limit_that_makes_no_sense_is_refused_with_its_field() {
 #[tokio::test]
 async fn a_message_cannot_raise_its_priority_beyond_what_its_job_allows() {
     let world = world(&json!({}), &json!({})).await;
-    let message = json!({ "version": 1, "id": Uuid::now_v7(), "kind": "backup", "job": "a", "priority": "high" });
+    let message =
+        json!({ "version": 1, "id": Uuid::now_v7(), "kind": "backup", "job": "a", "priority": "high" });
     world.broker.publish("backup.high", &[message.to_string().into()]).await;
     let worker = worker(&world, "w1", "4");
     let letters = world.broker.dead_letters(1).await;
     assert_eq!(letters[0].reason(), "priority_too_high");
     assert!(letters[0].detail().contains("\"a\" takes no tasks of high priority"), "{letters:?}");
-    assert_eq!(world.number("select count(*) from known_id").await, 0, "it may be published again as it should be");
+    assert_eq!(
+        world.number("select count(*) from known_id").await,
+        0,
+        "it may be published again as it should be"
+    );
     world.stop(worker).await;
 }
 
@@ -410,7 +424,10 @@ async fn many_tasks_that_wait_for_a_full_pool_stand_in_fair_lines() {
     let world = world(&json!({ "duration": "500ms" }), &json!({})).await;
     let worker = worker(&world, "w1", "2");
     publish(&world, "b", 400).await;
-    eventually("those that find no slot stand in line", async || (world.number(IN_LINE).await > 100).then_some(())).await;
+    eventually("those that find no slot stand in line", async || {
+        (world.number(IN_LINE).await > 100).then_some(())
+    })
+    .await;
     publish(&world, "a", 4).await;
     let mine = "select count(*) from execution e join job j on j.id = e.job_id where j.name = 'a'";
     until(&world, "the few of another owner have run", mine, 4).await;

@@ -15,7 +15,10 @@ async fn world(source: &Value) -> World {
 async fn publish(world: &World, tasks: usize) {
     let tasks: Vec<Value> =
         (0..tasks).map(|_| json!({ "id": Uuid::now_v7(), "kind": "backup", "job": "sim" })).collect();
-    world.broker.publish("backup.normal", &[json!({ "version": 1, "tasks": tasks }).to_string().into()]).await;
+    world
+        .broker
+        .publish("backup.normal", &[json!({ "version": 1, "tasks": tasks }).to_string().into()])
+        .await;
 }
 
 fn worker(world: &World, name: &str) -> Service {
@@ -28,9 +31,8 @@ async fn pools(world: &World, arguments: &[&str]) {
 }
 
 async fn until_running(world: &World, name: &str, tasks: i64) {
-    let statement = format!(
-        "select count(*) from lease l join worker w on w.id = l.worker_id where w.name = '{name}'"
-    );
+    let statement =
+        format!("select count(*) from lease l join worker w on w.id = l.worker_id where w.name = '{name}'");
     eventually(&format!("{tasks} run on {name}"), async || {
         (world.number(&statement).await == tasks).then_some(())
     })
@@ -99,7 +101,11 @@ async fn a_drained_pool_gives_back_what_it_runs_and_another_worker_goes_on_with_
     .await;
     pools(&world, &["drain", "backup", "--worker", "w1"]).await;
     until_running(&world, "w2", 2).await;
-    assert_eq!(world.number("select count(*) from lease where attempt = 1").await, 2, "the attempts were given back");
+    assert_eq!(
+        world.number("select count(*) from lease where attempt = 1").await,
+        2,
+        "the attempts were given back"
+    );
     pools(&world, &["resume", "backup", "--worker", "w1"]).await;
     pools(&world, &["drain", "backup", "--worker", "w2"]).await;
     until_running(&world, "w1", 2).await;

@@ -140,7 +140,9 @@ pub fn permits(limits: &Limits, mut permits: Permits) -> Result<Permits, Key> {
 /// Gives permits back that are not used.
 pub fn give_back(limits: &Limits, permits: Permits) {
     for (key, permit) in permits {
-        if let Some(gate) = limits.iter().find(|limited| limited.key == key).and_then(|limited| limited.gate.as_ref()) {
+        if let Some(gate) =
+            limits.iter().find(|limited| limited.key == key).and_then(|limited| limited.gate.as_ref())
+        {
             gate.give_back(permit);
         }
     }

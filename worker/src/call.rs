@@ -67,7 +67,7 @@ fn gather(callable: Callable, slot: Slot, slots: &Slots, gate: Option<&Gate>) ->
         let Some(slot) = slots.try_take() else { break };
         if let Some(gate) = gate {
             let Ok(permit) = gate.take() else {
-                gate.want(most.min(slots.total()));
+                gate.want(most.min(1 + slots.free()));
                 break;
             };
             call.permits.push(permit);

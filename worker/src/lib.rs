@@ -64,7 +64,8 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
     let broker = Broker::new(config.amqp_url.clone(), &format!("worker {}", config.name))?;
     let slots: BTreeMap<TaskKind, Slots> =
         config.pools.iter().map(|(kind, pool)| (*kind, Slots::new(pool.slots))).collect();
-    let mut pools: Vec<Pool> = slots.iter().map(|(&kind, slots)| Pool { kind, slots: slots.clone() }).collect();
+    let mut pools: Vec<Pool> =
+        slots.iter().map(|(&kind, slots)| Pool { kind, slots: slots.clone() }).collect();
     // What nobody executes yet is taken as well, and goes to the dead letters with that reason.
     let unimplemented = TaskKind::ALL.iter().filter(|kind| !kind.is_implemented());
     pools.extend(unimplemented.map(|&kind| Pool { kind, slots: Slots::new(1) }));

@@ -128,11 +128,23 @@ impl Control {
     }
 
     /// Keeps up with what people change, who comes and goes, and who waits, until `stop`.
-    pub async fn run(&self, database: &Database, identity: &Identity, lease: Duration, stop: &CancellationToken) {
+    pub async fn run(
+        &self,
+        database: &Database,
+        identity: &Identity,
+        lease: Duration,
+        stop: &CancellationToken,
+    ) {
         tokio::join!(self.look(database, identity, lease, stop), self.supply(database, stop));
     }
 
-    async fn look(&self, database: &Database, identity: &Identity, lease: Duration, stop: &CancellationToken) {
+    async fn look(
+        &self,
+        database: &Database,
+        identity: &Identity,
+        lease: Duration,
+        stop: &CancellationToken,
+    ) {
         let mut rest = LOOK;
         while !stop.is_cancelled() {
             let looked = async {
@@ -216,8 +228,7 @@ impl Control {
             let book = self.book();
             for (key, gate) in book.strict_gates().filter(|(_, gate)| gate.wanted() > 0) {
                 match db::within(LOOK, take_tokens(database, key, gate)).await {
-                    Ok(true) => self.lines.wake(),
-                    Ok(false) => {}
+                    Ok(()) => self.lines.wake(),
                     Err(error) => events::control_failed(&error.to_string()),
                 }
             }
@@ -233,18 +244,15 @@ impl Control {
     }
 }
 
-/// Asks for tokens; says whether there were any.
-async fn take_tokens(database: &Database, key: &Key, gate: &Gate) -> Result<bool, db::Error> {
+/// Asks for the tokens that a gate wants.
+async fn take_tokens(database: &Database, key: &Key, gate: &Gate) -> Result<(), db::Error> {
     let client = database.client().await?;
     // The database's moment lies between these two: a token is used neither before its time nor after its end.
     let asked = BootInstant::now();
     let waits = db::token::take(&client, key, gate.rate(), gate.wanted()).await?;
     let answered = BootInstant::now();
-    let token = |wait: &Duration| Token { from: answered.after(*wait), until: asked.after(*wait + TOKEN_LIFE) };
-    let tokens: Vec<Token> = waits.iter().map(token).collect();
-    let any = !tokens.is_empty();
-    if any {
-        gate.supply(tokens);
-    }
-    Ok(any)
+    let token =
+        |wait: &Duration| Token { from: answered.after(*wait), until: asked.after(*wait + TOKEN_LIFE) };
+    gate.supply(waits.iter().map(token).collect());
+    Ok(())
 }

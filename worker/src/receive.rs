@@ -113,7 +113,8 @@ impl Intake {
         settled: &mpsc::UnboundedSender<u64>,
         stop: &CancellationToken,
     ) -> anyhow::Result<()> {
-        let mut pool = Open { setting: self.slots.setting(), long: self.worker.limits.lines().long(), kind: self.kind };
+        let mut pool =
+            Open { setting: self.slots.setting(), long: self.worker.limits.lines().long(), kind: self.kind };
         while !stop.is_cancelled() {
             // Another number of slots begins with other windows.
             let mut windows = Windows::new(u16::try_from(self.slots.total() * 2)?);

@@ -74,6 +74,12 @@ impl Slots {
         (self.total() + excess).saturating_sub(self.0.free.available_permits())
     }
 
+    /// How many are free at this moment.
+    #[must_use]
+    pub fn free(&self) -> usize {
+        self.0.free.available_permits()
+    }
+
     /// What the pool was told, and each change of it.
     pub fn setting(&self) -> watch::Receiver<Setting> {
         self.0.setting.subscribe()

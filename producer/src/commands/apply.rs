@@ -88,9 +88,10 @@ impl Plan {
                 .iter()
                 .map(|target| Change::between(targets.get(&target.name).copied(), target));
             let jobs = definitions.jobs.iter().map(|job| Change::between(jobs.get(&job.name).copied(), job));
-            let limits = definitions.limits.iter().map(|(key, limit)| {
-                Ok((key.clone(), Change::between(stored.limits.get(key), limit)?))
-            });
+            let limits = definitions
+                .limits
+                .iter()
+                .map(|(key, limit)| Ok((key.clone(), Change::between(stored.limits.get(key), limit)?)));
             let gone = gone(definitions, stored).into_iter().map(|key| Ok((key, Change::Removed)));
             Ok(Self {
                 targets: targets.collect::<Result<_, _>>()?,
@@ -160,7 +161,8 @@ impl Plan {
         let names: Vec<String> = self.limits.iter().map(|(key, _)| key.to_string()).collect();
         let limits = names.iter().map(String::as_str).zip(self.limits.iter().map(|(_, change)| change));
         if json {
-            let changes = json!({ "targets": listed(targets), "jobs": listed(jobs), "limits": listed(limits) });
+            let changes =
+                json!({ "targets": listed(targets), "jobs": listed(jobs), "limits": listed(limits) });
             println!("{changes}");
         } else {
             targets.for_each(|(name, change)| println!("{}", change.line("target", name)));

@@ -95,8 +95,9 @@ impl Definitions {
         }
         for (Located { value, at }, limit) in limited {
             match self.limited.get(&value) {
-                Some(first) => problems
-                    .add(at, format!("{value} is limited already at {}:{}", first.file, first.line)),
+                Some(first) => {
+                    problems.add(at, format!("{value} is limited already at {}:{}", first.file, first.line));
+                }
                 None => _ = self.limited.insert(value.clone(), at),
             }
             self.limits.push((value, limit));

@@ -89,14 +89,14 @@ pub(super) async fn remove(transaction: &Transaction<'_>, keys: &[String]) -> Re
 /// Has what runs already under keys that had no cap count from now on; no claim may be under way.
 pub(super) async fn adopt(transaction: &Transaction<'_>, caps: &BTreeMap<String, u32>) -> Result<(), Error> {
     let keys: Vec<&str> = caps.keys().map(String::as_str).collect();
-    let statement =
-        "select key from unnest($1::text[]) as k(key) where not exists (select from cap where cap.key = k.key)";
+    let statement = "select key from unnest($1::text[]) as k(key) where not exists (select from cap where cap.key = k.key)";
     let rows = transaction.query(statement, &[&keys]).await?;
     let new: Vec<&str> = rows.iter().map(|row| row.try_get(0)).collect::<Result<_, _>>()?;
     if new.is_empty() {
         return Ok(());
     }
-    // The keys of a task, as the claim knows them.
+    // The keys of a task, as the claim knows them. All that will count are locked: whoever ends one meanwhile comes before the
+    // count or sees the new cap.
     let statement = "with held as (
              select l.task_id, array(select k.key from unnest(array[
                      'pool:' || l.kind,
@@ -107,7 +107,7 @@ pub(super) async fn adopt(transaction: &Transaction<'_>, caps: &BTreeMap<String,
              from lease l left join job j on j.id = l.job_id),
          mine as (
              select l.task_id, held.keys from lease l join held on held.task_id = l.task_id
-             where held.keys <> '{}' order by l.task_id for update of l)
+             where held.keys <> '{}' or l.caps && $1 order by l.task_id for update of l)
          update lease l
              set caps = array(select unnest(coalesce(l.caps, '{}')) union select unnest(mine.keys) order by 1)
          from mine where mine.task_id = l.task_id";
@@ -119,7 +119,8 @@ pub(super) async fn adopt(transaction: &Transaction<'_>, caps: &BTreeMap<String,
 pub(super) async fn set(transaction: &Transaction<'_>, caps: &BTreeMap<String, u32>) -> Result<(), Error> {
     let keys: Vec<&str> = caps.keys().map(String::as_str).collect();
     let most: Vec<i32> = caps.values().map(|most| i32::try_from(*most).unwrap_or(i32::MAX)).collect();
-    let statement = "with under as (select key, count(*) as tasks from lease, unnest(caps) as c(key) group by key)
+    let statement =
+        "with under as (select key, count(*) as tasks from lease, unnest(caps) as c(key) group by key)
          insert into cap (key, most, running)
          select k.key, k.most, coalesce(under.tasks, 0)
          from unnest($1::text[], $2::integer[]) as k(key, most) left join under on under.key = k.key

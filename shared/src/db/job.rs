@@ -80,7 +80,8 @@ pub async fn resolve<C: GenericClient>(
     client: &C,
     names: &[&JobName],
 ) -> Result<HashMap<JobName, Reference>, Error> {
-    let statement = "select id, name, active, definition ->> 'priority' as priority from job where name = any($1)";
+    let statement =
+        "select id, name, active, definition ->> 'priority' as priority from job where name = any($1)";
     let statement = prepared(client, statement).await?;
     let names: Vec<&str> = names.iter().map(|name| name.as_str()).collect();
     let rows = client.query(&statement, &[&names]).await?;
@@ -124,7 +125,12 @@ pub async fn above_their_jobs<C: GenericClient, S: std::hash::BuildHasher>(
     let above = |message: &TaskMessage| {
         let job = jobs.get(message.job.as_ref()?)?;
         let is_above = message.priority == Priority::High && job.priority == Priority::Normal;
-        is_above.then(|| (message.id, Refusal::PriorityTooHigh(message.job.as_ref().map_or_else(String::new, ToString::to_string))))
+        is_above.then(|| {
+            (
+                message.id,
+                Refusal::PriorityTooHigh(message.job.as_ref().map_or_else(String::new, ToString::to_string)),
+            )
+        })
     };
     let mut above: HashMap<TaskId, Refusal> = messages.into_iter().filter_map(above).collect();
     if !above.is_empty() {

@@ -87,8 +87,7 @@ pub async fn change(
     transaction.execute(statement, &[&gone, &origin.as_str()]).await?;
 
     let changed: Vec<String> = names.into_iter().chain(gone).collect();
-    let statement =
-        "select key, origin, setting, set_by, set_at from limit_setting where key = any($1) order by key, origin";
+    let statement = "select key, origin, setting, set_by, set_at from limit_setting where key = any($1) order by key, origin";
     let settings: Vec<Setting> =
         transaction.query(statement, &[&changed]).await?.iter().map(setting).collect::<Result<_, _>>()?;
     let caps: BTreeMap<String, u32> = effective(&settings)

@@ -6,6 +6,7 @@
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 
+use chrono::{DateTime, Utc};
 use deadpool_postgres::{GenericClient, Transaction};
 use tokio_postgres::Row;
 use uuid::Uuid;
@@ -35,8 +36,8 @@ pub struct Place {
 
 /// Makes those who change the lines of a kind take turns until their transactions end.
 pub async fn lock(transaction: &Transaction<'_>, kind: TaskKind) -> Result<(), Error> {
-    let statement = prepared(transaction, "select pg_advisory_xact_lock($1, $2)").await?;
-    transaction.execute(&statement, &[&LINES, &(kind as i32)]).await?;
+    let statement = prepared(transaction, "select pg_advisory_xact_lock($1, hashtext($2))").await?;
+    transaction.execute(&statement, &[&LINES, &kind.as_str()]).await?;
     Ok(())
 }
 
@@ -80,7 +81,7 @@ pub async fn change(
     let statement = "with mine as (
              select t.id, m.waiting_for, m.owner
              from task t join unnest($1::uuid[], $2::text[], $3::text[]) as m(id, waiting_for, owner) on t.id = m.id
-             where t.run_at <= now() or t.waiting_for like $4 || '%' order by t.id for update of t)
+             where t.run_at <= now() or t.waiting_for like $4::text || '%' order by t.id for update of t)
          update task t set run_at = 'infinity', publish_at = 'infinity', waiting_for = mine.waiting_for, owner = mine.owner, \
              waiting_since = coalesce(t.waiting_since, now())
          from mine where t.id = mine.id";
@@ -188,7 +189,14 @@ impl Line {
     fn of(row: &Row, weight: impl Fn(&str) -> u32) -> Result<Self, Error> {
         let (owner, priority): (String, Priority) = (row.try_get("owner")?, parsed(row, "priority")?);
         let weight = weight(&owner) * if priority == Priority::High { HIGH_WEIGHT } else { 1 };
-        Ok(Self { owner, priority, served: row.try_get("served")?, weight, ids: row.try_get("ids")?, called: 0 })
+        Ok(Self {
+            owner,
+            priority,
+            served: row.try_get("served")?,
+            weight,
+            ids: row.try_get("ids")?,
+            called: 0,
+        })
     }
 
     fn call(&mut self) -> Option<Uuid> {
@@ -256,7 +264,7 @@ pub async fn standing<C: GenericClient>(
     if keys.is_empty() {
         return Ok(HashSet::new());
     }
-    let statement = "select distinct substr(waiting_for, length($3) + 1) as key from line where kind = $1 and waiting_for = any($2)";
+    let statement = "select distinct substr(waiting_for, length($3::text) + 1) as key from line where kind = $1 and waiting_for = any($2)";
     let statement = prepared(client, statement).await?;
     let names: Vec<String> = keys.iter().map(|key| waiting_for(key)).collect();
     let rows = client.query(&statement, &[&kind.as_str(), &names, &PREFIX]).await?;
@@ -265,25 +273,49 @@ pub async fn standing<C: GenericClient>(
 
 /// The keys that tasks of some kinds may wait for.
 pub async fn keys<C: GenericClient>(client: &C, kinds: &[TaskKind]) -> Result<Vec<(TaskKind, Key)>, Error> {
-    let statement = "select distinct kind, substr(waiting_for, length($2) + 1) as key from line where kind = any($1)";
+    let statement = "select distinct kind, substr(waiting_for, length($2::text) + 1) as key from line where kind = any($1)";
     let statement = prepared(client, statement).await?;
     let kinds: Vec<&str> = kinds.iter().map(|kind| kind.as_str()).collect();
     let rows = client.query(&statement, &[&kinds, &PREFIX]).await?;
     rows.iter().map(|row| Ok((parsed(row, "kind")?, parsed(row, "key")?))).collect()
 }
 
-/// How many tasks wait for each key.
-pub async fn lengths<C: GenericClient>(client: &C) -> Result<HashMap<Key, i64>, Error> {
-    let statement = "select substr(waiting_for, length($1) + 1) as key, count(*) as tasks from task
-         where waiting_for like $1 || '%' group by waiting_for";
+/// Those that wait for one key.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+pub struct Waiting {
+    /// Their kind.
+    pub kind: TaskKind,
+    /// What they wait for.
+    pub key: Key,
+    /// How many they are.
+    pub tasks: i64,
+    /// Since when the oldest has waited.
+    pub since: DateTime<Utc>,
+}
+
+/// Who waits for which key, by kind and key.
+pub async fn waiting<C: GenericClient>(client: &C) -> Result<Vec<Waiting>, Error> {
+    let statement = "select kind, substr(waiting_for, length($1::text) + 1) as key, count(*) as tasks, \
+             min(waiting_since) as since
+         from task where waiting_for like $1::text || '%' group by kind, waiting_for order by kind, waiting_for";
     let statement = prepared(client, statement).await?;
     let rows = client.query(&statement, &[&PREFIX]).await?;
-    rows.iter().map(|row| Ok((parsed(row, "key")?, row.try_get("tasks")?))).collect()
+    rows.iter()
+        .map(|row| {
+            Ok(Waiting {
+                kind: parsed(row, "kind")?,
+                key: parsed(row, "key")?,
+                tasks: row.try_get("tasks")?,
+                since: row.try_get("since")?,
+            })
+        })
+        .collect()
 }
 
 /// Whether so many tasks of a kind wait for its pool.
 pub async fn is_long<C: GenericClient>(client: &C, kind: TaskKind, length: i64) -> Result<bool, Error> {
-    let statement = "select count(*) from (select from task where waiting_for = $1 and kind = $2 limit $3) as t";
+    let statement =
+        "select count(*) from (select from task where waiting_for = $1 and kind = $2 limit $3) as t";
     let statement = prepared(client, statement).await?;
     let name = waiting_for(&Key::Pool(kind));
     let row = client.query_one(&statement, &[&name, &kind.as_str(), &length]).await?;

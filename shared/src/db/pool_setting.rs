@@ -39,7 +39,8 @@ pub struct PoolSetting {
 
 /// Reads all settings, by kind; those of all workers come first.
 pub async fn all<C: GenericClient>(client: &C) -> Result<Vec<PoolSetting>, Error> {
-    let statement = "select kind, worker, slots, state, set_by, set_at from pool_setting order by kind, worker";
+    let statement =
+        "select kind, worker, slots, state, set_by, set_at from pool_setting order by kind, worker";
     let statement = prepared(client, statement).await?;
     let rows = client.query(&statement, &[]).await?;
     rows.iter()
@@ -101,7 +102,8 @@ pub async fn change<C: GenericClient>(
     change: Change,
     by: &str,
 ) -> Result<(), Error> {
-    let statement = "insert into pool_setting (kind, worker, slots, state, set_by) values ($1, $2, $3, $4, $7)
+    let statement =
+        "insert into pool_setting (kind, worker, slots, state, set_by) values ($1, $2, $3, $4, $7)
          on conflict (kind, worker) do update
              set slots = case when $5 then excluded.slots else pool_setting.slots end,
                  state = case when $6 then excluded.state else pool_setting.state end,
@@ -116,7 +118,8 @@ pub async fn change<C: GenericClient>(
             &[&kind.as_str(), &worker, &change.slots.flatten(), &state, &sets_slots, &sets_state, &by],
         )
         .await?;
-    let statement = "delete from pool_setting where kind = $1 and worker = $2 and slots is null and state is null";
+    let statement =
+        "delete from pool_setting where kind = $1 and worker = $2 and slots is null and state is null";
     client.execute(&prepared(client, statement).await?, &[&kind.as_str(), &worker]).await?;
     Ok(())
 }

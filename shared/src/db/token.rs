@@ -44,5 +44,7 @@ pub async fn take<C: GenericClient>(
         .query_one(&statement, &[&key.to_string(), &period, &allowance, &AHEAD.as_secs_f64(), &most])
         .await?;
     let (last, tokens): (f64, i64) = (row.try_get("last")?, row.try_get("tokens")?);
-    Ok((1..=tokens).map(|n| Duration::try_from_secs_f64((last + period * n as f64).max(0.0)).unwrap_or_default()).collect())
+    Ok((1..=tokens)
+        .map(|n| Duration::try_from_secs_f64((last + period * n as f64).max(0.0)).unwrap_or_default())
+        .collect())
 }

@@ -17,7 +17,7 @@ impl Rooms {
         transaction: &Transaction<'_>,
         tasks: impl Iterator<Item = &'a Limits>,
     ) -> Result<Self, db::Error> {
-        let keys: BTreeSet<&str> = tasks.flat_map(|limits| capped(limits)).map(|(_, name)| name).collect();
+        let keys: BTreeSet<&str> = tasks.flat_map(capped).map(|(_, name)| name).collect();
         let keys: Vec<&str> = keys.into_iter().collect();
         let caps = if keys.is_empty() { Vec::new() } else { cap::lock(transaction, &keys).await? };
         Ok(Self(caps.into_iter().map(|cap| (cap.key.clone(), cap.room())).collect()))

@@ -87,7 +87,10 @@ struct Candidate<'b> {
 enum Origin<'b> {
     Queue(Accepted<'b>),
     /// The line of the call of this number.
-    Line { call: usize, waiter: Waiter },
+    Line {
+        call: usize,
+        waiter: Waiter,
+    },
 }
 
 impl Candidate<'_> {
@@ -131,12 +134,15 @@ pub(super) async fn transact(
     let fresh = db::known_id::insert(&transaction, &ids).await?;
 
     let now = db::now(&transaction).await?;
-    let mut claim = Claim { kind, worker, book: &book, transaction: &transaction, waiting: Waiting::default() };
+    let mut claim =
+        Claim { kind, worker, book: &book, transaction: &transaction, waiting: Waiting::default() };
     let (mut candidates, mut parking) = (Vec::new(), Vec::new());
     for accepted in accepted {
         let accepted = Accepted { is_new: fresh.contains(&accepted.task.id), ..accepted };
         match accepted.wish {
-            Wish::Start(_, permits) if accepted.task.not_before.is_none_or(|not_before| not_before <= now) => {
+            Wish::Start(_, permits)
+                if accepted.task.not_before.is_none_or(|not_before| not_before <= now) =>
+            {
                 candidates.extend(claim.candidate(accepted, permits));
             }
             Wish::Line(key) => claim.waiting.add(&accepted, key, false, &book),
@@ -170,7 +176,9 @@ impl Claim<'_, '_> {
     fn candidate<'b>(&mut self, accepted: Accepted<'b>, permits: &Permits) -> Option<Candidate<'b>> {
         let limits = self.book.limits(self.kind, accepted.job, &accepted.task.params);
         match admit::permits(&limits, permits.clone()) {
-            Ok(permits) => Some(Candidate { limits, permits, caps: Vec::new(), from: Origin::Queue(accepted) }),
+            Ok(permits) => {
+                Some(Candidate { limits, permits, caps: Vec::new(), from: Origin::Queue(accepted) })
+            }
             Err(key) => {
                 self.waiting.add(&accepted, &key, false, self.book);
                 None
@@ -202,7 +210,9 @@ impl Claim<'_, '_> {
         let mut starting = Vec::new();
         for mut candidate in called.into_iter().chain(delivered) {
             let behind = match &candidate.from {
-                Origin::Queue(_) => capped(&candidate.limits).map(|(key, _)| key).find(|key| standing.contains(key)),
+                Origin::Queue(_) => {
+                    capped(&candidate.limits).map(|(key, _)| key).find(|key| standing.contains(key))
+                }
                 Origin::Line { .. } => None,
             };
             match behind.map_or_else(|| rooms.enter(&candidate.limits), |key| Err(key.clone())) {
@@ -223,12 +233,12 @@ impl Claim<'_, '_> {
     }
 
     /// Calls as many tasks of a line as there are slots for them and room under its cap.
-    async fn call<'b>(
+    async fn call(
         &mut self,
         number: usize,
         call: &Call,
         earlier: &mut Earlier,
-        called: &mut Vec<Candidate<'b>>,
+        called: &mut Vec<Candidate<'_>>,
     ) -> Result<Answer, db::Error> {
         let Call { key, slots, permits } = call;
         let rooms = db::cap::rooms(self.transaction, &[key.to_string()]).await?;
@@ -287,7 +297,8 @@ impl Claim<'_, '_> {
         if !called.is_empty() {
             leased.extend(db::lease::take_called(self.transaction, own, lease, &called).await?);
         }
-        let mut leased: HashMap<TaskId, Leased> = leased.into_iter().map(|leased| (leased.task.id, leased)).collect();
+        let mut leased: HashMap<TaskId, Leased> =
+            leased.into_iter().map(|leased| (leased.task.id, leased)).collect();
 
         let (mut started, mut capped) = (HashMap::new(), Vec::new());
         earlier.called.resize(answers.len(), Vec::new());
@@ -327,7 +338,9 @@ impl Claim<'_, '_> {
         let called = earlier.called.iter().flatten();
         let unknown = |id: &TaskId| !self.worker.leases.knows(*id) && !started.contains_key(id);
         let ids: Vec<TaskId> = known.iter().chain(called).copied().filter(unknown).collect();
-        for leased in db::lease::adopt(self.transaction, self.worker.identity.id, self.worker.lease, &ids).await? {
+        for leased in
+            db::lease::adopt(self.transaction, self.worker.identity.id, self.worker.lease, &ids).await?
+        {
             let id = leased.task.id;
             if let Some(call) = earlier.called.iter().position(|called| called.contains(&id)) {
                 answers[call].tasks.push(id);

@@ -177,7 +177,11 @@ fn connect(repository: &Repository, cache: Cache, bars: Bars) -> Result<Connecti
         .to_backends()
         .map_err(senseless)?;
     let traffic = Arc::new(Traffic::default());
-    let backend = Arc::new(Fenced::new(backends.repository(), Arc::clone(&traffic), throttle::of(&repository.location)));
+    let backend = Arc::new(Fenced::new(
+        backends.repository(),
+        Arc::clone(&traffic),
+        throttle::of(&repository.location),
+    ));
     let local = local::path_of(repository)?.is_some();
     let options = RepositoryOptions::default().no_cache(local || cache == Cache::Bypass);
     let rustic = Rustic::new_with_progress(&options, &RepositoryBackends::new(backend.clone(), None), bars)

@@ -83,7 +83,9 @@ pub fn of(location: &str) -> Arc<Throttle> {
 /// Waits until everything that went through is paid off, so that many short operations are no faster than a long one.
 pub fn settle() {
     let all: Vec<Arc<Throttle>> = throttles().values().cloned().collect();
-    all.iter().for_each(|throttle| throttle.wait());
+    for throttle in all {
+        throttle.wait();
+    }
 }
 
 /// Sets all speeds; repositories that are not among them are as fast as they can be.

@@ -38,7 +38,8 @@ impl Shares {
             if all == 0 { 0.0 } else { mine as f64 / all as f64 }
         };
         let kinds = fleet.iter().flat_map(|member| member.pools.keys().copied());
-        let pool = |kind| (kind, slots(&|member: &Member| member.pools.get(&kind).map_or(0, |pool| pool.slots)));
+        let pool =
+            |kind| (kind, slots(&|member: &Member| member.pools.get(&kind).map_or(0, |pool| pool.slots)));
         // Reports come under no job.
         let on_jobs = |member: &Member| {
             member.pools.iter().filter(|(kind, _)| kind.needs_job()).map(|(_, pool)| pool.slots).sum()
@@ -49,7 +50,8 @@ impl Shares {
     /// What of these shares may be used while others go by another fleet.
     fn at_most(&self, before: &Self) -> Self {
         let pools = self.pools.iter();
-        let pools = pools.map(|(kind, share)| (*kind, share.min(before.pools.get(kind).copied().unwrap_or(0.0))));
+        let pools =
+            pools.map(|(kind, share)| (*kind, share.min(before.pools.get(kind).copied().unwrap_or(0.0))));
         Self { pools: pools.collect(), all: self.all.min(before.all) }
     }
 }
@@ -124,7 +126,11 @@ mod tests {
         Member { id: WorkerId::generate(), pools: [(TaskKind::Backup, pool)].into(), view }
     }
 
-    fn share(fleet: &Fleet) -> f64 {
+    fn share(fleet: &Fleet) -> String {
+        format!("{:.2}", part(fleet))
+    }
+
+    fn part(fleet: &Fleet) -> f64 {
         fleet.shares().of(&Key::Pool(TaskKind::Backup))
     }
 
@@ -132,7 +138,7 @@ mod tests {
     fn a_worker_alone_has_the_whole_rate() {
         let (mut fleet, own) = (Fleet::default(), member(4, None));
         assert!(fleet.see(own.id, &[own]));
-        assert_eq!(share(&fleet), 1.0);
+        assert_eq!(share(&fleet), "1.00");
     }
 
     #[test]
@@ -144,12 +150,12 @@ mod tests {
 
         // The new one sees that the old one does not know of it.
         of_new.see(new.id, &[told(&old, &of_old), new.clone()]);
-        assert_eq!(share(&of_new), 0.0);
+        assert_eq!(share(&of_new), "0.00");
         // The old one gives up what is not its own any more.
         of_old.see(old.id, &[told(&old, &of_old), told(&new, &of_new)]);
-        assert_eq!(share(&of_old), 0.75);
+        assert_eq!(share(&of_old), "0.75");
         of_new.see(new.id, &[told(&old, &of_old), told(&new, &of_new)]);
-        assert_eq!(share(&of_new), 0.25);
+        assert_eq!(share(&of_new), "0.25");
     }
 
     #[test]
@@ -157,20 +163,18 @@ mod tests {
         let fleet: Vec<Member> = (0..3).map(|_| member(1, None)).collect();
         let mut views: Vec<Fleet> = fleet.iter().map(|_| Fleet::default()).collect();
         let mut look = |present: &[usize], at: usize| {
-            let rows: Vec<Member> = present
-                .iter()
-                .map(|&n| Member { view: Some(views[n].view()), ..fleet[n].clone() })
-                .collect();
+            let rows: Vec<Member> =
+                present.iter().map(|&n| Member { view: Some(views[n].view()), ..fleet[n].clone() }).collect();
             views[at].see(fleet[at].id, &rows);
             share(&views[at])
         };
         for _ in 0..2 {
             (0..3).for_each(|at| _ = look(&[0, 1, 2], at));
         }
-        assert_eq!(look(&[0, 1, 2], 0), 1.0 / 3.0);
-        assert_eq!(look(&[0, 1], 0), 1.0 / 3.0, "the other one does not know yet");
-        assert_eq!(look(&[0, 1], 1), 0.5);
-        assert_eq!(look(&[0, 1], 0), 0.5);
+        assert_eq!(look(&[0, 1, 2], 0), "0.33");
+        assert_eq!(look(&[0, 1], 0), "0.33", "the other one does not know yet");
+        assert_eq!(look(&[0, 1], 1), "0.50");
+        assert_eq!(look(&[0, 1], 0), "0.50");
     }
 
     #[test]
@@ -201,7 +205,7 @@ mod tests {
                 }
                 _ => {}
             }
-            let sum: f64 = workers.iter().map(|(_, fleet)| share(fleet)).sum();
+            let sum: f64 = workers.iter().map(|(_, fleet)| part(fleet)).sum();
             assert!(sum < 1.0 + 1e-9, "{sum}");
         }
     }

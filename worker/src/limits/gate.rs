@@ -11,6 +11,10 @@ use shared::limit::Rate;
 
 use crate::engine::clock::BootInstant;
 
+/// How soon tokens are asked for again after there were none.
+const SHORTEST_REST: Duration = Duration::from_millis(50);
+const LONGEST_REST: Duration = Duration::from_secs(1);
+
 /// The right to start one task under a limited rate.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Permit {
@@ -48,6 +52,8 @@ enum State {
         tokens: VecDeque<Token>,
         /// How many more are asked for.
         wanted: usize,
+        /// None is asked for before: there were none.
+        again: BootInstant,
     },
 }
 
@@ -65,7 +71,7 @@ impl Gate {
     #[must_use]
     pub fn new(rate: Rate, strict: bool) -> Self {
         let state = if strict {
-            State::Strict { tokens: VecDeque::new(), wanted: 0 }
+            State::Strict { tokens: VecDeque::new(), wanted: 0, again: BootInstant::now() }
         } else {
             State::Shared { share: 0.0, limiter: None, unused: 0 }
         };
@@ -87,7 +93,7 @@ impl Gate {
     /// Lets another share of the rate through from now on, 0 to 1. What was saved up before is not taken along.
     pub fn set_share(&self, now: f64) {
         if let State::Shared { share, limiter, unused } = &mut *self.lock()
-            && *share != now
+            && (*share - now).abs() > f64::EPSILON
         {
             *share = now;
             *unused = 0;
@@ -107,7 +113,7 @@ impl Gate {
                 Err(not_until) => Err(Some(not_until.wait_time_from(DefaultClock::default().now()))),
             },
             State::Shared { limiter: None, .. } => Err(None),
-            State::Strict { tokens, wanted } => {
+            State::Strict { tokens, wanted, again } => {
                 while tokens.front().is_some_and(|token| token.until.is_past()) {
                     tokens.pop_front();
                 }
@@ -118,6 +124,7 @@ impl Gate {
                         Ok(Permit { until })
                     }
                     Some(token) => Err(Some(token.from.remaining())),
+                    None if !again.is_past() => Err(Some(again.remaining())),
                     None => {
                         *wanted = (*wanted).max(1);
                         Err(None)
@@ -142,7 +149,7 @@ impl Gate {
     #[must_use]
     pub fn wanted(&self) -> usize {
         match &*self.lock() {
-            State::Strict { wanted, tokens } if tokens.is_empty() => *wanted,
+            State::Strict { wanted, tokens, .. } if tokens.is_empty() => *wanted,
             _ => 0,
         }
     }
@@ -154,9 +161,13 @@ impl Gate {
         }
     }
 
-    /// Takes tokens in that were asked for.
-    pub fn supply(&self, new: impl IntoIterator<Item = Token>) {
-        if let State::Strict { tokens, wanted } = &mut *self.lock() {
+    /// Takes tokens in that were asked for. Where there were none, all that are good soon have been given to others.
+    pub fn supply(&self, new: Vec<Token>) {
+        if let State::Strict { tokens, wanted, again } = &mut *self.lock() {
+            if new.is_empty() {
+                let period = Duration::try_from_secs_f64(1.0 / self.rate.per_second).unwrap_or(LONGEST_REST);
+                *again = BootInstant::from_now(period.clamp(SHORTEST_REST, LONGEST_REST));
+            }
             tokens.extend(new);
             *wanted = 0;
         }
@@ -171,7 +182,11 @@ impl Gate {
 /// A limiter that begins empty: whoever had this share before may have used up what a pause allows.
 fn limiter_of(rate: Rate, share: f64) -> Option<DefaultDirectRateLimiter> {
     let period = Duration::try_from_secs_f64(1.0 / (rate.per_second * share)).ok()?;
-    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a share of what 32 bits hold")]
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "a share of what 32 bits hold"
+    )]
     let burst = NonZeroU32::new((f64::from(rate.burst) * share) as u32).unwrap_or(NonZeroU32::MIN);
     let limiter = RateLimiter::direct(Quota::with_period(period)?.allow_burst(burst));
     _ = limiter.check_n(burst);

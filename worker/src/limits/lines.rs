@@ -91,14 +91,15 @@ impl Lines {
             .collect();
         lines.sort_by_key(|(_, line)| line.turn);
         for ((_, key), line) in lines {
-            let permit = match book.limit(key).and_then(|limited| limited.gate.as_ref()).map(|gate| gate.take()) {
-                None => None,
-                Some(Ok(permit)) => Some(permit),
-                Some(Err(wait)) => {
-                    soonest = [soonest, wait].into_iter().flatten().min();
-                    continue;
-                }
-            };
+            let permit =
+                match book.limit(key).and_then(|limited| limited.gate.as_ref()).map(|gate| gate.take()) {
+                    None => None,
+                    Some(Ok(permit)) => Some(permit),
+                    Some(Err(wait)) => {
+                        soonest = [soonest, wait].into_iter().flatten().min();
+                        continue;
+                    }
+                };
             (line.is_called, line.turn) = (true, last + 1);
             return Ok(Callable { key: key.clone(), most: line.room.min(MOST), permit });
         }

@@ -13,9 +13,12 @@ pub(super) async fn run(database: &Database, key: &Key) -> Result<Exit, Failure>
     let settings = limit::all(&transaction).await?;
     let of_key = |origin| settings.iter().find(|setting| setting.key == *key && setting.origin == origin);
     if of_key(Origin::Live).is_none() {
-        return Err(Failure::BadInput(format!("{key} was not set with `limits set`: there is nothing to clear")));
+        return Err(Failure::BadInput(format!(
+            "{key} was not set with `limits set`: there is nothing to clear"
+        )));
     }
-    let changed = limit::change(&transaction, Origin::Live, &[], std::slice::from_ref(key), &operator()).await?;
+    let changed =
+        limit::change(&transaction, Origin::Live, &[], std::slice::from_ref(key), &operator()).await?;
     changed.finish(&transaction).await?;
     transaction.commit().await.map_err(db::Error::from)?;
     match of_key(Origin::Definitions) {

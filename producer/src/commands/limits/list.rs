@@ -35,7 +35,10 @@ pub(super) async fn run(database: &Database, as_json: bool) -> Result<Exit, Fail
     let client = database.client().await?;
     let settings = limit::all(&client).await?;
     let caps = db::cap::all(&client).await?;
-    let waiting = line::lengths(&client).await?;
+    let mut waiting = HashMap::new();
+    for line in line::waiting(&client).await? {
+        *waiting.entry(line.key).or_default() += line.tasks;
+    }
     let shown = shown(&settings, &caps, &waiting);
     if as_json {
         shown::print_json(&shown)?;
@@ -70,12 +73,12 @@ fn table(limits: &[Shown<'_>]) -> String {
     let mut table = terminal::table(&["key", "limit", "running", "waiting", "says", "set"]);
     for limit in limits {
         let says = match limit.definitions {
-            Some(definitions) => format!("{}; definitions: {}", limit.origin, words(&definitions)),
+            Some(definitions) => format!("{}; definitions: {}", limit.origin, definitions),
             None => limit.origin.to_string(),
         };
         table.add_row([
             shown::line(&limit.key.to_string(), shown::CELL),
-            words(&limit.limit),
+            limit.limit.to_string(),
             limit.running.map(|running| running.to_string()).unwrap_or_default(),
             limit.waiting.to_string(),
             says,
@@ -83,20 +86,4 @@ fn table(limits: &[Shown<'_>]) -> String {
         ]);
     }
     table.to_string()
-}
-
-/// What a limit says, for people.
-pub(in crate::commands) fn words(limit: &Limit) -> String {
-    let rate = limit.starts_per_minute.zip(limit.rate()).map(|(starts, rate)| {
-        let strictly = if limit.strict { " strictly" } else { "" };
-        format!("{starts} starts a minute{strictly}, {} at once", rate.burst)
-    });
-    let bytes = limit.bytes_per_second.map(|bytes| format!("{}/s", bytesize::ByteSize(bytes)));
-    let parts = [
-        limit.concurrency.map(|most| format!("{most} running")),
-        rate,
-        bytes,
-        limit.weight.map(|weight| format!("weight {weight}")),
-    ];
-    parts.into_iter().flatten().collect::<Vec<_>>().join(", ")
 }

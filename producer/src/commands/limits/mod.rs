@@ -23,7 +23,7 @@ pub(super) enum Command {
     Set(set::Args),
     /// Has the definitions count again
     Clear {
-        /// pool:KIND, target:NAME, source:FAILURE_DOMAIN or owner:NAME
+        /// What is limited: `pool:KIND`, `target:NAME`, `source:FAILURE_DOMAIN` or `owner:NAME`
         key: Key,
     },
 }

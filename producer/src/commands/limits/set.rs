@@ -9,13 +9,12 @@ use shared::db::limit::{self, Origin};
 use shared::db::{self, Database};
 use shared::limit::{Key, Limit};
 
-use crate::commands::limits::list;
 use crate::commands::{Exit, Failure, operator};
 
 /// Each field that is not given stays as it is now.
 #[derive(Debug, clap::Args)]
 pub(in crate::commands) struct Args {
-    /// pool:KIND, target:NAME, source:FAILURE_DOMAIN or owner:NAME
+    /// What is limited: `pool:KIND`, `target:NAME`, `source:FAILURE_DOMAIN` or `owner:NAME`
     key: Key,
     /// How many tasks may start in a minute, on average; none lifts this limit
     #[arg(long, value_name = "N", allow_negative_numbers = true)]
@@ -80,7 +79,7 @@ pub(super) async fn run(database: &Database, args: &Args) -> Result<Exit, Failur
     };
     set(&transaction, key, limit).await?;
     transaction.commit().await.map_err(db::Error::from)?;
-    println!("{key}: {}", list::words(&limit));
+    println!("{key}: {limit}");
     Ok(Exit::Done)
 }
 
@@ -102,9 +101,7 @@ async fn check_exists(transaction: &Transaction<'_>, key: &Key) -> Result<(), Fa
     let exists = match key {
         Key::Pool(_) => true,
         Key::Target(target) => db::target::by_name(transaction, target).await?.is_some(),
-        Key::Owner(owner) => {
-            db::job::keys(transaction).await?.iter().any(|job| job.owner == owner.as_str())
-        }
+        Key::Owner(owner) => db::job::keys(transaction).await?.iter().any(|job| job.owner == owner.as_str()),
         Key::Source(source) => {
             db::job::keys(transaction).await?.iter().any(|job| job.source == source.as_str())
         }

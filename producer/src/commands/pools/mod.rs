@@ -65,19 +65,26 @@ impl Which {
             .filter(|worker| worker.pools.contains_key(&self.kind))
             .map(|worker| worker.name)
             .collect();
-        let there = if names.is_empty() { "none is there".to_owned() } else { format!("there are: {}", names.join(", ")) };
+        let there = if names.is_empty() {
+            "none is there".to_owned()
+        } else {
+            format!("there are: {}", names.join(", "))
+        };
         Err(Failure::BadInput(format!("no worker named {name:?} has a pool {}; {there}", self.kind)))
     }
 
     fn name(&self) -> String {
-        self.worker.as_ref().map_or_else(|| self.kind.to_string(), |worker| format!("{} of {worker}", self.kind))
+        self.worker
+            .as_ref()
+            .map_or_else(|| self.kind.to_string(), |worker| format!("{} of {worker}", self.kind))
     }
 }
 
 async fn tell(database: &Database, which: &Which, state: PoolState) -> Result<Exit, Failure> {
     which.check(database).await?;
     let change = Change { state: Some(Some(state)), ..Change::default() };
-    pool_setting::change(&database.client().await?, which.kind, which.worker.as_deref(), change, &operator()).await?;
+    pool_setting::change(&database.client().await?, which.kind, which.worker.as_deref(), change, &operator())
+        .await?;
     println!("{} is {state} within 2 s", which.name());
     Ok(Exit::Done)
 }
@@ -90,7 +97,11 @@ async fn resume(database: &Database, which: &Which) -> Result<Exit, Failure> {
     let settings = pool_setting::all(&transaction).await?;
     let workers: Vec<Option<&str>> = match &which.worker {
         Some(worker) => vec![Some(worker)],
-        None => settings.iter().filter(|said| said.kind == which.kind).map(|said| said.worker.as_deref()).collect(),
+        None => settings
+            .iter()
+            .filter(|said| said.kind == which.kind)
+            .map(|said| said.worker.as_deref())
+            .collect(),
     };
     for worker in workers {
         // A worker goes on although all were told to pause.

@@ -29,7 +29,9 @@ pub(super) async fn run(database: &Database, args: &Args) -> Result<Exit, Failur
     which.check(database).await?;
     let limits = starts_per_minute.is_some() || burst.is_some();
     if slots.is_none() && !limits {
-        return Err(Failure::BadInput("nothing to set: use --slots, --starts-per-minute or --burst".to_owned()));
+        return Err(Failure::BadInput(
+            "nothing to set: use --slots, --starts-per-minute or --burst".to_owned(),
+        ));
     }
     if let Some(slots) = Asked::or(*slots, None)
         && !(1..=30_000).contains(&slots)
