@@ -25,6 +25,11 @@ const PARTS: [(&str, &[&str]); 13] = [
     ("peers-per-message", &["peers", "--per-message", "100"]),
 ];
 
+/// The part of the document that some arguments make, if one does.
+pub(crate) fn part(arguments: &[String]) -> Option<&'static str> {
+    PARTS.iter().find(|(_, made_by)| *made_by == arguments).map(|(part, _)| *part)
+}
+
 /// Every scenario, one after the other
 #[derive(Debug, clap::Args)]
 pub(crate) struct All {

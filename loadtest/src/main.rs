@@ -13,6 +13,7 @@ use std::process::ExitCode;
 
 use anyhow::Context as _;
 use clap::{Parser, Subcommand};
+use tokio::signal::unix::{SignalKind, signal};
 
 use crate::all::All;
 use crate::backups::Alone;
@@ -123,43 +124,77 @@ async fn main() -> ExitCode {
 }
 
 async fn run(scenario: &Scenario, options: &Options) -> anyhow::Result<()> {
-    let servers = match options.database_url.clone().zip(options.amqp_url.clone()) {
-        Some((database_url, amqp_url)) => Servers::given(database_url, amqp_url).await?,
-        None => Servers::start().await?,
-    };
-    let machine = Machine::look(servers.directory(), &connect(servers.database_url()).await?).await?;
-    eprintln!("{machine}");
-    let found = scenario.run(&servers).await;
+    let arguments = arguments();
+    let part = options.part.as_deref().or_else(|| all::part(&arguments));
+    // Before minutes of work, not after them.
+    if let Some(document) = &options.document {
+        Report::check(
+            document,
+            part.context("--part: these arguments make none of the document by themselves")?,
+        )?;
+    }
+    if let Some(path) = &options.json {
+        std::fs::File::options()
+            .append(true)
+            .create(true)
+            .open(path)
+            .with_context(|| format!("--json {}", path.display()))?;
+    }
+    let servers = unless_interrupted(async {
+        match options.database_url.clone().zip(options.amqp_url.clone()) {
+            Some((database_url, amqp_url)) => Servers::given(database_url, amqp_url).await,
+            None => Servers::start().await,
+        }
+    });
+    let servers = servers.await?;
+    let found = unless_interrupted(async {
+        let machine = Machine::look(servers.directory(), &connect(servers.database_url()).await?).await?;
+        eprintln!("{machine}");
+        Ok((scenario.run(&servers).await?, machine))
+    });
+    let found = found.await;
+    // Whatever happened: the servers and their data go.
     let stopped = servers.stop().await;
-    let mut report = found?;
+    let (mut report, machine) = found?;
     stopped.context("stopping the servers")?;
     report.json["machine"] = serde_json::json!(machine);
     report.print();
     if let Some(path) = &options.json {
         report.write_json(path)?;
     }
-    if let Some(document) = &options.document {
-        let how = format!("`{}`, {}, on {machine}:", shown(), shared::clock::now().format("%Y-%m-%d"));
-        let part = options.part.as_deref().unwrap_or(report.scenario);
+    if let Some((document, part)) = options.document.as_ref().zip(part) {
+        let how = format!(
+            "`cargo run --release -p loadtest -- {}`, {}, on {machine}:",
+            arguments.join(" "),
+            shared::clock::now().format("%Y-%m-%d")
+        );
         report.write_into(document, part, &how)?;
     }
     Ok(())
 }
 
-/// The command as people would give it.
-fn shown() -> String {
-    let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let mut shown = String::from("cargo run --release -p loadtest --");
-    let mut arguments = arguments.iter();
+/// The work, or an error as soon as somebody wants it to end.
+async fn unless_interrupted<T>(work: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    tokio::select! {
+        done = work => done,
+        _ = tokio::signal::ctrl_c() => anyhow::bail!("interrupted"),
+        _ = terminate.recv() => anyhow::bail!("interrupted"),
+    }
+}
+
+/// What this program was asked to measure: where figures go does not matter for what they are.
+fn arguments() -> Vec<String> {
+    let mut arguments = std::env::args().skip(1);
+    let mut asked = Vec::new();
     while let Some(argument) = arguments.next() {
-        match argument.as_str() {
-            // Where figures go does not matter for what they are.
-            "--json" | "--document" | "--part" => _ = arguments.next(),
-            other => {
-                shown.push(' ');
-                shown.push_str(other);
-            }
+        let (name, value) =
+            argument.split_once('=').map_or((argument.as_str(), None), |(name, value)| (name, Some(value)));
+        match name {
+            "--json" | "--document" | "--part" if value.is_none() => _ = arguments.next(),
+            "--json" | "--document" | "--part" => {}
+            _ => asked.push(argument),
         }
     }
-    shown
+    asked
 }

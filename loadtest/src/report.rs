@@ -10,8 +10,6 @@ use shared::terminal;
 /// What a scenario found.
 #[derive(Debug)]
 pub(crate) struct Report {
-    /// The scenario's name.
-    pub(crate) scenario: &'static str,
     /// One or two sentences: what was measured, and how.
     pub(crate) about: String,
     /// The figures for people.
@@ -65,10 +63,18 @@ impl Report {
     pub(crate) fn write_into(&self, document: &Path, name: &str, how: &str) -> anyhow::Result<()> {
         let text =
             std::fs::read_to_string(document).with_context(|| format!("reading {}", document.display()))?;
-        let replaced = replace(&text, name, &self.markdown(how)).with_context(|| {
-            format!("{} has no part `<!-- {name}: begin -->` to `<!-- {name}: end -->`", document.display())
-        })?;
+        let replaced = replace(&text, name, &self.markdown(how)).with_context(|| no_part(document, name))?;
         std::fs::write(document, replaced).with_context(|| format!("writing {}", document.display()))
+    }
+
+    /// Whether figures could be put there.
+    ///
+    /// # Errors
+    /// The document cannot be read, or has no such part.
+    pub(crate) fn check(document: &Path, name: &str) -> anyhow::Result<()> {
+        let text =
+            std::fs::read_to_string(document).with_context(|| format!("reading {}", document.display()))?;
+        replace(&text, name, "").map(|_| ()).with_context(|| no_part(document, name))
     }
 
     fn markdown(&self, how: &str) -> String {
@@ -84,6 +90,10 @@ impl Report {
         }
         text
     }
+}
+
+fn no_part(document: &Path, name: &str) -> String {
+    format!("{} has no part `<!-- {name}: begin -->` to `<!-- {name}: end -->`", document.display())
 }
 
 fn replace(document: &str, name: &str, part: &str) -> Option<String> {

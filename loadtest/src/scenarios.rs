@@ -24,3 +24,10 @@ pub(crate) use peers::Peers;
 pub(crate) use slots::Slots;
 pub(crate) use stress::Stress;
 pub(crate) use throughput::Throughput;
+
+use clap::builder::RangedU64ValueParser;
+
+/// Reads a number of things of which there must be some.
+fn from_one_to(most: u64) -> RangedU64ValueParser<usize> {
+    RangedU64ValueParser::new().range(1..=most)
+}

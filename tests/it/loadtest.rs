@@ -1,6 +1,8 @@
 //! The load generator, briefly: what it counts must be right. How fast anything was is for no test to judge.
 
-use harness::{Run, World};
+use std::process::Stdio;
+
+use harness::{Run, World, eventually};
 use serde_json::Value;
 
 /// Runs a scenario on the world's own servers.
@@ -83,4 +85,48 @@ async fn a_server_that_cannot_be_reached_is_named_by_its_option_and_without_its_
         assert_eq!(run.code, 1, "{run:?}");
         assert!(run.stderr.contains(named) && !run.stderr.contains("secret"), "{run:?}");
     }
+}
+
+#[tokio::test]
+async fn what_cannot_be_measured_or_written_is_refused_before_anything_runs() {
+    let world = World::new().await;
+    let document = world.write("page.md", "<!-- throughput: begin -->\n<!-- throughput: end -->\n");
+    let document = document.to_str().unwrap();
+    for (arguments, code, said) in [
+        (&["throughput", "--slots", "0"][..], 2, "--slots"),
+        (&["throughput", "--batch", "0"], 2, "--batch"),
+        (&["throughput", "--lanes", "0"], 2, "--lanes"),
+        (&["latency", "--slots", "0"], 2, "--slots"),
+        (&["throughput", "--json", "/nowhere/figures.json"], 1, "--json /nowhere/figures.json"),
+        (&["throughput", "--document", document, "--part", "nonsense"], 1, "nonsense"),
+        // These figures are not those that the page shows there.
+        (&["throughput", "--tasks", "10", "--document", document], 1, "--part"),
+    ] {
+        let run = load(&world, arguments).await;
+        assert!(run.code == code && run.stderr.contains(said), "{arguments:?}: {run:?}");
+    }
+    assert_eq!(world.number("select count(*) from job").await, 0);
+}
+
+#[tokio::test]
+async fn a_run_that_is_interrupted_ends_its_programs_and_leaves_nothing_behind() {
+    let world = World::new().await;
+    let directory = world.path("tmp");
+    std::fs::create_dir(&directory).unwrap();
+    let mut command = tokio::process::Command::new(devstack::process::binary("loadtest").unwrap());
+    command.args(["latency", "--database-url", world.database_url(), "--amqp-url", &world.broker.url]);
+    command.env("TMPDIR", &directory).stdin(Stdio::null()).stdout(Stdio::null()).kill_on_drop(true);
+    let mut running = command.spawn().unwrap();
+    eventually("its worker is there", async || {
+        (world.number("select count(*) from worker").await == 1).then_some(())
+    })
+    .await;
+    let id = rustix::process::Pid::from_raw(running.id().unwrap().cast_signed()).unwrap();
+    rustix::process::kill_process(id, rustix::process::Signal::TERM).unwrap();
+    let exit = running.wait().await.unwrap();
+    assert_eq!(exit.code(), Some(1));
+    assert_eq!(std::fs::read_dir(&directory).unwrap().count(), 0);
+    let sessions = "select count(*) from pg_stat_activity where application_name like 'holdfast %'
+         and application_name <> 'holdfast test' and datname = current_database()";
+    eventually("its worker is gone", async || (world.number(sessions).await == 0).then_some(())).await;
 }

@@ -29,7 +29,7 @@ pub(crate) struct Builds {
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=500))]
     per_message: u16,
     /// Slots of the worker
-    #[arg(long, default_value_t = 2000)]
+    #[arg(long, default_value_t = 2000, value_parser = super::from_one_to(30_000))]
     slots: usize,
 }
 
@@ -148,7 +148,6 @@ impl Builds {
             }));
         }
         Report {
-            scenario: "builds",
             about: format!(
                 "{} builds in turn, {} runs each of {} `simulated` probes over {JOBS} jobs, {} a message; 1 worker with {} \
                  slots. A ratio is the median of the ratios to the first build in the same round; none was lost or doubled.",

@@ -152,7 +152,6 @@ impl Files {
         let [(_, small), (_, large)] = sets;
         let mib = |data: &Data| number(data.bytes as f64 / 1024.0 / 1024.0);
         Report {
-            scenario: "files",
             about: format!(
                 "Backups of {} files of 1 to 8 KiB ({} MiB) and of {} files of {} MiB ({} MiB), in each set some that \
                  compress to half and some that do not compress; {} rounds of Holdfast, rustic_core alone and {restic}, \

@@ -42,7 +42,7 @@ pub(crate) struct Growth {
     #[arg(long, default_value = "10m", value_parser = humantime::parse_duration)]
     held: Duration,
     /// Slots of the worker
-    #[arg(long, default_value_t = 2000)]
+    #[arg(long, default_value_t = 2000, value_parser = super::from_one_to(30_000))]
     slots: usize,
 }
 
@@ -134,7 +134,6 @@ impl Growth {
         tables.extend(held.map(held_table));
         tables.extend([queries::table(queries), indexes::worth_table(worth), indexes::costs_table(costs)]);
         Report {
-            scenario: "growth",
             about: format!(
                 "{} executions over 12 months with as many rows of evidence, and {} known ids, beside a database \
                  without them; {} pairs of runs in turn, each of {} `simulated` probes over {JOBS} jobs by a worker \

@@ -31,7 +31,7 @@ pub(crate) struct Latency {
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..))]
     workers: u16,
     /// Slots of each worker
-    #[arg(long, default_value_t = 2000)]
+    #[arg(long, default_value_t = 2000, value_parser = super::from_one_to(30_000))]
     slots: usize,
 }
 
@@ -89,7 +89,6 @@ impl Latency {
         let reached = achieved.median >= REACHED * f64::from(self.rate);
         let parts = [("confirmed to started", Run::PICKUP), ("confirmed to committed", Run::COMMIT)];
         Ok(Report {
-            scenario: "latency",
             about: self.about(&all, achieved, reached),
             tables: vec![
                 percentiles(&[

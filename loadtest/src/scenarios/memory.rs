@@ -24,7 +24,7 @@ pub(crate) struct Memory {
     #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u16).range(1..))]
     runs: u16,
     /// Slots of the worker
-    #[arg(long, default_value_t = 2000)]
+    #[arg(long, default_value_t = 2000, value_parser = super::from_one_to(30_000))]
     slots: usize,
 }
 
@@ -161,7 +161,6 @@ impl Memory {
             processes.push(process(*phase, name, median, peak));
         }
         Report {
-            scenario: "memory",
             about: format!(
                 "Resident memory of a worker with {slots} slots, a producer and a reporter that is asked for its \
                  metrics every {} s; {runs} runs of each phase, each with new processes, looked at every second; the \

@@ -28,7 +28,7 @@ pub(crate) struct Peers {
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=500))]
     per_message: u16,
     /// Slots of Holdfast's worker
-    #[arg(long, default_value_t = 2000)]
+    #[arg(long, default_value_t = 2000, value_parser = super::from_one_to(30_000))]
     slots: usize,
     /// Celery's worker processes
     #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u16).range(1..))]
@@ -107,7 +107,6 @@ impl Peers {
             table.row([what.to_owned(), number(median), number(least), number(most)]);
         }
         Report {
-            scenario: "peers",
             about: format!(
                 "{} runs of {} `simulated` probes through Holdfast, {} a message, one worker with {} slots, and of {} \
                  tasks through {version} that insert one row each, in turn on the same servers, from the first \

@@ -85,7 +85,11 @@ impl Slots {
             let attempts = attempts(&mut effects)?;
             if run > 0 {
                 let found = self.judge(&attempts, took)?;
-                eprintln!("run {run}: {found:?}");
+                eprintln!(
+                    "run {run} of {}: {:.1} % of the ideal from the first start to the last",
+                    self.runs,
+                    100.0 * found.busy
+                );
                 runs.push(found);
             }
         }
@@ -135,7 +139,6 @@ impl Slots {
             table.row([what.to_owned(), number(median), number(least), number(most)]);
         }
         Report {
-            scenario: "slots",
             about: format!(
                 "{} runs of {tasks} `simulated` probes of {duration} over {JOBS} jobs, one a message, published as \
                  fast as the broker takes them; {workers} workers with {per_worker} slots each. Ideal are slots that never \

@@ -134,7 +134,6 @@ impl Stress {
         json["slots"] = json!(self.slots);
         json["shared"] = figures.swap_remove(0);
         Report {
-            scenario: "stress",
             about: format!(
                 "{} jobs are published at once, each a backup of {} new files of 16 KiB with a real engine process; \
                  one worker with {} slots; {} runs of each kind, in turn. Each backup's time runs from just before the \

@@ -33,18 +33,19 @@ pub(crate) struct Throughput {
     #[arg(long, value_enum, default_value_t)]
     through: Through,
     /// Slots of each worker
-    #[arg(long, default_value_t = 2000)]
+    #[arg(long, default_value_t = 2000, value_parser = super::from_one_to(30_000))]
     slots: usize,
     /// The floor's lanes
-    #[arg(long, default_value_t = 1)]
+    #[arg(long, default_value_t = 1, value_parser = super::from_one_to(64))]
     lanes: usize,
     /// The most tasks of the floor's transactions
-    #[arg(long, default_value_t = 1000)]
+    #[arg(long, default_value_t = 1000, value_parser = super::from_one_to(30_000))]
     batch: usize,
 }
 
 /// How tasks reach the queue.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, clap::ValueEnum)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, clap::ValueEnum)]
+#[serde(rename_all = "lowercase")]
 enum Through {
     /// Published by another system
     #[default]
@@ -154,7 +155,6 @@ impl Throughput {
             table.row([what.to_owned(), number(median), number(least), number(most)]);
         }
         Report {
-            scenario: "throughput",
             about: format!(
                 "{} runs of {} `simulated` probes over {JOBS} jobs, {} a message, from the first publish to the last \
                  commit; {} worker with {} slots; the floor has {} lanes with batches of up to {}. Each task writes its \
@@ -172,6 +172,10 @@ impl Throughput {
             json: json!({
                 "scenario": "throughput",
                 "tasks": self.tasks,
+                "per_message": self.per_message,
+                "through": self.through,
+                "workers": self.workers,
+                "slots": self.slots,
                 "tasks_per_second": ours.median,
                 "floor_per_second": floor.median,
                 "ratio": ratio.median,
