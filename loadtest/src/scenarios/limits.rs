@@ -27,7 +27,7 @@ pub(crate) struct Limits {
     #[arg(long, default_value_t = 100_000, value_parser = clap::value_parser!(u32).range(1..))]
     waiting: u32,
     /// Slots of the worker
-    #[arg(long, default_value_t = 2000)]
+    #[arg(long, default_value_t = 2000, value_parser = super::from_one_to(30_000))]
     slots: usize,
 }
 
@@ -174,7 +174,6 @@ impl Limits {
             figures.push(json!({ "with": what, "tasks_per_second": rate.median, "ratio": ratio.median, "runs": of_one }));
         }
         Report {
-            scenario: "limits",
             about: format!(
                 "{} runs each, in turn, of {} `simulated` probes over {} jobs with an owner and a source of their own, one a \
                  message; 1 worker with {} slots. No task of the load has to wait for a limit. A ratio is the median of the \
