@@ -19,7 +19,7 @@ use crate::all::All;
 use crate::backups::Alone;
 use crate::measure::Machine;
 use crate::report::Report;
-use crate::scenarios::{Builds, Files, Growth, Latency, Memory, Peers, Slots, Stress, Throughput};
+use crate::scenarios::{Builds, Files, Growth, Latency, Limits, Memory, Peers, Slots, Stress, Throughput};
 use crate::system::{Servers, connect};
 
 /// Loads Holdfast and measures what it does
@@ -75,6 +75,8 @@ enum Scenario {
     Latency(Latency),
     /// How busy tasks that take a while keep the slots of some workers
     Slots(Slots),
+    /// What limits cost: with thousands of limited keys, and beside a long line of tasks that wait for one
+    Limits(Limits),
     /// What each process keeps in memory, at full rate and with a backlog
     Memory(Memory),
     /// Throughput, queries and indexes with a year of history, beside none
@@ -94,6 +96,7 @@ impl Scenario {
             Self::Builds(scenario) => scenario.run(servers).await,
             Self::Latency(scenario) => scenario.run(servers).await,
             Self::Slots(scenario) => scenario.run(servers).await,
+            Self::Limits(scenario) => scenario.run(servers).await,
             Self::Memory(scenario) => scenario.run(servers).await,
             Self::Growth(scenario) => scenario.run(servers).await,
             Self::Files(scenario) => scenario.run(servers).await,

@@ -6,6 +6,7 @@ mod throughput;
 
 mod growth;
 mod latency;
+mod limits;
 mod memory;
 mod slots;
 
@@ -17,6 +18,7 @@ pub(crate) use builds::Builds;
 pub(crate) use files::Files;
 pub(crate) use growth::Growth;
 pub(crate) use latency::Latency;
+pub(crate) use limits::Limits;
 pub(crate) use memory::Memory;
 pub(crate) use peers::Peers;
 pub(crate) use slots::Slots;

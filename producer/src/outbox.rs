@@ -35,12 +35,14 @@ pub(crate) async fn take_in(
 ) -> Result<TakenIn, db::Error> {
     let names: Vec<&JobName> = messages.iter().filter_map(|message| message.job.as_ref()).collect();
     let jobs = db::job::resolve(transaction, &names).await?;
+    let above = db::job::above_their_jobs(transaction, &messages, &jobs).await?;
     let now = db::now(transaction).await?;
     // Of one id in a message the first counts.
     let mut accepted: HashMap<TaskId, Waiting> = HashMap::new();
     let mut refused = Vec::new();
     for message in messages {
-        match db::job::accept(&message, &jobs) {
+        let job = above.get(&message.id).cloned().map_or_else(|| db::job::accept(&message, &jobs), Err);
+        match job {
             Ok(job) => _ = accepted.entry(message.id).or_insert_with(|| waiting(&message, job, now)),
             Err(refusal) => refused.push((message, refusal)),
         }

@@ -1,5 +1,6 @@
 //! The database: one file a table, one function a statement, in the order of a row's life.
 
+pub mod cap;
 pub mod dead_task;
 pub mod definition;
 pub mod evidence;
@@ -8,15 +9,19 @@ pub mod execution;
 pub mod job;
 pub mod known_id;
 pub mod lease;
+pub mod limit;
+pub mod line;
 pub mod manifest;
 pub mod migration;
 pub mod partition;
+pub mod pool_setting;
 pub mod report;
 pub mod repository_lock;
 pub mod restore_point;
 pub mod session;
 pub mod target;
 pub mod task;
+pub mod token;
 pub mod worker;
 
 mod bulk;

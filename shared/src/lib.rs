@@ -1,12 +1,13 @@
 //! The contract between Holdfast's processes, and nothing else.
 //!
-//! Domain types with their pure rules ([`job`], [`target`], [`task`], [`evidence`], [`compliance`]), the wire
+//! Domain types with their pure rules ([`job`], [`target`], [`task`], [`limit`], [`evidence`], [`compliance`]), the wire
 //! ([`message`], [`dead_letter`], [`topology`], [`broker`]), the database ([`db`]) and what every process needs to start and to
 //! stop ([`settings`], [`lifecycle`], [`telemetry`]). There is no business loop here.
 
 pub mod name;
 
 pub mod job;
+pub mod limit;
 pub mod target;
 
 pub mod params;

@@ -88,6 +88,9 @@ pub enum Refusal {
     /// The job takes no tasks.
     #[error("job: {0:?} is not active")]
     InactiveJob(String),
+    /// The job takes no tasks of this priority from others.
+    #[error("priority: {0:?} takes no tasks of high priority")]
+    PriorityTooHigh(String),
     /// The queue and the body contradict each other.
     #[error("{0}")]
     Misrouted(String),
@@ -105,6 +108,7 @@ impl Refusal {
         "unknown_kind",
         "unknown_job",
         "inactive_job",
+        "priority_too_high",
         "misrouted",
     ];
 
@@ -121,6 +125,7 @@ impl Refusal {
             Self::UnknownKind(_) => "unknown_kind",
             Self::UnknownJob(_) => "unknown_job",
             Self::InactiveJob(_) => "inactive_job",
+            Self::PriorityTooHigh(_) => "priority_too_high",
             Self::Misrouted(_) => "misrouted",
         }
     }

@@ -169,6 +169,8 @@ pub enum Postponed {
     Busy(crate::target::TargetName),
     /// It has to run alone, and too many tasks do so already: it comes again soon.
     Crowded,
+    /// Its permit under a strict limit was over before it could begin: it comes again at once.
+    Late,
 }
 
 /// Where a task that was running goes next.
@@ -219,7 +221,7 @@ pub fn after(ended: &Ended, tries: Tries, jitter: f64) -> Next {
         Ended::Postponed(Postponed::Busy(_) | Postponed::Crowded) => {
             queued(Some(BUSY_DELAY.mul_f64(0.5 + jitter.clamp(0.0, 1.0))), false, false)
         }
-        Ended::Interrupted => queued(Some(Duration::ZERO), false, false),
+        Ended::Postponed(Postponed::Late) | Ended::Interrupted => queued(Some(Duration::ZERO), false, false),
         Ended::Lost if rescues < MAX_RESCUES => queued(Some(Duration::ZERO), false, true),
         Ended::Failed { .. } | Ended::TimedOut { .. } | Ended::Lost => Next::Dead,
     }
@@ -275,6 +277,9 @@ impl Ended {
             Self::Postponed(Postponed::Crowded) => {
                 Some(Cow::Borrowed("it has to run alone, and too many tasks do so already"))
             }
+            Self::Postponed(Postponed::Late) => {
+                Some(Cow::Borrowed("its permit under a strict limit was over before it could begin"))
+            }
             Self::Done { .. } => None,
         }
     }
@@ -310,6 +315,7 @@ mod tests {
             any::<bool>().prop_map(|retryable| Ended::Failed { retryable, error: String::new() }),
             Just(Ended::Postponed(Postponed::Busy("disk-a".parse().unwrap()))),
             Just(Ended::Postponed(Postponed::Detached("disk-a".parse().unwrap()))),
+            Just(Ended::Postponed(Postponed::Late)),
             Just(Ended::TimedOut { limit: Duration::from_secs(1) }),
             Just(Ended::Cancelled { by: "ops".to_owned() }),
             Just(Ended::Interrupted),

@@ -11,10 +11,10 @@ use shared::task::TaskId;
 use shared::topology;
 use tempfile::TempDir;
 
-use super::effects::EffectLog;
+use super::effects::{EffectLog, most_at_once};
 use super::form::{Form, setting};
 use super::load::Load;
-use super::report::{Bar, Report};
+use super::report::{Bar, Report, bar};
 use super::screen::Screen;
 use super::verdict::{Evidence, Verdict};
 use crate::{Servers, World};
@@ -24,6 +24,8 @@ const LOOK: Duration = Duration::from_millis(100);
 
 /// The target of all simulated jobs; nothing is ever there.
 const TARGET: &str = "nowhere";
+/// Tasks of all simulated jobs that may run at once: fewer than there are slots for, so that some always wait in line.
+const CAP: usize = 50;
 
 /// What a fault happens in.
 pub struct Arena {
@@ -85,7 +87,9 @@ impl Arena {
             .map(|(name, source)| self.world.simulated_job(&name, &[TARGET], &source))
             .collect();
         let targets = [self.world.target(TARGET, &json!({}))];
-        self.world.apply(&json!({ "targets": targets, "jobs": jobs })).await;
+        let limits =
+            json!([{ "owner": "ops", "concurrency": CAP, "starts_per_minute": 300_000, "burst": CAP }]);
+        self.world.apply(&json!({ "targets": targets, "jobs": jobs, "limits": limits })).await;
     }
 
     /// Puts a proxy between the broker and the programs that are started from now on.
@@ -226,6 +230,7 @@ impl Arena {
     pub async fn close(mut self, findings: Findings) -> anyhow::Result<Report> {
         self.tell("checking");
         let evidence = self.evidence().await?;
+        let limits = self.limits(&evidence).await;
         let mut report = Report {
             fault: self.fault,
             form: self.form,
@@ -237,7 +242,7 @@ impl Arena {
             stale_commits: 0,
             dead: evidence.dead.len(),
             recovery_s: findings.recovery.map(|recovery| recovery.as_secs_f64()),
-            bar: findings.bars,
+            bar: [findings.bars, limits].concat(),
             passed: false,
             seconds: 0.0,
             violations: Vec::new(),
@@ -248,6 +253,20 @@ impl Arena {
             report.violations.push(format!("the logs are in {}", self.world.keep().display()));
         }
         Ok(report)
+    }
+
+    /// What must hold of the cap of all simulated jobs, where there is one: I6.
+    async fn limits(&self, evidence: &Evidence) -> Vec<Bar> {
+        if self.number("select count(*) from cap where key = 'owner:ops'").await != Some(1) {
+            return Vec::new();
+        }
+        let most = most_at_once(&evidence.effects, |_| true);
+        let left = "select (select sum(running) from cap) + (select count(*) from line)
+             + (select count(*) from task where waiting_for like 'limit:%')";
+        vec![
+            bar(most <= CAP, format!("I6: {most} <= {CAP} at once")),
+            bar(self.number(left).await == Some(0), "I6: no cap counts what does not run, no line is left"),
+        ]
     }
 
     /// Everything that is known from both sides.

@@ -11,7 +11,7 @@ use super::report::Report;
 use super::screen::Screen;
 use super::{
     black_hole, broker_outages, consumer_timeout, database_outages, disk_alarm, full_disk, killed_workers,
-    lost_consumer, model_check, paused_workers, poison, rolling_restarts, wiped_broker,
+    limits, lost_consumer, model_check, paused_workers, poison, rolling_restarts, wiped_broker,
 };
 use crate::Servers;
 
@@ -49,6 +49,7 @@ pub const ALL: &[Fault] = &[
     fault!("T9", "the broker's disk alarm stops publishers", disk_alarm),
     fault!("T11", "a task kills every process that runs it", poison),
     fault!("T13", "workers are restarted one after the other", rolling_restarts),
+    fault!("limits", "workers join, leave, die and hang under caps and a strict rate", limits),
     fault!("consumer", "the broker forgets a worker's consumers and says nothing", lost_consumer),
     fault!("model", "the protocol as a pure function, in random interleavings of everything", model_check),
 ];

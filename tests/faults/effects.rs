@@ -94,6 +94,21 @@ pub(super) fn attempts(effects: &[Effect]) -> HashMap<TaskId, BTreeMap<i64, Atte
     attempts
 }
 
+/// The most attempts of some tasks that were at work at one moment.
+pub(super) fn most_at_once(effects: &[Effect], of: impl Fn(&TaskId) -> bool) -> usize {
+    let attempts = attempts(effects);
+    let of_tasks = attempts.iter().filter(|(task, _)| of(task)).flat_map(|(_, epochs)| epochs.values());
+    let changes = of_tasks.flat_map(|attempt| [(attempt.first_ns, 1), (attempt.last_ns, -1)]);
+    // What ends at the moment at which another one begins is not counted with it.
+    let mut changes: Vec<(u64, i32)> = changes.collect();
+    changes.sort_unstable();
+    let counts = changes.iter().scan(0, |now, (_, change)| {
+        *now += change;
+        Some(*now)
+    });
+    usize::try_from(counts.max().unwrap_or(0)).unwrap_or(0)
+}
+
 /// How long tasks were idle between an attempt whose result did not count and the next one, in ascending order.
 pub(super) fn gaps(effects: &[Effect]) -> Vec<Duration> {
     let mut gaps: Vec<Duration> = attempts(effects)
@@ -135,6 +150,19 @@ mod tests {
         ];
         assert_eq!(gaps(&effects), [5, 50].map(Duration::from_nanos));
         assert_eq!(in_vain(&effects), 1);
+    }
+
+    #[test]
+    fn attempts_that_overlap_are_counted_together_and_those_that_follow_are_not() {
+        let worker = WorkerId::generate();
+        let attempt = |began, ended| {
+            let effect = |task, at_ns, what| Effect { at_ns, worker, task, epoch: 1, what };
+            let task = TaskId::generate();
+            [effect(task, began, What::Started), effect(task, ended, What::Done)]
+        };
+        let effects = [attempt(0, 10), attempt(10, 20), attempt(12, 30), attempt(19, 40)].concat();
+        assert_eq!(most_at_once(&effects, |_| true), 3);
+        assert_eq!(most_at_once(&effects, |task| *task == effects[0].task), 1);
     }
 
     #[test]

@@ -24,6 +24,7 @@ mod database_outages;
 mod disk_alarm;
 mod full_disk;
 mod killed_workers;
+mod limits;
 mod lost_consumer;
 mod model_check;
 mod paused_workers;

@@ -90,7 +90,8 @@ impl World {
     /// Waits until nothing waits or runs any more; what waits for a target's return may stay.
     pub async fn wait_until_idle(&self) {
         let open =
-            "select (select count(*) from task where waiting_for is null) + (select count(*) from lease)";
+            "select (select count(*) from task where waiting_for is null or waiting_for like 'limit:%')
+             + (select count(*) from lease)";
         eventually("no task waits or runs", async || (self.number(open).await == 0).then_some(())).await;
     }
 

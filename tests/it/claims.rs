@@ -108,22 +108,6 @@ async fn a_lost_connection_to_the_broker_loses_and_doubles_nothing() {
 }
 
 #[tokio::test]
-async fn a_pool_starts_no_more_than_its_rate_allows() {
-    let world = world_with_a_job(json!({})).await;
-    let limits = [("HOLDFAST_POOLS_BACKUP_SLOTS", "50"), ("HOLDFAST_POOLS_BACKUP_RATE_PER_SECOND", "10")];
-    let worker = world.start_worker("w1", &limits);
-    let bodies: Vec<Vec<u8>> = (0..30).map(|_| message(Uuid::now_v7())).collect();
-    world.broker.publish("backup.normal", &bodies).await;
-    eventually("thirty have run", async || (world.number(BACKUPS).await == 30).then_some(())).await;
-    // Thirty starts at ten a second and a burst of one take 2.9 s at least; claims round down by a batch.
-    let spread =
-        "select (extract(epoch from max(started_at) - min(started_at)) * 1000)::bigint from execution
-         where kind = 'backup'";
-    assert!(world.number(spread).await >= 2_500, "{} ms", world.number(spread).await);
-    world.stop(worker).await;
-}
-
-#[tokio::test]
 async fn a_worker_that_stops_gives_back_what_it_runs_without_counting_the_attempt() {
     let world = world_with_a_job(json!({ "duration": "10m" })).await;
     let settings = [("HOLDFAST_GRACE", "1s"), ("HOLDFAST_LEASE", "5m"), ("HOLDFAST_HEARTBEAT", "10s")];

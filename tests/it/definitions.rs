@@ -11,14 +11,14 @@ async fn a_wrong_definition_names_file_line_and_field_and_nothing_is_applied() {
     let bad = world.write(
         "bad.yaml",
         "targets:\n  - name: disk-b\n    repository: /backups/b\n    password: { file: /etc/key }\n    media: disk\n    \
-         site: hq\n    failure_domain: b\n    limits: { concurrency: 2 }\njobs:\n  - name: docs\n    owner: ops\n    \
+         site: hq\n    failure_domain: b\n    limits: { concurrency: 0 }\njobs:\n  - name: docs\n    owner: ops\n    \
          targets: [nowhere]\n    source: { kind: files, paths: [/srv], site: hq, failure_domain: h, media: disk }\n    \
          colour: blue\n",
     );
     let run = world.producer(&["apply", good.to_str().unwrap(), bad.to_str().unwrap()]).await;
     assert_eq!(run.code, 2, "{run:?}");
     for expected in
-        ["bad.yaml:8", "limits", "not implemented yet", "bad.yaml:12", "nowhere", "bad.yaml:14", "colour"]
+        ["bad.yaml:8", "limits.concurrency", "use 1 to", "bad.yaml:12", "nowhere", "bad.yaml:14", "colour"]
     {
         assert!(run.stderr.contains(expected), "{expected} is not in {}", run.stderr);
     }

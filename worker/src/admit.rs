@@ -1,38 +1,44 @@
-//! The second stage: a task starts when a slot is free and the pool's rate allows it; what cannot start soon is
-//! parked in the database instead of held.
+//! The second stage: a task starts when a slot is free and its limits allow it; what cannot start soon waits in the database
+//! instead of being held.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
 use shared::clock;
+use shared::limit::Key;
 use shared::message::TaskMessage;
+use shared::task::TaskKind;
 use tokio::sync::mpsc;
 use tokio::time::timeout_at;
 use tokio_util::sync::CancellationToken;
 
-use crate::config::PoolConfig;
+use crate::claim::Entry;
+use crate::limits::{Limits, Lines, Permit};
 use crate::receive::Received;
 use crate::slots::{Slot, Slots};
 use crate::ticket::Ticket;
+use crate::worker::Worker;
 
 /// How long a task may wait for its start while its delivery is held: half of the 10 s within which every delivery
 /// is settled.
 const PATIENCE: Duration = Duration::from_secs(5);
-/// How long a parked task waits before it comes again, at least; up to half as much is added, so that tasks that
-/// were parked together do not come back together.
-const PARK: Duration = Duration::from_secs(10);
 
 /// What is to become of a task.
 #[derive(Debug)]
 pub enum Wish {
     /// It starts now.
-    Start(Slot),
-    /// No slot is free: it waits in the database for so long.
-    Park(Duration),
+    Start(Slot, Permits),
+    /// It stands in the line of a limit until a worker calls it.
+    Line(Key),
+    /// Another worker is to have it, because this one stops.
+    HandBack,
     /// It must not start yet: it waits in the database until the time that it names.
     Wait,
 }
+
+/// The permits of a task, with the keys whose rates are limited.
+pub type Permits = Vec<(Key, Permit)>;
 
 /// A task with what is to become of it.
 #[derive(Debug)]
@@ -47,21 +53,19 @@ pub struct Admitted {
 
 /// Decides about tasks in the order of their arrival until none comes any more.
 pub async fn run(
+    kind: TaskKind,
     mut tasks: mpsc::Receiver<Received>,
-    admitted: mpsc::Sender<Admitted>,
+    admitted: mpsc::Sender<Entry>,
     slots: Slots,
-    pool: PoolConfig,
+    worker: Arc<Worker>,
     stop: &CancellationToken,
 ) {
-    let rate = pool.rate.and_then(|rate| {
-        Quota::with_period(rate.period).map(|quota| RateLimiter::direct(quota.allow_burst(rate.burst)))
-    });
     while let Some(Received { task, ticket }) = tasks.recv().await {
         let wish = match wait_until(task.not_before) {
             Some(_) => Wish::Wait,
-            None => start(&ticket, &slots, rate.as_ref(), stop).await,
+            None => start(kind, &task, &ticket, &slots, &worker, stop).await,
         };
-        if admitted.send(Admitted { task, ticket, wish }).await.is_err() {
+        if admitted.send(Entry::Delivered(Admitted { task, ticket, wish })).await.is_err() {
             return;
         }
     }
@@ -73,28 +77,73 @@ fn wait_until(not_before: Option<DateTime<Utc>>) -> Option<Duration> {
 }
 
 async fn start(
+    kind: TaskKind,
+    task: &TaskMessage,
     ticket: &Ticket,
     slots: &Slots,
-    rate: Option<&DefaultDirectRateLimiter>,
+    worker: &Worker,
     stop: &CancellationToken,
 ) -> Wish {
-    let ready = async {
-        let slot = slots.take().await;
-        if let Some(rate) = rate {
-            rate.until_ready().await;
-        }
-        slot
-    };
+    let (book, lines) = (worker.limits.book(), worker.limits.lines());
+    let job = task.job.as_ref().and_then(|job| book.id(job));
+    let limits = book.limits(kind, job, &task.params);
+    // Who comes later does not overtake those that wait.
+    if let Some(key) = waited_for(kind, &limits, lines) {
+        return Wish::Line(key);
+    }
+    let patience = timeout_at((ticket.received_at() + PATIENCE).into(), slots.take());
     tokio::select! {
         biased;
         // A process that stops starts nothing: another one shall have it at once.
-        () = stop.cancelled() => Wish::Park(Duration::ZERO),
-        ready = timeout_at((ticket.received_at() + PATIENCE).into(), ready) => match ready {
-            Ok(slot) => Wish::Start(slot),
-            Err(_) => {
-                slots.saturate();
-                Wish::Park(PARK.mul_f64(1.0 + 0.5 * rand::random::<f64>()))
-            }
+        () = stop.cancelled() => Wish::HandBack,
+        slot = patience => match slot {
+            Ok(slot) => match permits(&limits, Vec::new()) {
+                Ok(permits) => Wish::Start(slot, permits),
+                Err(key) => Wish::Line(key),
+            },
+            Err(_) => Wish::Line(Key::Pool(kind)),
         },
+    }
+}
+
+/// The first key of a task for which others of its kind wait already, be it for a limit or for a slot.
+fn waited_for(kind: TaskKind, limits: &Limits, lines: &Lines) -> Option<Key> {
+    if lines.is_empty() {
+        return None;
+    }
+    let pool = Key::Pool(kind);
+    let keys = std::iter::once(&pool).chain(limits.iter().map(|limited| &limited.key));
+    keys.into_iter().find(|key| lines.stands(kind, key)).cloned()
+}
+
+/// Takes the permits that a task needs beside those that it has; if one is not to be had, all go back.
+///
+/// # Errors
+/// The key whose rate does not allow the start.
+pub fn permits(limits: &Limits, mut permits: Permits) -> Result<Permits, Key> {
+    for limited in limits {
+        let Some(gate) = &limited.gate else { continue };
+        if permits.iter().any(|(key, _)| *key == limited.key) {
+            continue;
+        }
+        match gate.take() {
+            Ok(permit) => permits.push((limited.key.clone(), permit)),
+            Err(_) => {
+                give_back(limits, permits);
+                return Err(limited.key.clone());
+            }
+        }
+    }
+    Ok(permits)
+}
+
+/// Gives permits back that are not used.
+pub fn give_back(limits: &Limits, permits: Permits) {
+    for (key, permit) in permits {
+        if let Some(gate) =
+            limits.iter().find(|limited| limited.key == key).and_then(|limited| limited.gate.as_ref())
+        {
+            gate.give_back(permit);
+        }
     }
 }

@@ -1,33 +1,32 @@
-//! The third stage: one transaction makes a batch of tasks this worker's own, or parks them; then they are
-//! acknowledged.
+//! The third stage: one transaction makes a batch of tasks this worker's own, or has them wait in the database; then they
+//! are acknowledged.
 
-use std::collections::{HashMap, HashSet};
-use std::sync::Arc;
+mod start;
+mod transaction;
+
 use std::time::Duration;
 
-use chrono::{DateTime, Utc};
-use shared::db::definition::JobWithTargets;
+use shared::db;
 use shared::db::lease::Leased;
-use shared::db::task::Waiting;
-use shared::db::{self, Committed};
-use shared::job::JobId;
 use shared::message::{Refusal, Refused, TaskMessage};
-use shared::task::{Task, TaskId, TaskKind};
+use shared::task::{TaskId, TaskKind};
 use shared::topology;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use crate::admit::{Admitted, Wish};
+use crate::admit::{Admitted, Permits, Wish};
 use crate::batches::Batches;
-use crate::engine::clock::BootInstant;
+use crate::call::Call;
 use crate::events;
-use crate::lease::{self, Lease};
+use crate::lease::Lease;
 use crate::plan::Plan;
 use crate::refuse::Refusing;
 use crate::slots::Slot;
 use crate::ticket::Ticket;
 use crate::worker::Worker;
+pub(crate) use transaction::Answer;
+use transaction::{Earlier, Persisted, Started, transact};
 
 /// How long a transaction waits for more tasks under load.
 const LINGER: Duration = Duration::from_millis(5);
@@ -50,36 +49,76 @@ pub struct Claimed {
     pub lease: Lease,
     /// Freed at the end of the work.
     pub slot: Slot,
+    /// What lets it start, where a rate is limited.
+    pub permits: Permits,
+}
+
+/// What comes to be claimed.
+#[derive(Debug)]
+pub enum Entry {
+    /// A task from a queue.
+    Delivered(Admitted),
+    /// Tasks that wait in a line.
+    Called(Call),
+}
+
+/// What is claimed in one transaction.
+struct Batch {
+    delivered: Vec<Admitted>,
+    calls: Vec<Call>,
+}
+
+impl Batch {
+    fn of(entries: Vec<Entry>) -> Self {
+        let mut batch = Self { delivered: Vec::with_capacity(entries.len()), calls: Vec::new() };
+        for entry in entries {
+            match entry {
+                Entry::Delivered(admitted) => batch.delivered.push(admitted),
+                Entry::Called(call) => batch.calls.push(call),
+            }
+        }
+        batch
+    }
+
+    const fn len(&self) -> usize {
+        self.delivered.len() + self.calls.len()
+    }
+
+    /// Two halves, to look for the one at fault.
+    fn halves(mut self) -> [Self; 2] {
+        let calls = self.calls.split_off(self.calls.len().div_ceil(2));
+        let delivered = self.delivered.split_off(self.delivered.len() / 2);
+        [Self { delivered, calls }, self]
+    }
 }
 
 /// Claims in batches, as large as what came while the transaction before ran, until nothing comes any more. What the
 /// database has not taken by the time of `stop` goes back to its queue.
 pub async fn run(
     kind: TaskKind,
-    admitted: mpsc::Receiver<Admitted>,
+    entries: mpsc::Receiver<Entry>,
     claimed: mpsc::Sender<Claimed>,
     refusals: mpsc::Sender<Refusing>,
     worker: &Worker,
     stop: &CancellationToken,
 ) -> anyhow::Result<()> {
-    let mut admitted = Batches::new(admitted, LINGER);
+    let mut entries = Batches::new(entries, LINGER);
     let mut last_moment = None;
-    while let Some(batch) = admitted.next().await {
+    while let Some(batch) = entries.next().await {
         // A batch that the database refuses is halved until the task at fault stands alone.
-        let mut batches = vec![batch];
-        while let Some(mut batch) = batches.pop() {
+        let mut batches = vec![Batch::of(batch)];
+        while let Some(batch) = batches.pop() {
             let persisted = tokio::select! {
-                persisted = persist(&batch, worker) => persisted,
+                persisted = persist(kind, &batch, worker) => persisted,
                 () = given_up(stop, &mut last_moment) => continue,
             };
             match persisted {
                 Ok(persisted) => hand_over(kind, batch, persisted, &claimed, &refusals, worker).await,
                 Err(error) if batch.len() > 1 => {
                     events::batch_split("claim", batch.len(), &error.to_string());
-                    let rest = batch.split_off(batch.len() / 2);
-                    batches.extend([rest, batch]);
+                    batches.extend(batch.halves());
                 }
-                Err(error) => refuse_all(batch, &error, &refusals).await,
+                Err(error) => refuse_all(kind, batch, &error, &refusals, worker).await,
             }
         }
     }
@@ -93,24 +132,13 @@ async fn given_up(stop: &CancellationToken, last_moment: &mut Option<Instant>) {
     tokio::time::sleep_until(*last_moment.get_or_insert_with(|| Instant::now() + LAST_MOMENT)).await;
 }
 
-/// What the transaction decided.
-struct Persisted {
-    committed: Committed,
-    /// Taken before the transaction, so that it cannot be later than the database's.
-    deadline: BootInstant,
-    leased: HashMap<TaskId, Leased>,
-    /// By place in the batch: two tasks of one id may differ in everything else.
-    refused: HashMap<usize, Refusal>,
-    jobs: HashMap<JobId, Arc<JobWithTargets>>,
-}
-
 /// Runs the transaction until it succeeds or fails for a reason of its own.
-async fn persist(batch: &[Admitted], worker: &Worker) -> Result<Persisted, db::Error> {
+async fn persist(kind: TaskKind, batch: &Batch, worker: &Worker) -> Result<Persisted, db::Error> {
     let mut delays = worker.backoff();
-    let (mut again, mut limit) = (false, TRANSACTION_LIMIT);
+    let (mut earlier, mut limit) = (Earlier::default(), TRANSACTION_LIMIT);
     loop {
         worker.leases.healthy().await;
-        match db::within(limit, transact(batch, again, worker)).await {
+        match db::within(limit, transact(kind, batch, &mut earlier, worker)).await {
             Ok(persisted) => {
                 worker.leases.claimed(true);
                 return Ok(persisted);
@@ -127,134 +155,53 @@ async fn persist(batch: &[Admitted], worker: &Worker) -> Result<Persisted, db::E
                 worker.leases.claimed(false);
                 worker.database.forget_statements();
                 tokio::time::sleep(delays.next().unwrap_or(Duration::from_secs(5))).await;
-                again = true;
+                earlier.any = true;
             }
         }
     }
 }
 
-/// `again` says that an earlier try may have been committed without our hearing of it.
-async fn transact(batch: &[Admitted], again: bool, worker: &Worker) -> Result<Persisted, db::Error> {
-    let deadline = lease::deadline(worker.lease);
-    let mut client = worker.database.client().await?;
-    let transaction = client.transaction().await?;
-    let definitions = worker.definitions.current(&transaction).await?;
-    let names = batch.iter().filter_map(|admitted| admitted.task.job.as_ref());
-    let jobs = definitions.resolve(&transaction, names).await?;
-
-    let mut refused = HashMap::new();
-    let mut accepted: HashMap<TaskId, (&TaskMessage, &Wish, Option<JobId>)> = HashMap::new();
-    for (place, Admitted { task, wish, .. }) in batch.iter().enumerate() {
-        match db::job::accept(task, &jobs) {
-            // Of one id in a batch the first counts; the second is acknowledged as known.
-            Ok(job) => _ = accepted.entry(task.id).or_insert((task, wish, job)),
-            Err(refusal) => _ = refused.insert(place, refusal),
-        }
-    }
-    bury(&transaction, batch, &mut refused).await?;
-    let ids: Vec<TaskId> = accepted.keys().copied().collect();
-    let fresh = db::known_id::insert(&transaction, &ids).await?;
-
-    let mut leased = Vec::new();
-    let now = db::now(&transaction).await?;
-    let may_start = |task: &TaskMessage| task.not_before.is_none_or(|not_before| not_before <= now);
-    let (starting, parking): (Vec<_>, Vec<_>) =
-        accepted.into_values().partition(|(task, wish, _)| matches!(wish, Wish::Start(_)) && may_start(task));
-    let (new, waiting): (Vec<_>, Vec<_>) =
-        starting.into_iter().partition(|(task, ..)| fresh.contains(&task.id));
-    if !new.is_empty() {
-        let tasks: Vec<Task> = new.iter().map(|(task, _, job)| task.to_task(*job)).collect();
-        leased = db::lease::insert_fresh(&transaction, worker.identity.id, worker.lease, tasks).await?;
-    }
-    if !waiting.is_empty() {
-        let ids: Vec<TaskId> = waiting.iter().map(|(task, ..)| task.id).collect();
-        leased.extend(db::lease::take_waiting(&transaction, worker.identity.id, worker.lease, &ids).await?);
-        if again {
-            let own: Vec<TaskId> = ids.into_iter().filter(|id| !worker.leases.knows(*id)).collect();
-            leased.extend(db::lease::adopt(&transaction, worker.identity.id, worker.lease, &own).await?);
-        }
-    }
-    park(&transaction, &parking, &fresh, now).await?;
-    let jobs = leased.iter().filter_map(|leased| leased.task.job);
-    let jobs = definitions.load(&transaction, jobs).await?;
-    let committed = db::commit(transaction).await?;
-    worker.identity.batches.count("claim", batch.len());
-    let leased = leased.into_iter().map(|leased| (leased.task.id, leased)).collect();
-    Ok(Persisted { committed, deadline, leased, refused, jobs })
-}
-
-/// A refused task that waits in the database, because its job was active once, becomes a dead task and no dead letter.
-async fn bury(
-    transaction: &deadpool_postgres::Transaction<'_>,
-    batch: &[Admitted],
-    refused: &mut HashMap<usize, Refusal>,
-) -> Result<(), db::Error> {
-    let named: Vec<(TaskId, String)> =
-        refused.iter().map(|(place, refusal)| (batch[*place].task.id, refusal.to_string())).collect();
-    if !named.is_empty() {
-        let buried = db::dead_task::bury_waiting(transaction, &named).await?;
-        refused.retain(|place, _| !buried.contains(&batch[*place].task.id));
-    }
-    Ok(())
-}
-
-async fn park(
-    transaction: &deadpool_postgres::Transaction<'_>,
-    parking: &[(&TaskMessage, &Wish, Option<JobId>)],
-    fresh: &HashSet<TaskId>,
-    now: DateTime<Utc>,
-) -> Result<(), db::Error> {
-    let (mut new, mut known) = (Vec::new(), Vec::new());
-    for (task, wish, job) in parking {
-        let wait = if let Wish::Park(wait) = wish { *wait } else { Duration::ZERO };
-        if fresh.contains(&task.id) {
-            let run_at = task.not_before.unwrap_or(now + wait).max(now);
-            new.push(Waiting::new(task.to_task(*job), run_at));
-        } else if matches!(wish, Wish::Park(_)) {
-            // Whatever else a later message says, only the want of a slot puts a known task off.
-            known.push((task.id, wait.as_secs_f64()));
-        }
-    }
-    if !new.is_empty() {
-        db::task::insert(transaction, &new).await?;
-    }
-    if !known.is_empty() {
-        db::task::put_off(transaction, &known).await?;
-    }
-    Ok(())
-}
-
 /// After the commit: acknowledges, and hands each task to the stage that is next for it.
 async fn hand_over(
     kind: TaskKind,
-    batch: Vec<Admitted>,
+    batch: Batch,
     persisted: Persisted,
     claimed: &mpsc::Sender<Claimed>,
     refusals: &mpsc::Sender<Refusing>,
     worker: &Worker,
 ) {
-    let Persisted { committed, deadline, mut leased, mut refused, jobs } = persisted;
-    let (mut started, mut refusing, mut parked) = (Vec::new(), Vec::new(), 0);
-    let tasks = batch.len();
+    let Persisted { committed, deadline, mut started, mut refused, jobs, answers, entered } = persisted;
+    let (mut starting, mut refusing, mut others) = (Vec::new(), Vec::new(), 0);
+    let mut start = |task: TaskId, slot: Slot| {
+        let Some(Started { leased, permits }) = started.remove(&task) else { return false };
+        let lease = worker.leases.hold(task, leased.epoch, deadline);
+        let plan = leased.task.job.and_then(|job| jobs.get(&job).cloned()).into();
+        starting.push(Claimed { leased, plan, lease, slot, permits });
+        true
+    };
     // Nothing is awaited here: from its commit on, a lease needs its heartbeat.
-    for (place, Admitted { task, ticket, wish }) in batch.into_iter().enumerate() {
+    for (place, Admitted { task, ticket, wish }) in batch.delivered.into_iter().enumerate() {
         if let Some(refusal) = refused.remove(&place) {
             refusing.push((task, refusal, ticket));
             continue;
         }
         ticket.committed(committed);
-        if let Wish::Start(slot) = wish
-            && let Some(leased) = leased.remove(&task.id)
-        {
-            let lease = worker.leases.hold(task.id, leased.epoch, deadline);
-            let plan = leased.task.job.and_then(|job| jobs.get(&job).cloned()).into();
-            started.push(Claimed { leased, plan, lease, slot });
-        } else {
-            parked += 1;
-        }
+        let starts = match wish {
+            Wish::Start(slot, _) => start(task.id, slot),
+            Wish::Line(_) | Wish::HandBack | Wish::Wait => false,
+        };
+        others += usize::from(!starts);
     }
-    events::claimed(kind, tasks, started.len(), parked);
-    for next in started {
+    let lines = worker.limits.lines();
+    for (Call { key, slots, .. }, answer) in batch.calls.into_iter().zip(answers) {
+        lines.answered(kind, &key, &answer);
+        answer.tasks.into_iter().zip(slots).for_each(|(task, slot)| _ = start(task, slot));
+    }
+    for (key, full) in &entered {
+        lines.entered(kind, key, *full);
+    }
+    events::claimed(kind, starting.len() + others, starting.len(), others);
+    for next in starting {
         // The pool's executor outlives this stage.
         _ = claimed.send(next).await;
     }
@@ -263,11 +210,22 @@ async fn hand_over(
     }
 }
 
-async fn refuse_all(batch: Vec<Admitted>, error: &db::Error, refusals: &mpsc::Sender<Refusing>) {
-    for Admitted { task, ticket, .. } in batch {
+async fn refuse_all(
+    kind: TaskKind,
+    batch: Batch,
+    error: &db::Error,
+    refusals: &mpsc::Sender<Refusing>,
+    worker: &Worker,
+) {
+    for Admitted { task, ticket, .. } in batch.delivered {
         events::not_claimable(task.id, &error.to_string());
         let refusal = Refusal::NotATask(format!("the database refuses it: {error}"));
         refuse(&task, refusal, ticket, refusals).await;
+    }
+    for Call { key, .. } in batch.calls {
+        events::not_callable(kind, &key, &error.to_string());
+        // Perhaps another version can start what stands there. It is tried again when lines are looked at the next time.
+        worker.limits.lines().answered(kind, &key, &Answer { full: true, ..Answer::default() });
     }
 }
 

@@ -1,7 +1,6 @@
 //! A worker's configuration.
 
 use std::collections::BTreeMap;
-use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -40,13 +39,11 @@ pub struct Config {
     pub sources: Sources,
 }
 
-/// One pool's limits.
+/// What one pool is given.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PoolConfig {
     /// Tasks that run at once.
     pub slots: usize,
-    /// Tasks that start in a second, if limited.
-    pub rate: Option<Rate>,
     /// How often and how long a task may be tried where its job does not say otherwise.
     pub tries: Tries,
 }
@@ -58,15 +55,6 @@ pub struct Tries {
     pub attempts: u16,
     /// How long one attempt may take.
     pub timeout: Duration,
-}
-
-/// A rate of starts.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Rate {
-    /// The mean time between two starts.
-    pub period: Duration,
-    /// Starts that may come at once after a pause.
-    pub burst: NonZeroU32,
 }
 
 impl Tries {
@@ -129,14 +117,11 @@ fn pools(settings: &mut Settings) -> BTreeMap<TaskKind, PoolConfig> {
     let mut pools = BTreeMap::new();
     for &kind in TaskKind::ALL.iter().filter(|kind| kind.is_implemented()) {
         let slots: usize = settings.get(&format!("pools.{kind}.slots"), default_slots(kind));
-        let rate: Option<f64> = settings.optional(&format!("pools.{kind}.rate_per_second"));
-        let burst: Option<NonZeroU32> = settings.optional(&format!("pools.{kind}.burst"));
         let tries = tries(settings, kind);
         if slots > MAX_SLOTS {
             settings.reject(format!("pools.{kind}.slots: at most {MAX_SLOTS}"));
         } else if slots > 0 {
-            let rate = rate.and_then(|rate| checked_rate(settings, kind, rate, burst));
-            pools.insert(kind, PoolConfig { slots, rate, tries });
+            pools.insert(kind, PoolConfig { slots, tries });
         }
     }
     pools
@@ -159,20 +144,6 @@ fn tries(settings: &mut Settings, kind: TaskKind) -> Tries {
 
 /// Up to twice the slots are prefetched, and the broker counts those in 16 bits.
 const MAX_SLOTS: usize = 30_000;
-
-fn checked_rate(
-    settings: &mut Settings,
-    kind: TaskKind,
-    rate: f64,
-    burst: Option<NonZeroU32>,
-) -> Option<Rate> {
-    if (0.001..=1_000_000.0).contains(&rate) {
-        Some(Rate { period: Duration::from_secs_f64(1.0 / rate), burst: burst.unwrap_or(NonZeroU32::MIN) })
-    } else {
-        settings.reject(format!("pools.{kind}.rate_per_second: use 0.001 to 1000000"));
-        None
-    }
-}
 
 /// Engine operations are bound by one disk or one network each; probes mostly wait.
 const fn default_slots(kind: TaskKind) -> usize {

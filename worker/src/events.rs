@@ -2,8 +2,11 @@
 
 use std::time::Duration;
 
+use shared::limit::Key;
 use shared::message::Refusal;
 use shared::task::{Epoch, Outcome, Priority, TaskId, TaskKind};
+
+use crate::slots::Setting;
 
 /// A batch was claimed: some of its tasks are this worker's own now, the others wait or were known already.
 pub fn claimed(kind: TaskKind, tasks: usize, started: usize, others: usize) {
@@ -115,6 +118,16 @@ pub fn not_claimable(task: TaskId, error: &str) {
     tracing::error!(%task, error, "the database refuses a task: to the dead letters");
 }
 
+/// Tasks that wait in a line could not be called, whatever happens.
+pub fn not_callable(kind: TaskKind, key: &Key, error: &str) {
+    tracing::error!(%kind, %key, error, "the database refuses what waits for a limit: trying again later");
+}
+
+/// People told a pool something else.
+pub fn pool_set(kind: TaskKind, setting: Setting) {
+    tracing::info!(%kind, slots = setting.total, state = %setting.state, "the pool was told");
+}
+
 /// This worker could not say that it is gone.
 pub fn leave_failed(error: &str) {
     tracing::warn!(error, "could not say that this worker is gone: its row is swept later");
@@ -127,7 +140,7 @@ pub fn delivered_ahead(kind: TaskKind, priority: Priority, messages: u16) {
 
 /// A pool takes nothing from its queues for now.
 pub fn paused(kind: TaskKind) {
-    tracing::debug!(%kind, "no slot is free: not consuming");
+    tracing::debug!(%kind, "not consuming for now");
 }
 
 /// An executor panicked; its task failed, its neighbours go on.

@@ -18,6 +18,7 @@ use futures_util::FutureExt as _;
 use futures_util::stream::{FuturesUnordered, StreamExt as _};
 use shared::db::definition::JobWithTargets;
 use shared::db::lease::Leased;
+use shared::db::pool_setting::PoolState;
 use shared::job::SourceData;
 use shared::target::TargetState;
 use shared::task::{Ended, Postponed, QUARANTINE_RESCUES};
@@ -66,9 +67,13 @@ async fn finish(
     stop: &CancellationToken,
 ) {
     let started = Instant::now();
-    let Claimed { leased, plan, lease, slot } = claimed;
+    let Claimed { leased, plan, lease, slot, permits } = claimed;
     let tries = worker.tries(leased.task.kind, &plan);
     let (lease, outcome) = match &worker.quarantine {
+        // The claim took too long for a strict limit.
+        _ if permits.iter().any(|(_, permit)| !permit.is_valid()) => {
+            (lease, Outcome::new(Ended::Postponed(Postponed::Late)))
+        }
         Some(quarantine) if leased.rescues >= QUARANTINE_RESCUES => {
             let limit = tries.timeout + worker.lease;
             match Box::pin(quarantine.run(&leased, lease, worker, limit, stop)).await {
@@ -146,6 +151,7 @@ async fn ends_early(attempt: &Attempt<'_>, limit: Duration, stop: &CancellationT
     tokio::select! {
         () = attempt.lease.lost() => Ended::Lost,
         () = stop.cancelled() => Ended::Interrupted,
+        () = drained(attempt) => Ended::Interrupted,
         by = attempt.lease.cancelled() => {
             events::cancelled(task, &by);
             Ended::Cancelled { by }
@@ -154,6 +160,15 @@ async fn ends_early(attempt: &Attempt<'_>, limit: Duration, stop: &CancellationT
             events::timed_out(task, limit);
             Ended::TimedOut { limit }
         }
+    }
+}
+
+/// Waits until people have the pool give back what it runs.
+async fn drained(attempt: &Attempt<'_>) {
+    match attempt.worker.identity.pools.get(&attempt.leased.task.kind) {
+        // The slots are as old as the worker.
+        Some(slots) => _ = slots.setting().wait_for(|setting| setting.state == PoolState::Draining).await,
+        None => std::future::pending().await,
     }
 }
 

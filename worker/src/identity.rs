@@ -2,15 +2,16 @@
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use shared::db::worker::{BatchCount, PoolUse, Worker};
 use shared::db::{self, Database};
 use shared::task::{TaskKind, WorkerId};
-use tokio::sync::Semaphore;
 
+use crate::engine::clock::BootInstant;
 use crate::events;
+use crate::slots::Slots;
 
 /// Who this worker is, and how busy.
 #[derive(Debug)]
@@ -19,25 +20,38 @@ pub struct Identity {
     pub id: WorkerId,
     /// What people call it.
     pub name: String,
-    /// The free slots of each pool, with all of them.
-    pub pools: BTreeMap<TaskKind, (Arc<Semaphore>, usize)>,
+    /// The slots of its pools.
+    pub pools: BTreeMap<TaskKind, Slots>,
     /// Counts its transactions.
     pub batches: Batches,
     /// Counts what else is worth a number.
     pub counters: Counters,
+    /// Before it told the database last that it is there, in nanoseconds of the machine.
+    heard_at: AtomicU64,
 }
 
 impl Identity {
+    /// A worker that the database does not know of yet.
+    #[must_use]
+    pub fn new(id: WorkerId, name: String, pools: BTreeMap<TaskKind, Slots>) -> Self {
+        let (batches, counters) = (Batches::default(), Counters::default());
+        Self { id, name, pools, batches, counters, heard_at: AtomicU64::new(0) }
+    }
+
+    /// Whether the database may not have heard of it for so long.
+    #[must_use]
+    pub fn is_unheard_for(&self, time: Duration) -> bool {
+        BootInstant::from_nanos(self.heard_at.load(Ordering::Relaxed)).after(time).is_past()
+    }
+
     /// Tells the database that this worker is there.
     pub async fn report<C: deadpool_postgres::GenericClient>(
         &self,
         client: &C,
         exhausted: u64,
     ) -> Result<(), db::Error> {
-        let pool = |(free, slots): &(Arc<Semaphore>, usize)| PoolUse {
-            slots: *slots,
-            busy: slots.saturating_sub(free.available_permits()),
-        };
+        let pool = |slots: &Slots| PoolUse { slots: slots.total(), busy: slots.busy() };
+        let before = BootInstant::now();
         let mut counters = self.counters.counts();
         counters.insert("pool_exhausted".to_owned(), exhausted);
         let worker = Worker {
@@ -48,7 +62,9 @@ impl Identity {
             batches: self.batches.counts(),
             counters,
         };
-        db::worker::report(client, &worker).await
+        db::worker::report(client, &worker).await?;
+        self.heard_at.store(before.as_nanos(), Ordering::Relaxed);
+        Ok(())
     }
 
     /// Tells the database that this worker is gone.

@@ -14,6 +14,7 @@ mod window;
 
 pub mod admit;
 pub mod batches;
+pub mod call;
 pub mod claim;
 pub mod execute;
 pub mod record;
@@ -24,6 +25,7 @@ pub mod effects;
 pub mod follow_up;
 pub mod identity;
 pub mod lease;
+pub mod limits;
 pub mod outcome;
 pub mod plan;
 pub mod quarantine;
@@ -34,6 +36,7 @@ pub mod commands;
 pub mod engine;
 pub mod events;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use shared::broker::{Broker, Publisher};
@@ -59,20 +62,16 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
     let few = DatabaseConfig { pool_size: config.database.pool_size.min(3), ..by_index };
     let own_connection = Database::new(&few, "holdfast heartbeat")?;
     let broker = Broker::new(config.amqp_url.clone(), &format!("worker {}", config.name))?;
-    let pool =
-        |(&kind, &config): (_, &config::PoolConfig)| Pool { kind, config, slots: Slots::new(config.slots) };
-    let mut pools: Vec<Pool> = config.pools.iter().map(pool).collect();
-    let reported = pools.iter().map(|pool| (pool.kind, (pool.slots.free(), pool.slots.total()))).collect();
+    let slots: BTreeMap<TaskKind, Slots> =
+        config.pools.iter().map(|(kind, pool)| (*kind, Slots::new(pool.slots))).collect();
+    let mut pools: Vec<Pool> =
+        slots.iter().map(|(&kind, slots)| Pool { kind, slots: slots.clone() }).collect();
     // What nobody executes yet is taken as well, and goes to the dead letters with that reason.
     let unimplemented = TaskKind::ALL.iter().filter(|kind| !kind.is_implemented());
-    pools.extend(unimplemented.map(|&kind| Pool {
-        kind,
-        config: config::PoolConfig { slots: 1, rate: None, tries: config::Tries::of(kind) },
-        slots: Slots::new(1),
-    }));
+    pools.extend(unimplemented.map(|&kind| Pool { kind, slots: Slots::new(1) }));
     let (lease, heartbeat, grace) = (config.lease, config.heartbeat, config.grace);
     let quarantine = Quarantine::new(std::env::current_exe()?, &config.sources);
-    let worker = Arc::new(Worker::new(config, database, WorkerId::generate(), reported, Some(quarantine))?);
+    let worker = Arc::new(Worker::new(config, database, WorkerId::generate(), slots, Some(quarantine))?);
 
     let lifecycle = Lifecycle::default();
     // Heartbeats and dead letters go on until the pipeline has settled what it holds.
@@ -81,6 +80,12 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
     let stop = settled.clone();
     lifecycle.spawn("publisher", async move {
         publishing.run(stop).await;
+        Ok(())
+    });
+    let (controlled, stop) = (worker.clone(), settled.clone());
+    lifecycle.spawn("limits", async move {
+        let Worker { limits, database, identity, .. } = &*controlled;
+        limits.run(database, identity, lease, &stop).await;
         Ok(())
     });
     let (beating, stop) = (worker.clone(), settled.clone());

@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 use shared::db::Database;
 use shared::settings::Sources;
+use worker::commands::pools::{self, PoolsArgs};
 use worker::commands::restore::{self, RestoreArgs};
 use worker::config::Config;
 
@@ -22,6 +23,8 @@ struct Cli {
 enum Command {
     /// Takes tasks from the queues and runs them
     Run,
+    /// Shows what applies to this worker's pools, and what their tasks wait for
+    Pools(PoolsArgs),
     /// Restores a job's newest restore point on this machine, at once
     Restore(RestoreArgs),
     /// Runs one engine operation for a worker (internal)
@@ -60,6 +63,10 @@ async fn run(command: Command, config: Config) -> anyhow::Result<()> {
         Command::Restore(args) => {
             let database = Database::new(&config.database, "holdfast restore")?;
             restore::run(args, &database).await
+        }
+        Command::Pools(args) => {
+            let database = Database::new(&config.database, "holdfast pools")?;
+            pools::run(&args, &config, &database).await
         }
         Command::Alone => worker::quarantine::alone(config).await,
         Command::Run | Command::Exec => worker::run(config).await,

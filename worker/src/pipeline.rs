@@ -9,19 +9,16 @@ use tokio::sync::mpsc;
 
 use crate::admit;
 use crate::batches;
-use crate::config::PoolConfig;
 use crate::outcome::Finished;
 use crate::receive::Intake;
 use crate::slots::Slots;
 use crate::worker::Worker;
-use crate::{claim, execute, record, refuse};
+use crate::{call, claim, execute, record, refuse};
 
 /// A pool as the pipeline runs it.
 pub struct Pool {
     /// What it executes.
     pub kind: TaskKind,
-    /// Its limits.
-    pub config: PoolConfig,
     /// Its slots.
     pub slots: Slots,
 }
@@ -74,19 +71,20 @@ struct Running {
 impl Running {
     async fn run(self, pool: Pool) -> anyhow::Result<()> {
         let Self { worker, broker, publisher, finished, shutdown } = self;
-        let Pool { kind, config, slots } = pool;
+        let Pool { kind, slots } = pool;
         // A full channel stops the stage before it, down to the consumer: the broker keeps the rest.
         let capacity = slots.total() * 2;
         let (tasks, to_admit) = mpsc::channel(capacity);
-        let (admitted, to_claim) = mpsc::channel(capacity);
+        let (entries, to_claim) = mpsc::channel(capacity);
         let (claimed, to_execute) = mpsc::channel(capacity);
         let (refusals, to_refuse) = mpsc::channel(capacity);
         let intake =
             Intake { kind, slots: slots.clone(), tasks, refusals: refusals.clone(), worker: worker.clone() };
 
-        let ((), (), claims, (), ()) = tokio::join!(
+        let ((), (), (), claims, (), ()) = tokio::join!(
             intake.run(&broker, &shutdown.soft),
-            admit::run(to_admit, admitted, slots, config, &shutdown.soft),
+            admit::run(kind, to_admit, entries.clone(), slots.clone(), worker.clone(), &shutdown.soft),
+            call::run(kind, slots, entries, worker.clone(), &shutdown.soft),
             claim::run(kind, to_claim, claimed, refusals, &worker, &shutdown.hard),
             execute::run(to_execute, finished, &worker, &shutdown.hard),
             refuse::run(to_refuse, &publisher, &shutdown.hard),

@@ -1,5 +1,6 @@
 //! The first stage: takes deliveries from a kind's two queues and reads the tasks in them.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -18,7 +19,7 @@ use crate::events;
 use crate::identity::Counter;
 use crate::queues::{Arrival, Queues};
 use crate::refuse::Refusing;
-use crate::slots::Slots;
+use crate::slots::{Setting, Slots};
 use crate::ticket::{Prefix, Ticket};
 use crate::window::{Held, Windows};
 use crate::worker::Worker;
@@ -44,7 +45,7 @@ pub struct Received {
 pub struct Intake {
     /// Which queues.
     pub kind: TaskKind,
-    /// The pool's slots: nothing is consumed while none is free.
+    /// The pool's slots.
     pub slots: Slots,
     /// Takes tasks that could be read; a full channel leaves deliveries with the broker.
     pub tasks: mpsc::Sender<Received>,
@@ -112,13 +113,36 @@ impl Intake {
         settled: &mpsc::UnboundedSender<u64>,
         stop: &CancellationToken,
     ) -> anyhow::Result<()> {
-        let mut saturated = self.slots.saturated();
-        let mut windows = Windows::new(u16::try_from(self.slots.total() * 2)?);
+        let mut pool =
+            Open { setting: self.slots.setting(), long: self.worker.limits.lines().long(), kind: self.kind };
         while !stop.is_cancelled() {
-            let mut queues = Queues::open(channel, self.kind, &windows).await?;
+            // Another number of slots begins with other windows.
+            let mut windows = Windows::new(u16::try_from(self.slots.total() * 2)?);
+            self.consume_under(channel, own, settled, stop, &mut windows, &mut pool).await?;
+        }
+        Ok(())
+    }
+
+    /// Consumes until `stop`, or until the pool has another number of slots.
+    async fn consume_under(
+        &self,
+        channel: &Channel,
+        own: &Consuming,
+        settled: &mpsc::UnboundedSender<u64>,
+        stop: &CancellationToken,
+        windows: &mut Windows,
+        pool: &mut Open,
+    ) -> anyhow::Result<()> {
+        let slots = self.slots.total();
+        while !stop.is_cancelled() && self.slots.total() == slots {
+            tokio::select! {
+                () = pool.opened() => {}
+                () = stop.cancelled() => break,
+            }
+            let mut queues = Queues::open(channel, self.kind, windows).await?;
             own.set_active(true);
             tokio::select! {
-                ended = self.take(&mut queues, &mut windows, own, settled, &mut saturated) => ended?,
+                ended = self.take(&mut queues, windows, own, settled, pool, slots) => ended?,
                 () = stop.cancelled() => {}
             }
             own.set_active(false);
@@ -126,25 +150,29 @@ impl Intake {
             tokio::select! {
                 biased;
                 () = stop.cancelled() => {}
-                ready = self.before_more(&mut queues, &mut windows, own, settled, &saturated) => ready?,
+                ready = self.take_rest(&mut queues, windows, own, settled) => ready?,
             }
         }
         Ok(())
     }
 
-    /// Takes deliveries until the pool is saturated, or another number of them is to be delivered ahead.
+    /// Takes deliveries until the pool closes or is resized, or another number of them is to be delivered ahead.
     async fn take(
         &self,
         queues: &mut Queues<Consumer>,
         windows: &mut Windows,
         own: &Consuming,
         settled: &mpsc::UnboundedSender<u64>,
-        saturated: &mut watch::Receiver<bool>,
+        pool: &mut Open,
+        slots: usize,
     ) -> anyhow::Result<()> {
         loop {
             tokio::select! {
                 biased;
-                () = wait_until_saturated(saturated) => return Ok(()),
+                () = pool.closed_or_resized(slots) => {
+                    events::paused(self.kind);
+                    return Ok(());
+                }
                 arrival = queues.next() => match arrival {
                     Some(Arrival::Delivery(priority, delivery)) => {
                         let held = self.read(priority, delivery?, own, settled).await;
@@ -159,15 +187,13 @@ impl Intake {
         }
     }
 
-    /// Reads what was delivered before the consumers were cancelled, which must not wait here: unless a slot becomes free
-    /// soon, it is parked like all before. Then waits while the pool is saturated.
-    async fn before_more(
+    /// Reads what was delivered before the consumers were cancelled, which must not wait here.
+    async fn take_rest(
         &self,
         queues: &mut Queues<Consumer>,
         windows: &mut Windows,
         own: &Consuming,
         settled: &mpsc::UnboundedSender<u64>,
-        saturated: &watch::Receiver<bool>,
     ) -> anyhow::Result<()> {
         while let Some(arrival) = queues.next().await {
             if let Arrival::Delivery(priority, delivery) = arrival {
@@ -175,10 +201,6 @@ impl Intake {
                 // Whatever that changes, the next consumers begin with it.
                 windows.saw(priority, held);
             }
-        }
-        if *saturated.borrow() {
-            events::paused(self.kind);
-            self.slots.freed().await;
         }
         Ok(())
     }
@@ -218,10 +240,31 @@ impl Intake {
     }
 }
 
-async fn wait_until_saturated(saturated: &mut watch::Receiver<bool>) {
-    if saturated.wait_for(|saturated| *saturated).await.is_err() {
-        // The slots are as old as the pool; without them nothing is ever saturated.
-        std::future::pending::<()>().await;
+/// Whether a pool takes tasks from its queues: unless people have closed it, or so many tasks wait for it already that more
+/// would be in vain.
+struct Open {
+    setting: watch::Receiver<Setting>,
+    long: watch::Receiver<BTreeSet<TaskKind>>,
+    kind: TaskKind,
+}
+
+impl Open {
+    async fn opened(&mut self) {
+        loop {
+            // Pool and lines are as old as the session.
+            _ = self.setting.wait_for(Setting::is_open).await;
+            _ = self.long.wait_for(|long| !long.contains(&self.kind)).await;
+            if self.setting.borrow().is_open() {
+                return;
+            }
+        }
+    }
+
+    async fn closed_or_resized(&mut self, slots: usize) {
+        tokio::select! {
+            _ = self.setting.wait_for(|setting| !setting.is_open() || setting.total != slots) => {}
+            _ = self.long.wait_for(|long| long.contains(&self.kind)) => {}
+        }
     }
 }
 

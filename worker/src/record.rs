@@ -102,7 +102,9 @@ async fn transact(batch: &[Finished], worker: &Worker) -> Result<Recorded, db::E
         let judged = db::compliance::record(&transaction, &worker.definitions, observations, &[]).await?;
         enqueue_follow_ups(&transaction, &batch, &judged).await?;
     }
+    let freed = db::lease::free(&transaction, owned.values()).await?;
     let committed = db::commit(transaction).await?;
+    worker.limits.lines().freed(&freed);
     worker.identity.batches.count("record", batch.len());
     Ok(Recorded { owned, in_doubt: false, _committed: committed })
 }

@@ -10,15 +10,16 @@ use backon::BackoffBuilder as _;
 use shared::db::Database;
 use shared::db::definition::Definitions;
 use shared::task::{TaskKind, WorkerId};
-use tokio::sync::Semaphore;
 
 use crate::config::{Config, Tries};
 use crate::effects::EffectLog;
 use crate::engine::parent::Engine;
-use crate::identity::{Batches, Counters, Identity};
+use crate::identity::Identity;
 use crate::lease::Leases;
+use crate::limits;
 use crate::plan::Plan;
 use crate::quarantine::Quarantine;
+use crate::slots::Slots;
 
 /// A running worker.
 pub struct Worker {
@@ -28,6 +29,8 @@ pub struct Worker {
     pub identity: Identity,
     /// What it owns.
     pub leases: Arc<Leases>,
+    /// What is limited, and who waits for that.
+    pub limits: limits::Control,
     /// What it knows of jobs.
     pub definitions: Definitions,
     /// Runs engine operations.
@@ -47,7 +50,7 @@ pub struct Worker {
 }
 
 impl Worker {
-    /// A worker that owns nothing yet. `pools` are its slots, free and in all, as it reports them.
+    /// A worker that owns nothing yet, with the slots of its pools.
     ///
     /// # Errors
     /// This program's own file, or the effect log, cannot be had.
@@ -55,7 +58,7 @@ impl Worker {
         config: Config,
         database: Database,
         id: WorkerId,
-        pools: BTreeMap<TaskKind, (Arc<Semaphore>, usize)>,
+        pools: BTreeMap<TaskKind, Slots>,
         quarantine: Option<Quarantine>,
     ) -> anyhow::Result<Self> {
         let program = std::env::current_exe().context("finding this program, which is its own engine")?;
@@ -65,11 +68,12 @@ impl Worker {
             }
             None => EffectLog::default(),
         };
-        let (batches, counters) = (Batches::default(), Counters::default());
+        let limits = limits::Control::new(&config.name, pools.clone());
         Ok(Self {
             database,
-            identity: Identity { id, name: config.name, pools, batches, counters },
+            identity: Identity::new(id, config.name, pools),
             leases: Arc::default(),
+            limits,
             definitions: Definitions::default(),
             engine: Engine::new(program),
             tries: config.pools.iter().map(|(kind, pool)| (*kind, pool.tries)).collect(),

@@ -102,7 +102,8 @@ impl Books {
         let client = database.client().await?;
         let statement = "select count(*) as executions, count(distinct task_id) as tasks,
                  count(*) filter (where outcome <> 'success') as others,
-                 (select count(*) from task where kind = $1) as waiting, (select count(*) from lease) as running,
+                 (select count(*) from task where kind = $1 and (waiting_since is null or waiting_since >= $2)) \
+                     as waiting, (select count(*) from lease) as running,
                  (select count(*) from dead_task where died_at >= $2) as dead
              from execution where kind = $1 and finished_at >= $2";
         let row = client.query_one(statement, &[&self.kind.as_str(), &self.since]).await?;

@@ -8,17 +8,18 @@ use deadpool_postgres::Transaction;
 use serde_json::json;
 use shared::db::job::StoredJob;
 use shared::db::target::StoredTarget;
-use shared::db::{self, Database};
-use shared::job::JobId;
+use shared::db::{self, Database, limit};
+use shared::job::{Job, JobId};
+use shared::limit::{Key, Limit};
 use shared::target::{Target, TargetId, TargetName};
 
-use super::{Exit, Failure};
+use super::{Exit, Failure, operator};
 use crate::definitions::change::Change;
 use crate::definitions::{Definitions, Problem, Problems};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// YAML files with `targets:` and `jobs:`
+    /// YAML files with `targets:`, `jobs:` and `limits:`
     #[arg(required = true)]
     files: Vec<PathBuf>,
     /// Prints one JSON object
@@ -35,7 +36,8 @@ pub(super) async fn run(database: &Database, args: &Args) -> Result<Exit, Failur
     db::job::lock_definitions(&transaction).await?;
     let stored = Stored::load(&transaction).await?;
     let targets: Vec<Target> = stored.targets.iter().map(|stored| stored.target.clone()).collect();
-    definitions.check(&targets, &mut problems);
+    let jobs: Vec<&Job> = stored.jobs.iter().map(|stored| &stored.job).collect();
+    definitions.check(&targets, &jobs, &mut problems);
     if !problems.is_empty() {
         print_problems(&problems.into_sorted(), args.json);
         return Ok(Exit::BadInput);
@@ -50,11 +52,21 @@ pub(super) async fn run(database: &Database, args: &Args) -> Result<Exit, Failur
 struct Stored {
     targets: Vec<StoredTarget>,
     jobs: Vec<StoredJob>,
+    /// As earlier definitions had them.
+    limits: BTreeMap<Key, Limit>,
 }
 
 impl Stored {
     async fn load(transaction: &Transaction<'_>) -> Result<Self, db::Error> {
-        Ok(Self { targets: db::target::all(transaction).await?, jobs: db::job::all(transaction).await? })
+        let limits = limit::all(transaction).await?.into_iter();
+        Ok(Self {
+            targets: db::target::all(transaction).await?,
+            jobs: db::job::all(transaction).await?,
+            limits: limits
+                .filter(|setting| setting.origin == limit::Origin::Definitions)
+                .map(|setting| (setting.key, setting.limit))
+                .collect(),
+        })
     }
 }
 
@@ -62,6 +74,8 @@ impl Stored {
 struct Plan {
     targets: Vec<Change>,
     jobs: Vec<Change>,
+    /// Those that are defined, and then those that targets had and have no more.
+    limits: Vec<(Key, Change)>,
 }
 
 impl Plan {
@@ -74,7 +88,16 @@ impl Plan {
                 .iter()
                 .map(|target| Change::between(targets.get(&target.name).copied(), target));
             let jobs = definitions.jobs.iter().map(|job| Change::between(jobs.get(&job.name).copied(), job));
-            Ok(Self { targets: targets.collect::<Result<_, _>>()?, jobs: jobs.collect::<Result<_, _>>()? })
+            let limits = definitions
+                .limits
+                .iter()
+                .map(|(key, limit)| Ok((key.clone(), Change::between(stored.limits.get(key), limit)?)));
+            let gone = gone(definitions, stored).into_iter().map(|key| Ok((key, Change::Removed)));
+            Ok(Self {
+                targets: targets.collect::<Result<_, _>>()?,
+                jobs: jobs.collect::<Result<_, _>>()?,
+                limits: limits.chain(gone).collect::<Result<_, _>>()?,
+            })
         };
         compare().context("comparing the definitions")
     }
@@ -102,24 +125,58 @@ impl Plan {
                 job.targets.iter().filter_map(|name| ids.get(name).copied()).collect();
             judged.insert(db::job::upsert(transaction, job, &targets).await?);
         }
+        let limits = self.change_limits(transaction, definitions).await?;
         let judged: Vec<JobId> = judged.into_iter().collect();
         // What is not committed yet must not be kept in memory.
         let current = db::definition::Definitions::default();
         db::compliance::judge_again(transaction, &current, &judged).await?;
-        Ok(())
+        match limits {
+            Some(changed) => changed.finish(transaction).await,
+            None => Ok(()),
+        }
+    }
+
+    async fn change_limits(
+        &self,
+        transaction: &Transaction<'_>,
+        definitions: &Definitions,
+    ) -> Result<Option<limit::Changed>, db::Error> {
+        let needed: BTreeSet<&Key> =
+            self.limits.iter().filter(|(_, change)| change.is_needed()).map(|(key, _)| key).collect();
+        if needed.is_empty() {
+            return Ok(None);
+        }
+        let set: Vec<(Key, Limit)> =
+            definitions.limits.iter().filter(|(key, _)| needed.contains(key)).cloned().collect();
+        let removed = self.limits.iter().filter(|(_, change)| *change == Change::Removed);
+        let removed: Vec<Key> = removed.map(|(key, _)| key.clone()).collect();
+        let by = operator();
+        limit::change(transaction, limit::Origin::Definitions, &set, &removed, &by).await.map(Some)
     }
 
     fn print(&self, definitions: &Definitions, json: bool) {
         let targets = definitions.targets.iter().map(|target| target.name.as_str());
         let jobs = definitions.jobs.iter().map(|job| job.name.as_str());
         let (targets, jobs) = (targets.zip(&self.targets), jobs.zip(&self.jobs));
+        let names: Vec<String> = self.limits.iter().map(|(key, _)| key.to_string()).collect();
+        let limits = names.iter().map(String::as_str).zip(self.limits.iter().map(|(_, change)| change));
         if json {
-            println!("{}", json!({ "targets": listed(targets), "jobs": listed(jobs) }));
+            let changes =
+                json!({ "targets": listed(targets), "jobs": listed(jobs), "limits": listed(limits) });
+            println!("{changes}");
         } else {
             targets.for_each(|(name, change)| println!("{}", change.line("target", name)));
             jobs.for_each(|(name, change)| println!("{}", change.line("job", name)));
+            limits.for_each(|(name, change)| println!("{}", change.line("limit", name)));
         }
     }
+}
+
+/// The limits of targets that are defined without them now. Others stay until they are defined anew.
+fn gone(definitions: &Definitions, stored: &Stored) -> Vec<Key> {
+    let limited: BTreeSet<&Key> = definitions.limits.iter().map(|(key, _)| key).collect();
+    let targets = definitions.targets.iter().map(|target| Key::Target(target.name.clone()));
+    targets.filter(|key| stored.limits.contains_key(key) && !limited.contains(key)).collect()
 }
 
 fn listed<'a>(changes: impl Iterator<Item = (&'a str, &'a Change)>) -> Vec<serde_json::Value> {
@@ -128,6 +185,7 @@ fn listed<'a>(changes: impl Iterator<Item = (&'a str, &'a Change)>) -> Vec<serde
             Change::Changed { fields } => json!({ "name": name, "change": "changed", "fields": fields }),
             Change::Added => json!({ "name": name, "change": "added" }),
             Change::Unchanged => json!({ "name": name, "change": "unchanged" }),
+            Change::Removed => json!({ "name": name, "change": "removed" }),
         })
         .collect()
 }

@@ -177,7 +177,10 @@ impl Stage {
 
 fn waiting_fields(task: &Listed, now: DateTime<Utc>) -> Vec<(&'static str, String)> {
     let starts = match (&task.waiting_for, task.run_at) {
-        (Some(what), _) => format!("waits for {what}"),
+        (Some(what), _) => {
+            let since = task.waiting_since.map(|since| format!(", since {}", moment_ago(since, now)));
+            format!("waits for {what}{}", since.unwrap_or_default())
+        }
         (None, Some(at)) if at > now => format!("{} (in {})", moment(at), shown::age(now, at)),
         (None, _) => "as soon as a worker takes it".to_owned(),
     };

@@ -4,7 +4,9 @@ mod answer;
 
 mod apply;
 mod enqueue;
+mod limits;
 mod migrate;
+mod pools;
 mod target;
 
 mod dead;
@@ -41,13 +43,19 @@ enum Command {
     Run,
     /// Brings the database's schema to this version
     Migrate,
-    /// Applies definitions of targets and jobs
+    /// Applies definitions of targets, jobs and limits
     Apply(apply::Args),
     /// Asks for one task
     Enqueue(enqueue::Args),
     /// Shows targets, takes them away and brings them back
     #[command(subcommand)]
     Target(target::Command),
+    /// Shows what is limited, and changes it while everything runs
+    #[command(subcommand)]
+    Limits(limits::Command),
+    /// Shows the workers' pools, and changes, pauses and drains them while they run
+    #[command(subcommand)]
+    Pools(pools::Command),
     /// Shows tasks that wait or run, and ends them
     #[command(subcommand)]
     Tasks(tasks::Command),
@@ -77,6 +85,8 @@ pub async fn run(cli: Cli) -> Result<Exit, Failure> {
         Command::Apply(args) => apply::run(&database, &args).await,
         Command::Enqueue(args) => enqueue::run(&database, args).await,
         Command::Target(command) => target::run(&database, command).await,
+        Command::Limits(command) => limits::run(&database, command).await,
+        Command::Pools(command) => pools::run(&database, command).await,
         Command::Tasks(command) => tasks::run(&database, command).await,
         Command::Dead(command) => dead::run(&database, &config, command).await,
     }

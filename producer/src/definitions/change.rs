@@ -17,6 +17,8 @@ pub enum Change {
     },
     /// Nothing.
     Unchanged,
+    /// It is taken away.
+    Removed,
 }
 
 impl Change {
@@ -47,6 +49,7 @@ impl Change {
             Self::Added => format!("+ {what} {name}"),
             Self::Changed { fields } => format!("~ {what} {name} ({})", fields.join(", ")),
             Self::Unchanged => format!("= {what} {name}"),
+            Self::Removed => format!("- {what} {name}"),
         }
     }
 }

@@ -53,8 +53,13 @@ impl<'d, 'p> Fields<'d, 'p> {
 
     /// A field that may be absent.
     pub(super) fn optional<T>(&mut self, key: &'static str, read: Read<T>) -> Option<T> {
+        self.located(key, read).map(|located| located.value)
+    }
+
+    /// A field that may be absent, with its place.
+    pub(super) fn located<T>(&mut self, key: &'static str, read: Read<T>) -> Option<Located<T>> {
         let node = self.take(key)?;
-        self.read(key, node, read).map(|located| located.value)
+        self.read(key, node, read)
     }
 
     /// The items of a list that must be there, and must not be empty.
@@ -98,6 +103,11 @@ impl<'d, 'p> Fields<'d, 'p> {
     /// Whether a field is there that was not read yet.
     pub(super) fn has(&self, key: &str) -> bool {
         self.rest.iter().any(|(_, name, _)| *name == key)
+    }
+
+    /// How many problems there are so far, here and elsewhere.
+    pub(super) fn problems(&self) -> usize {
+        self.problems.len()
     }
 
     /// Refuses a field that is part of the format, but that this version does not act on.

@@ -1,4 +1,4 @@
-//! What users write: YAML files with targets and jobs.
+//! What users write: YAML files with targets, jobs and limits.
 //!
 //! Reading never stops at the first problem: each is noted with its file, line and field, and nothing is used as
 //! long as there is one.
@@ -10,16 +10,18 @@ mod fields;
 mod values;
 
 mod job;
+mod limit;
 mod place;
 mod source;
 mod target;
 
 pub mod change;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
 use shared::job::Job;
+use shared::limit::{Key, Limit};
 use shared::target::{Target, TargetName};
 
 pub use problem::{Origin, Problem, Problems};
@@ -34,12 +36,15 @@ pub struct Definitions {
     pub targets: Vec<Target>,
     /// Jobs, in the order of the files.
     pub jobs: Vec<Job>,
+    /// Limits, those of targets first.
+    pub limits: Vec<(Key, Limit)>,
     // What follows is also that of definitions that are wrong elsewhere: then nothing more is said of it by
     // mistake, and nothing is found only at the next try.
     target_names: Names,
     job_names: Names,
     references: Vec<Located<TargetName>>,
     repositories: Vec<Located<String>>,
+    limited: BTreeMap<Key, Origin>,
 }
 
 type Names = BTreeMap<String, Origin>;
@@ -67,12 +72,14 @@ impl Definitions {
         };
         let Some(mut fields) = Fields::of(&root, whole(file), problems) else { return };
         let (targets, jobs) = (fields.nodes("targets"), fields.nodes("jobs"));
+        let limits = fields.nodes("limits");
         fields.finish();
+        let mut limited = Vec::new();
         for (index, node) in targets.iter().enumerate() {
             let at = origin(file, "targets", index, node);
             note_name(&mut self.target_names, node, &at, problems);
             if let Some(fields) = Fields::of(node, at, problems) {
-                self.targets.extend(target::read(fields, &mut self.repositories));
+                self.targets.extend(target::read(fields, &mut self.repositories, &mut limited));
             }
         }
         for (index, node) in jobs.iter().enumerate() {
@@ -82,12 +89,44 @@ impl Definitions {
                 self.jobs.extend(job::read(fields, &mut self.references));
             }
         }
+        for (index, node) in limits.iter().enumerate() {
+            let at = origin(file, "limits", index, node);
+            limited.extend(Fields::of(node, at, problems).and_then(limit::read));
+        }
+        for (Located { value, at }, limit) in limited {
+            match self.limited.get(&value) {
+                Some(first) => {
+                    problems.add(at, format!("{value} is limited already at {}:{}", first.file, first.line));
+                }
+                None => _ = self.limited.insert(value.clone(), at),
+            }
+            self.limits.push((value, limit));
+        }
     }
 
-    /// Checks what definitions demand of each other, and of the targets that are stored already.
-    pub fn check(&self, stored: &[Target], problems: &mut Problems) {
+    /// Checks what definitions demand of each other, and of the targets and jobs that are stored already.
+    pub fn check(&self, stored: &[Target], jobs: &[&Job], problems: &mut Problems) {
         self.check_targets_exist(stored, problems);
         self.check_repositories_differ(stored, problems);
+        self.check_limited_exist(jobs, problems);
+    }
+
+    /// An owner or a source is whatever some job says it is: a limit on another one is a slip of the pen.
+    fn check_limited_exist(&self, stored: &[&Job], problems: &mut Problems) {
+        let jobs = || self.jobs.iter().chain(stored.iter().copied());
+        let owners: BTreeSet<&str> = jobs().map(|job| job.owner.as_str()).collect();
+        let domains: BTreeSet<&str> = jobs().map(|job| job.source.place.failure_domain.as_str()).collect();
+        for (key, at) in &self.limited {
+            match key {
+                Key::Owner(owner) if !owners.contains(owner.as_str()) => {
+                    problems.add(at.clone(), "no job has this owner");
+                }
+                Key::Source(source) if !domains.contains(source.as_str()) => {
+                    problems.add(at.clone(), "no job's source has this failure_domain");
+                }
+                _ => {}
+            }
+        }
     }
 
     fn check_targets_exist(&self, stored: &[Target], problems: &mut Problems) {

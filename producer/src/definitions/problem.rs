@@ -51,6 +51,12 @@ impl Problems {
         self.0.push(Problem { origin, message: message.into() });
     }
 
+    /// How many there are.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
     /// Whether nothing is wrong.
     #[must_use]
     pub fn is_empty(&self) -> bool {

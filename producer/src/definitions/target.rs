@@ -1,21 +1,31 @@
 //! A target as users write it.
 
-use shared::target::{Isolation, SecretRef, Target};
+use shared::limit::Key;
+use shared::target::{Isolation, SecretRef, Target, TargetName};
 
 use super::fields::{Fields, Located};
+use super::limit::{self, Limited};
 use super::node::Value;
 use super::place;
 use super::values::{absolute_path, parsed, text, variable};
 
-/// Reads a target, and notes its repository; `None` when a problem was noted.
-pub(super) fn read(mut fields: Fields<'_, '_>, repositories: &mut Vec<Located<String>>) -> Option<Target> {
-    let name = fields.required("name", parsed);
+/// Reads a target, and notes its repository and its limit; `None` when a problem was noted.
+pub(super) fn read(
+    mut fields: Fields<'_, '_>,
+    repositories: &mut Vec<Located<String>>,
+    limits: &mut Vec<Limited>,
+) -> Option<Target> {
+    let name = fields.required("name", parsed::<TargetName>);
     let repository = fields.required("repository", repository);
     repositories.extend(repository.clone());
     let password = password(&mut fields);
     let place = place::read(&mut fields);
     let isolation = fields.optional("isolation", isolation).unwrap_or(Isolation::None);
-    fields.not_implemented("limits");
+    if let (Some(name), Some(below)) = (&name, fields.optional_below("limits")) {
+        let key = Key::Target(name.value.clone());
+        let limit = limit::below(below, &key);
+        limits.extend(limit.map(|limit| (Located { value: key, at: name.at.clone() }, limit)));
+    }
     fields.finish();
     Some(Target {
         name: name?.value,

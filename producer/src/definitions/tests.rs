@@ -2,6 +2,7 @@ use std::time::Duration;
 
 use shared::compliance::{DEFAULT_RPO, READ_WINDOW, RESTORE_WINDOW};
 use shared::job::{Hashes, SourceData, TryLimits};
+use shared::limit::Limit;
 use shared::target::{Isolation, SecretRef};
 use shared::task::{Priority, TaskKind};
 
@@ -40,7 +41,7 @@ fn read(texts: &[(&str, &str)]) -> (Definitions, Vec<String>) {
     for (file, text) in texts {
         definitions.add(file, text, &mut problems);
     }
-    definitions.check(&[], &mut problems);
+    definitions.check(&[], &[], &mut problems);
     (definitions, problems.into_sorted().iter().map(ToString::to_string).collect())
 }
 
@@ -147,7 +148,21 @@ fn each_bad_target_is_reported_with_file_line_and_field() {
         ("site: hq", "site:", 6, "site: is nothing, a text is needed"),
         ("  media: disk\n", "", 2, "media: is missing"),
         ("array-1\n", "array-1\n  isolation: immutable\n", 8, "isolation: immutable is not implemented yet"),
-        ("array-1\n", "array-1\n  limits: { concurrency: 2 }\n", 8, "limits: limits is not implemented yet"),
+        ("array-1\n", "array-1\n  limits: { concurrency: 0 }\n", 8, "limits.concurrency: use 1 to 1000000"),
+        (
+            "array-1\n",
+            "array-1\n  limits: { concurrency: -1 }\n",
+            8,
+            "limits.concurrency: is not a whole number",
+        ),
+        (
+            "array-1\n",
+            "array-1\n  limits: { concurrency: 2, weight: 3 }\n",
+            8,
+            "limits.weight: only an owner has one",
+        ),
+        ("array-1\n", "array-1\n  limits: {}\n", 8, "limits: limits nothing"),
+        ("array-1\n", "array-1\n  limits: { concurrency: 1, rate: 3 }\n", 8, "limits.rate: is unknown"),
         ("array-1\n", "array-1\n  colour: blue\n", 8, "colour: is unknown, use one of: name, repository"),
     ];
     for (line, instead, number, message) in cases {
@@ -297,7 +312,7 @@ fn what_is_applied_already_counts_unless_it_is_defined_anew() {
     let check = |text: &str| {
         let (mut definitions, mut problems) = (Definitions::default(), Problems::default());
         definitions.add("demo.yaml", text, &mut problems);
-        definitions.check(&stored, &mut problems);
+        definitions.check(&stored, &[], &mut problems);
         problems.into_sorted().iter().map(ToString::to_string).collect::<Vec<_>>()
     };
     assert_eq!(check(JOB), Vec::<String>::new());
@@ -305,4 +320,55 @@ fn what_is_applied_already_counts_unless_it_is_defined_anew() {
     let taken = check(&with(TARGET, "disk-a", "disk-b"));
     let expected = "demo.yaml:3: targets.disk-b.repository: is the same as that of target disk-a, which is applied already";
     assert_eq!(taken, [expected]);
+}
+
+#[test]
+fn limits_stand_below_targets_and_in_a_list_of_their_own() {
+    let target =
+        with(TARGET, "array-1\n", "array-1\n  limits: { concurrency: 2, bytes_per_second: 50MiB }\n");
+    let others = "limits:
+- { pool: backup, starts_per_minute: 600, burst: 30, strict: true }
+- { source: host-1, concurrency: 1 }
+- { owner: ops, weight: 3 }
+";
+    let (definitions, problems) = read(&[("demo.yaml", &format!("{target}{JOB}{others}"))]);
+    assert_eq!(problems, Vec::<String>::new());
+    let keys: Vec<String> = definitions.limits.iter().map(|(key, _)| key.to_string()).collect();
+    assert_eq!(keys, ["target:disk-a", "pool:backup", "source:host-1", "owner:ops"]);
+    let limits: Vec<Limit> = definitions.limits.iter().map(|(_, limit)| *limit).collect();
+    let none = Limit::default();
+    assert_eq!(limits[0], Limit { concurrency: Some(2), bytes_per_second: Some(50 << 20), ..none });
+    assert_eq!(limits[1], Limit { starts_per_minute: Some(600.0), burst: Some(30), strict: true, ..none });
+    assert_eq!(limits[3], Limit { weight: Some(3), ..none });
+}
+
+#[test]
+fn each_bad_limit_is_reported_with_file_line_and_field() {
+    let limits = |entry: &str| format!("{TARGET}{JOB}limits:\n- {entry}\n");
+    for (entry, message) in [
+        ("{ concurrency: 1 }", "needs one of pool, source and owner"),
+        ("{ pool: backup, owner: ops, concurrency: 1 }", "needs one of pool, source and owner"),
+        ("{ pool: backups, concurrency: 1 }", "limits[0].pool: \"backups\" is unknown"),
+        ("{ pool: forget, concurrency: 1 }", "limits[0].pool: tasks of kind forget are not implemented yet"),
+        ("{ owner: nobody, concurrency: 1 }", "limits[0].owner: no job has this owner"),
+        ("{ source: nowhere, concurrency: 1 }", "limits[0].source: no job's source has this failure_domain"),
+        ("{ target: disk-a, concurrency: 1 }", "needs one of pool, source and owner"),
+        ("{ pool: backup, starts_per_minute: 0 }", "limits[0].starts_per_minute: use 0.001"),
+        (
+            "{ pool: backup, starts_per_minute: 6, burst: 9, concurrency: 3 }",
+            "limits[0].burst: 9 at once are more",
+        ),
+        (
+            "{ pool: backup, starts_per_minute: 600, burst: 3, strict: true }",
+            "limits[0].burst: a strict limit",
+        ),
+    ] {
+        let problems = problems(&limits(entry));
+        let found =
+            problems.iter().any(|problem| problem.starts_with("demo.yaml:19: ") && problem.contains(message));
+        assert!(found, "{entry}: {problems:?}");
+    }
+    let twice = format!("{}- {{ owner: ops, concurrency: 2 }}\n", limits("{ owner: ops, concurrency: 1 }"));
+    let problems = problems(&twice);
+    assert_eq!(problems, ["demo.yaml:20: limits[1].owner: owner:ops is limited already at demo.yaml:19"]);
 }

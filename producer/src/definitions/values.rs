@@ -69,12 +69,26 @@ pub(super) fn period(value: &Value) -> Result<Duration, String> {
 
 /// A share from 0 to 1.
 pub(super) fn share(value: &Value) -> Result<f64, String> {
-    let share = match value {
-        Value::Whole(share) => *share as f64,
-        Value::Number(share) => *share,
-        other => return Err(format!("is {}, a number from 0 to 1 is needed", other.what())),
-    };
+    let share = number(value)?;
     if (0.0..=1.0).contains(&share) { Ok(share) } else { Err("is not from 0 to 1".to_owned()) }
+}
+
+/// A number that need not be whole.
+pub(super) fn number(value: &Value) -> Result<f64, String> {
+    match value {
+        Value::Whole(number) => Ok(*number as f64),
+        Value::Number(number) => Ok(*number),
+        other => Err(format!("is {}, a number is needed", other.what())),
+    }
+}
+
+/// A number of things.
+pub(super) fn count(value: &Value) -> Result<u32, String> {
+    match value {
+        Value::Whole(count) => u32::try_from(*count).map_err(|_| "is too large".to_owned()),
+        Value::Number(_) => Err("is not a whole number from 1".to_owned()),
+        other => Err(format!("is {}, a whole number is needed", other.what())),
+    }
 }
 
 /// A size such as `1GiB`, or a number of bytes.

@@ -68,6 +68,12 @@ impl Definitions {
 }
 
 impl Current<'_> {
+    /// The version that they are of.
+    #[must_use]
+    pub const fn version(&self) -> i64 {
+        self.version
+    }
+
     /// Finds jobs by their names; names without a job are absent from the answer.
     pub async fn resolve<C: GenericClient>(
         &self,

@@ -10,6 +10,7 @@ use super::{Error, from_json, parsed, prepared};
 use crate::job::{Job, JobId, JobName};
 use crate::message::{Refusal, TaskMessage};
 use crate::target::{Target, TargetId, TargetName, TargetState};
+use crate::task::{Priority, TaskId};
 
 /// What a message needs to know of the job that it names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -18,6 +19,8 @@ pub struct Reference {
     pub id: JobId,
     /// Whether it takes tasks.
     pub active: bool,
+    /// The highest priority that tasks from others may have.
+    pub priority: Priority,
 }
 
 /// A job as stored.
@@ -77,12 +80,18 @@ pub async fn resolve<C: GenericClient>(
     client: &C,
     names: &[&JobName],
 ) -> Result<HashMap<JobName, Reference>, Error> {
-    let statement = prepared(client, "select id, name, active from job where name = any($1)").await?;
+    let statement =
+        "select id, name, active, definition ->> 'priority' as priority from job where name = any($1)";
+    let statement = prepared(client, statement).await?;
     let names: Vec<&str> = names.iter().map(|name| name.as_str()).collect();
     let rows = client.query(&statement, &[&names]).await?;
     rows.iter()
         .map(|row| {
-            let reference = Reference { id: JobId(row.try_get("id")?), active: row.try_get("active")? };
+            let reference = Reference {
+                id: JobId(row.try_get("id")?),
+                active: row.try_get("active")?,
+                priority: parsed(row, "priority")?,
+            };
             Ok((parsed(row, "name")?, reference))
         })
         .collect()
@@ -102,6 +111,74 @@ pub fn accept<S: std::hash::BuildHasher>(
         Some(job) if !job.active => Err(Refusal::InactiveJob(name.to_string())),
         Some(job) => Ok(Some(job.id)),
     }
+}
+
+/// The tasks among messages whose priority is above what their job allows. What our own processes asked for is known already,
+/// and travels as they wish.
+///
+/// A message whose job is unknown is not among them.
+pub async fn above_their_jobs<C: GenericClient, S: std::hash::BuildHasher>(
+    client: &C,
+    messages: impl IntoIterator<Item = &TaskMessage>,
+    jobs: &HashMap<JobName, Reference, S>,
+) -> Result<HashMap<TaskId, Refusal>, Error> {
+    let above = |message: &TaskMessage| {
+        let job = jobs.get(message.job.as_ref()?)?;
+        let is_above = message.priority == Priority::High && job.priority == Priority::Normal;
+        is_above.then(|| {
+            (
+                message.id,
+                Refusal::PriorityTooHigh(message.job.as_ref().map_or_else(String::new, ToString::to_string)),
+            )
+        })
+    };
+    let mut above: HashMap<TaskId, Refusal> = messages.into_iter().filter_map(above).collect();
+    if !above.is_empty() {
+        let ids: Vec<TaskId> = above.keys().copied().collect();
+        for known in super::known_id::known(client, &ids).await? {
+            above.remove(&known);
+        }
+    }
+    Ok(above)
+}
+
+/// What the limits of a job's tasks go by.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct JobKeys {
+    /// Which job.
+    pub id: JobId,
+    /// Its name.
+    pub name: JobName,
+    /// Its owner.
+    pub owner: String,
+    /// The failure domain of its source.
+    pub source: String,
+    /// Its first target.
+    pub target: Option<TargetName>,
+    /// Whether it takes tasks.
+    pub active: bool,
+}
+
+/// Reads what the limits of all jobs' tasks go by.
+pub async fn keys<C: GenericClient>(client: &C) -> Result<Vec<JobKeys>, Error> {
+    let statement = "select id, name, active, definition ->> 'owner' as owner, \
+             definition -> 'source' -> 'place' ->> 'failure_domain' as source, definition -> 'targets' ->> 0 as target
+         from job";
+    let statement = prepared(client, statement).await?;
+    let rows = client.query(&statement, &[]).await?;
+    rows.iter()
+        .map(|row| {
+            let target: Option<&str> = row.try_get("target")?;
+            Ok(JobKeys {
+                id: JobId(row.try_get("id")?),
+                name: parsed(row, "name")?,
+                owner: row.try_get("owner")?,
+                source: row.try_get("source")?,
+                target: if target.is_some() { Some(parsed(row, "target")?) } else { None },
+                active: row.try_get("active")?,
+            })
+        })
+        .collect()
 }
 
 /// Reads definitions by number; unknown numbers are absent from the answer.

@@ -22,6 +22,14 @@ pub async fn insert(transaction: &Transaction<'_>, ids: &[TaskId]) -> Result<Has
     rows.iter().map(|row| Ok(TaskId(row.try_get(0)?))).collect()
 }
 
+/// Those of some ids that are known.
+pub async fn known<C: GenericClient>(client: &C, ids: &[TaskId]) -> Result<Vec<TaskId>, Error> {
+    let statement = prepared(client, "select id from known_id where id = any($1)").await?;
+    let ids: Vec<uuid::Uuid> = ids.iter().map(|id| id.0).collect();
+    let rows = client.query(&statement, &[&ids]).await?;
+    rows.iter().map(|row| Ok(TaskId(row.try_get(0)?))).collect()
+}
+
 /// A part of the table: some pages of it, from the first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Pages {

@@ -15,11 +15,12 @@ use tokio_postgres::types::Type;
 use uuid::Uuid;
 
 use super::bulk::Bulk;
+use super::cap::{self, Counts};
 use super::task::Which;
 use super::{Error, parsed, prepared};
 use crate::job::JobId;
 use crate::params::Params;
-use crate::task::{Epoch, Task, TaskId, WorkerId};
+use crate::task::{Epoch, Task, TaskId, TaskKind, WorkerId};
 
 /// A task that its worker owns until the lease ends.
 #[derive(Debug, Clone, PartialEq)]
@@ -96,18 +97,59 @@ pub async fn take_waiting(
     lease: Duration,
     ids: &[TaskId],
 ) -> Result<Vec<Leased>, Error> {
-    let statement = "with due as (
-             select id from task where id = any($1) and run_at <= now() order by id for update),
+    take(transaction, worker, lease, ids, "run_at <= now()").await
+}
+
+/// Takes tasks that were called from a line in this transaction.
+pub async fn take_called(
+    transaction: &Transaction<'_>,
+    worker: WorkerId,
+    lease: Duration,
+    ids: &[TaskId],
+) -> Result<Vec<Leased>, Error> {
+    take(transaction, worker, lease, ids, "true").await
+}
+
+async fn take(
+    transaction: &Transaction<'_>,
+    worker: WorkerId,
+    lease: Duration,
+    ids: &[TaskId],
+    condition: &str,
+) -> Result<Vec<Leased>, Error> {
+    let statement = format!(
+        "with due as (select id from task where id = any($1) and {condition} order by id for update),
          moved as (delete from task where id = any(array(select id from due)) returning *)
          insert into lease (task_id, kind, priority, job_id, params, requested_by, enqueued_at, attempt, rescues, \
              epoch, worker_id, lease_until)
          select id, kind, priority, job_id, params, requested_by, enqueued_at, attempt + 1, rescues, epoch + 1, $2, \
              now() + make_interval(secs => $3)
-         from moved returning *";
-    let statement = prepared(transaction, statement).await?;
+         from moved returning *"
+    );
+    let statement = prepared(transaction, &statement).await?;
     let ids: Vec<Uuid> = ids.iter().map(|id| id.0).collect();
     let rows = transaction.query(&statement, &[&ids, &worker.0, &lease.as_secs_f64()]).await?;
     rows.iter().map(leased).collect()
+}
+
+/// Counts tasks that were taken in this transaction under the caps of their keys, which it has locked.
+pub async fn count(transaction: &Transaction<'_>, tasks: &[(TaskId, Vec<String>)]) -> Result<(), Error> {
+    // No key holds a line break.
+    let statement = "update lease l set caps = string_to_array(c.caps, chr(10))
+         from unnest($1::uuid[], $2::text[]) as c(id, caps) where l.task_id = c.id";
+    let statement = prepared(transaction, statement).await?;
+    let (ids, caps): (Vec<Uuid>, Vec<String>) =
+        tasks.iter().map(|(task, caps)| (task.0, caps.join("\n"))).unzip();
+    transaction.execute(&statement, &[&ids, &caps]).await?;
+    cap::begin(transaction, &counts(tasks.iter().flat_map(|(_, caps)| caps))).await
+}
+
+fn counts<'a>(keys: impl Iterator<Item = &'a String>) -> Counts {
+    let mut counts = Counts::new();
+    for key in keys {
+        *counts.entry(key.clone()).or_default() += 1;
+    }
+    counts
 }
 
 /// Extends leases of a worker that it does not know of, because it did not hear of the commit that gave them, and
@@ -244,10 +286,12 @@ pub struct Completed {
     pub epoch: Epoch,
     /// Who asked for the end, if somebody did.
     pub cancelled_by: Option<String>,
+    /// The caps that it was counted under.
+    pub caps: Vec<String>,
 }
 
 /// Ends leases: each that comes back was still its owner's, and its results may be written in this transaction.
-/// Whoever is missing was fenced.
+/// Whoever is missing was fenced. Their caps are to be freed at the end of the transaction: see [`free`].
 pub async fn complete(
     transaction: &Transaction<'_>,
     worker: WorkerId,
@@ -256,19 +300,36 @@ pub async fn complete(
     // Each statement locks in the order of the ids, as all do who lock several; two epochs in one batch may meet a
     // heartbeat in a deadlock, after which the batch is recorded again.
     let statement = "delete from lease where task_id = any($1) and epoch = $2 and worker_id = $3
-         returning task_id, cancelled_by";
+         returning task_id, cancelled_by, caps";
     let statement = prepared(transaction, statement).await?;
     let mut completed = Vec::with_capacity(ended.len());
     for (epoch, ids) in by_epoch(ended) {
         let rows = transaction.query(&statement, &[&ids, &epoch.0, &worker.0]).await?;
         for row in rows {
-            completed.push(Completed { task: TaskId(row.try_get(0)?), epoch, cancelled_by: row.try_get(1)? });
+            let caps: Option<Vec<String>> = row.try_get("caps")?;
+            completed.push(Completed {
+                task: TaskId(row.try_get("task_id")?),
+                epoch,
+                cancelled_by: row.try_get("cancelled_by")?,
+                caps: caps.unwrap_or_default(),
+            });
         }
     }
     let ids: Vec<Uuid> = completed.iter().map(|completed| completed.task.0).collect();
     let statement = prepared(transaction, "delete from repository_lock where task_id = any($1)").await?;
     transaction.execute(&statement, &[&ids]).await?;
     Ok(completed)
+}
+
+/// Frees the caps of leases that were completed in this transaction, and says which. It comes last, because others wait for
+/// the same caps.
+pub async fn free<'a>(
+    transaction: &Transaction<'_>,
+    completed: impl Iterator<Item = &'a Completed>,
+) -> Result<Counts, Error> {
+    let freed = counts(completed.flat_map(|completed| &completed.caps));
+    cap::end(transaction, &freed).await?;
+    Ok(freed)
 }
 
 /// Nearly all tasks are in their first epoch: a pair of columns to compare would cost more than a statement for each.
@@ -301,6 +362,11 @@ pub async fn take_expired(transaction: &Transaction<'_>, limit: i64) -> Result<V
          returning *, extract(epoch from now() - started_at)::float8 as seconds";
     let statement = prepared(transaction, statement).await?;
     let rows = transaction.query(&statement, &[&limit, &super::task::known_kinds()]).await?;
+    let mut caps: Vec<String> = Vec::new();
+    for row in &rows {
+        caps.extend(row.try_get::<_, Option<Vec<String>>>("caps")?.into_iter().flatten());
+    }
+    cap::end(transaction, &counts(caps.iter())).await?;
     rows.iter()
         .map(|row| {
             let worker = WorkerId(row.try_get("worker_id")?);
@@ -429,6 +495,18 @@ pub async fn count_running<C: GenericClient>(client: &C) -> Result<Vec<(String, 
     let statement = prepared(client, "select kind, count(*) from lease group by kind order by kind").await?;
     let rows = client.query(&statement, &[]).await?;
     rows.iter().map(|row| Ok((row.try_get(0)?, row.try_get(1)?))).collect()
+}
+
+/// How many tasks of a kind run, on all workers or on one that has shown itself.
+pub async fn count_of<C: GenericClient>(
+    client: &C,
+    kind: TaskKind,
+    worker: Option<&str>,
+) -> Result<i64, Error> {
+    let statement = "select count(*) from lease l where kind = $1 and ($2::text is null or exists (
+             select from worker w where w.id = l.worker_id and w.name = $2))";
+    let statement = prepared(client, statement).await?;
+    Ok(client.query_one(&statement, &[&kind.as_str(), &worker]).await?.try_get(0)?)
 }
 
 fn leased(row: &Row) -> Result<Leased, Error> {

@@ -336,6 +336,8 @@ pub struct Listed {
     pub run_at: Option<DateTime<Utc>>,
     /// What wakes it.
     pub waiting_for: Option<String>,
+    /// Since when it has stood in line for a limit.
+    pub waiting_since: Option<DateTime<Utc>>,
     /// Attempts that counted.
     pub attempt: i32,
     /// Rescues from lost workers.
@@ -348,7 +350,7 @@ pub struct Listed {
 pub async fn list<C: GenericClient>(client: &C, which: &Which, limit: i64) -> Result<Vec<Listed>, Error> {
     let statement =
         "select t.id, t.kind, t.priority, j.name as job, t.params, t.requested_by, t.enqueued_at, \
-             nullif(t.run_at, 'infinity') as run_at, t.waiting_for, t.attempt, t.rescues, t.last_error
+             nullif(t.run_at, 'infinity') as run_at, t.waiting_for, t.waiting_since, t.attempt, t.rescues, t.last_error
          from task t left join job j on j.id = t.job_id
          where ($1::uuid is null or t.id = $1) and ($2::text is null or t.kind = $2)
              and ($3::text is null or j.name = $3)
@@ -368,6 +370,7 @@ pub async fn list<C: GenericClient>(client: &C, which: &Which, limit: i64) -> Re
                 enqueued_at: row.try_get("enqueued_at")?,
                 run_at: row.try_get("run_at")?,
                 waiting_for: row.try_get("waiting_for")?,
+                waiting_since: row.try_get("waiting_since")?,
                 attempt: row.try_get("attempt")?,
                 rescues: row.try_get("rescues")?,
                 last_error: row.try_get("last_error")?,

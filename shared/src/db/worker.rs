@@ -1,6 +1,7 @@
 //! Table `worker`: the processes that are running, as they say themselves.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use deadpool_postgres::GenericClient;
 use serde::{Deserialize, Serialize};
@@ -59,6 +60,37 @@ pub async fn report<C: GenericClient>(client: &C, worker: &Worker) -> Result<(),
     let parameters: [&(dyn ToSql + Sync); 6] =
         [&worker.id.0, &worker.name, &worker.version, &pools, &batches, &counters];
     client.execute(&statement, &parameters).await?;
+    Ok(())
+}
+
+/// A worker as others see it who share rates with it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Member {
+    /// Its process.
+    pub id: WorkerId,
+    /// Its pools by kind.
+    pub pools: BTreeMap<TaskKind, PoolUse>,
+    /// Which fleet it has taken into account.
+    pub view: Option<i64>,
+}
+
+/// The workers that were heard of within a lease.
+pub async fn members<C: GenericClient>(client: &C, lease: Duration) -> Result<Vec<Member>, Error> {
+    let statement = "select id, pools, view from worker where seen_at > now() - make_interval(secs => $1)";
+    let statement = prepared(client, statement).await?;
+    let rows = client.query(&statement, &[&lease.as_secs_f64()]).await?;
+    rows.iter()
+        .map(|row| {
+            let id = WorkerId(row.try_get("id")?);
+            Ok(Member { id, pools: from_json(row, "pools")?, view: row.try_get("view")? })
+        })
+        .collect()
+}
+
+/// Says which fleet a worker has taken into account.
+pub async fn set_view<C: GenericClient>(client: &C, worker: WorkerId, view: i64) -> Result<(), Error> {
+    let statement = prepared(client, "update worker set view = $2 where id = $1").await?;
+    client.execute(&statement, &[&worker.0, &view]).await?;
     Ok(())
 }
 

@@ -49,6 +49,7 @@ fn every_reason_is_listed_once() {
         Refusal::UnknownKind(String::new()),
         Refusal::UnknownJob(String::new()),
         Refusal::InactiveJob(String::new()),
+        Refusal::PriorityTooHigh(String::new()),
         Refusal::Misrouted(String::new()),
     ] {
         assert!(codes.contains(refusal.code()), "{refusal:?}");

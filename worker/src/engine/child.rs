@@ -9,7 +9,7 @@ use super::{
     backup, copy, list,
     output::emit,
     protocol::{Event, Failure, Operation, OperationResult, Request, VERSION},
-    repository, restore, verify, warnings, watchdog,
+    repository, restore, throttle, verify, warnings, watchdog,
 };
 
 /// Runs the one operation that standard input asks for.
@@ -18,7 +18,9 @@ use super::{
 /// no last event; the watchdog ends it with `SIGKILL`.
 #[must_use]
 pub fn main() -> ExitCode {
-    match begin().and_then(run) {
+    let outcome = begin().and_then(run);
+    throttle::settle();
+    match outcome {
         Ok(result) => {
             emit(&Event::Finished { result });
             ExitCode::SUCCESS
@@ -38,6 +40,7 @@ fn begin() -> Result<Operation, Failure> {
         .map_err(|error| Failure::transient(format!("cannot read the request: {error}")))?
         .ok_or_else(|| Failure::permanent("there is no request on standard input"))?;
     let request = parse(&line)?;
+    throttle::set(&request.speeds);
     watchdog::start(request.deadline, input)
         .map_err(|error| Failure::transient(format!("cannot watch the deadline: {error}")))?;
     Ok(request.operation)

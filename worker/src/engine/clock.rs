@@ -26,7 +26,13 @@ impl BootInstant {
     /// An instant from now on.
     #[must_use]
     pub fn from_now(after: Duration) -> Self {
-        Self(Self::now().0.saturating_add(u64::try_from(after.as_nanos()).unwrap_or(u64::MAX)))
+        Self::now().after(after)
+    }
+
+    /// An instant later than this one.
+    #[must_use]
+    pub fn after(self, time: Duration) -> Self {
+        Self(self.0.saturating_add(u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)))
     }
 
     /// The time until this instant; zero once it has come.

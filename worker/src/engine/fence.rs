@@ -12,7 +12,7 @@ use std::sync::{
 use bytes::Bytes;
 use rustic_core::{BytesList, FileType, Id, ReadBackend, RusticResult, WriteBackend};
 
-use super::watchdog;
+use super::{throttle::Throttle, watchdog};
 
 /// What went through a backend, in bytes.
 #[derive(Debug, Default)]
@@ -37,16 +37,26 @@ impl Traffic {
     }
 }
 
-/// A backend that asks the clock before each write and counts what goes through it.
+/// A backend that asks the clock before each write, and counts what goes through it, no faster than its throttle allows.
 pub struct Fenced {
     inner: Arc<dyn WriteBackend>,
     traffic: Arc<Traffic>,
+    throttle: Arc<Throttle>,
 }
 
 impl Fenced {
     /// Puts a fence around a backend.
-    pub fn new(inner: Arc<dyn WriteBackend>, traffic: Arc<Traffic>) -> Self {
-        Self { inner, traffic }
+    pub fn new(inner: Arc<dyn WriteBackend>, traffic: Arc<Traffic>, throttle: Arc<Throttle>) -> Self {
+        Self { inner, traffic, throttle }
+    }
+
+    /// Reads when it is its turn.
+    fn read(&self, read: impl FnOnce() -> RusticResult<Bytes>) -> RusticResult<Bytes> {
+        self.throttle.wait();
+        read().inspect(|data| {
+            Traffic::count(&self.traffic.read, data.len());
+            self.throttle.charge(data.len());
+        })
     }
 }
 
@@ -60,7 +70,7 @@ impl ReadBackend for Fenced {
     }
 
     fn read_full(&self, tpe: FileType, id: &Id) -> RusticResult<Bytes> {
-        self.inner.read_full(tpe, id).inspect(|data| Traffic::count(&self.traffic.read, data.len()))
+        self.read(|| self.inner.read_full(tpe, id))
     }
 
     fn read_partial(
@@ -71,9 +81,7 @@ impl ReadBackend for Fenced {
         offset: u32,
         length: u32,
     ) -> RusticResult<Bytes> {
-        self.inner
-            .read_partial(tpe, id, cacheable, offset, length)
-            .inspect(|data| Traffic::count(&self.traffic.read, data.len()))
+        self.read(|| self.inner.read_partial(tpe, id, cacheable, offset, length))
     }
 
     fn needs_warm_up(&self) -> bool {
@@ -96,6 +104,8 @@ impl WriteBackend for Fenced {
     }
 
     fn write_bytes(&self, tpe: FileType, id: &Id, cacheable: bool, content: BytesList) -> RusticResult<()> {
+        self.throttle.wait();
+        self.throttle.charge(content.size());
         watchdog::check();
         Traffic::count(&self.traffic.written, content.size());
         self.inner.write_bytes(tpe, id, cacheable, content)

@@ -7,7 +7,7 @@
 //! * [`protocol`] what the two processes say to each other, in [`lines`] and by one [`clock`]
 //! * [`parent`] the worker's side: starts the child, forwards lease extensions, kills it when needed
 //! * [`child`] the child's `main`; [`watchdog`] ends it at its deadline or when its parent is gone, [`fence`] keeps
-//!   it from writing after the deadline; [`output`], [`warnings`] and [`failure`] are how it tells what happened
+//!   it from writing after the deadline, [`throttle`] from being too fast; [`output`], [`warnings`] and [`failure`] are how it tells what happened
 //! * [`repository`] opens and creates repositories, with some extra care for [`local`] ones, and without deriving a
 //!   [`key`] again that an earlier child derived
 //! * [`backup`] lets the engine read a [`source`], whose [`recorder`] notes what it saw, and [`reconcile`]s that with
@@ -23,6 +23,7 @@ pub mod parent;
 
 pub mod child;
 pub mod fence;
+pub mod throttle;
 pub mod watchdog;
 
 pub mod failure;

@@ -28,7 +28,8 @@ use self::keys::Keys;
 use super::{
     clock::BootInstant,
     protocol::{
-        Class, Extend, Failure, Key, Level, Operation, OperationResult, Progress, Request, VERSION, Verify,
+        Class, Failure, Key, Level, Operation, OperationResult, Progress, Request, Speeds, Told, VERSION,
+        Verify,
     },
     scratch::Scratch,
 };
@@ -124,11 +125,28 @@ impl Engine {
         Self { program: program.into(), args, keys: Arc::default() }
     }
 
+    /// Runs one operation to its end, as fast as it can be; see [`Engine::run_at`].
+    ///
+    /// # Errors
+    ///
+    /// See [`EngineError`].
+    pub async fn run(
+        &self,
+        operation: Operation,
+        lease: watch::Receiver<BootInstant>,
+        cancel: CancellationToken,
+        on_event: impl FnMut(Progress),
+    ) -> Result<Completed, EngineError> {
+        let (_, speeds) = watch::channel(Speeds::new());
+        self.run_at(operation, speeds, lease, cancel, on_event).await
+    }
+
     /// Runs one operation to its end.
     ///
     /// Whichever way this returns, the child has ended and been waited for. If the future is dropped instead, the child
     /// is killed, but may take another moment to end: whoever needs to know cancels and waits.
     ///
+    /// * `speeds` how fast its repositories may be used; each change is forwarded to the child.
     /// * `lease` the instant until which the operation may run; each change is forwarded to the child, and the child
     ///   is killed once the instant has come. If the sender is dropped, the last instant stays.
     /// * `on_event` gets the progress, about five times a second. It must not block.
@@ -136,9 +154,10 @@ impl Engine {
     /// # Errors
     ///
     /// See [`EngineError`].
-    pub async fn run(
+    pub async fn run_at(
         &self,
         mut operation: Operation,
+        speeds: watch::Receiver<Speeds>,
         lease: watch::Receiver<BootInstant>,
         cancel: CancellationToken,
         on_event: impl FnMut(Progress),
@@ -146,7 +165,7 @@ impl Engine {
         let scratch = take_scratch(&mut operation)?;
         let openings = self.keys.lend(&mut operation);
         let on_key = |shown: &str, key| self.keys.keep(&openings, shown, key);
-        let outcome = self.talk(operation, lease, cancel, on_event, on_key).await;
+        let outcome = self.talk(operation, speeds, lease, cancel, on_event, on_key).await;
         if outcome.is_err() {
             self.keys.forget(&openings);
         }
@@ -160,13 +179,14 @@ impl Engine {
     async fn talk(
         &self,
         operation: Operation,
+        speeds: watch::Receiver<Speeds>,
         lease: watch::Receiver<BootInstant>,
         cancel: CancellationToken,
         on_event: impl FnMut(Progress),
         on_key: impl FnMut(&str, Key),
     ) -> Result<Completed, EngineError> {
-        let deadline = *lease.borrow();
-        let request = Request { version: VERSION, deadline, operation };
+        let (deadline, now) = (*lease.borrow(), speeds.borrow().clone());
+        let request = Request { version: VERSION, deadline, speeds: now, operation };
         let mut child = self.spawn()?;
         let (Some(stdin), Some(stdout), Some(stderr)) =
             (child.stdin.take(), child.stdout.take(), child.stderr.take())
@@ -176,7 +196,7 @@ impl Engine {
 
         let heard = tokio::select! {
             heard = hear(stdout, stderr, on_event, on_key) => heard,
-            never = forward(stdin, &request, lease.clone()) => match never {},
+            never = forward(stdin, &request, speeds, lease.clone()) => match never {},
             () = lease_end(&lease) => Err(EngineError::LeaseLost),
             () = cancel.cancelled() => Err(EngineError::Cancelled),
         };
@@ -229,19 +249,27 @@ fn take_scratch(operation: &mut Operation) -> Result<Option<Scratch>, EngineErro
     Ok(Some(own))
 }
 
-/// Hands over the request and then each extension, and keeps the pipe open: its end would end the child.
+/// Hands over the request and then each extension and each change of speed, and keeps the pipe open: its end would end the
+/// child.
 ///
 /// A child that no longer reads is not an error here: it has ended, or its deadline will end it.
 async fn forward(
     mut stdin: ChildStdin,
     request: &Request,
+    mut speeds: watch::Receiver<Speeds>,
     mut lease: watch::Receiver<BootInstant>,
 ) -> Infallible {
     lease.mark_changed();
+    speeds.mark_changed();
     let mut reads = send(&mut stdin, request).await;
-    while reads && lease.changed().await.is_ok() {
-        let deadline = *lease.borrow_and_update();
-        reads = send(&mut stdin, &Extend { deadline }).await;
+    while reads {
+        // Whoever does not change any more leaves what it said last.
+        let told = tokio::select! {
+            Ok(()) = lease.changed() => Told::Extend(*lease.borrow_and_update()),
+            Ok(()) = speeds.changed() => Told::Speeds(speeds.borrow_and_update().clone()),
+            else => break,
+        };
+        reads = send(&mut stdin, &told).await;
     }
     pending().await
 }

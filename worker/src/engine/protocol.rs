@@ -1,6 +1,6 @@
 //! The lines that the worker and its engine child process exchange.
 //!
-//! Parent to child: one [`Request`], then any number of [`Extend`], one JSON object a line. End of file means that
+//! Parent to child: one [`Request`], then any number of [`Told`], one JSON object a line. End of file means that
 //! the parent is gone. Child to parent: any number of [`Event`]; the last one is `finished` or `failed`.
 
 mod event;

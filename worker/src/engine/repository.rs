@@ -18,7 +18,7 @@ use super::{
     key, local,
     output::Bars,
     protocol::{Failure, InitResult, Repository},
-    warnings,
+    throttle, warnings,
 };
 
 /// Whether a remote repository may be read through the local cache (below `$XDG_CACHE_HOME` or `~/.cache`).
@@ -177,7 +177,11 @@ fn connect(repository: &Repository, cache: Cache, bars: Bars) -> Result<Connecti
         .to_backends()
         .map_err(senseless)?;
     let traffic = Arc::new(Traffic::default());
-    let backend = Arc::new(Fenced::new(backends.repository(), Arc::clone(&traffic)));
+    let backend = Arc::new(Fenced::new(
+        backends.repository(),
+        Arc::clone(&traffic),
+        throttle::of(&repository.location),
+    ));
     let local = local::path_of(repository)?.is_some();
     let options = RepositoryOptions::default().no_cache(local || cache == Cache::Bypass);
     let rustic = Rustic::new_with_progress(&options, &RepositoryBackends::new(backend.clone(), None), bars)

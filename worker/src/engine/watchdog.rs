@@ -13,7 +13,7 @@ use std::{
 
 use rustix::process::{Signal, getpid, kill_process};
 
-use super::{clock::BootInstant, lines::LINE_LIMIT, protocol::Extend};
+use super::{clock::BootInstant, lines::LINE_LIMIT, protocol::Told, throttle};
 
 /// How often the deadline is looked at.
 const EVERY: Duration = Duration::from_millis(50);
@@ -78,11 +78,14 @@ fn watch_deadline() {
     }
 }
 
-/// Takes in extensions until the parent is gone or talks nonsense.
+/// Takes in extensions and speeds until the parent is gone or talks nonsense.
 fn follow(mut stdin: impl BufRead) -> ! {
     while let Ok(Some(line)) = read_line(&mut stdin) {
-        let Ok(Extend { deadline }) = serde_json::from_slice(&line) else { break };
-        DEADLINE.store(deadline.as_nanos(), Ordering::SeqCst);
+        match serde_json::from_slice(&line) {
+            Ok(Told::Extend(deadline)) => DEADLINE.store(deadline.as_nanos(), Ordering::SeqCst),
+            Ok(Told::Speeds(speeds)) => throttle::set(&speeds),
+            Err(_) => break,
+        }
     }
     die()
 }

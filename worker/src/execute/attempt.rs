@@ -2,16 +2,18 @@
 
 use serde_json::json;
 use shared::db;
+use shared::db::job::JobTarget;
 use shared::db::lease::Leased;
 use shared::db::repository_lock::Holder;
 use shared::db::restore_point::RestorePoint;
 use shared::job::JobId;
 use shared::target::{TargetId, TargetName};
 use shared::task::{Ended, Postponed};
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use crate::engine::parent::{Completed, EngineError};
-use crate::engine::protocol::{Operation, Progress};
+use crate::engine::protocol::{Operation, Progress, Speeds};
 use crate::lease::Lease;
 use crate::plan::Plan;
 use crate::speed::Speedometer;
@@ -35,11 +37,24 @@ pub struct Attempt<'a> {
 }
 
 impl Attempt<'_> {
-    /// Runs an engine operation in a child process that lives no longer than the lease.
-    pub async fn engine(&self, operation: Operation) -> Result<Completed, EngineError> {
-        let lease = self.lease.deadlines();
-        let cancel = self.cancel.clone();
-        self.worker.engine.run(operation, lease, cancel, |progress| self.report(&progress)).await
+    /// Runs an engine operation in a child process that lives no longer than the lease, and is no faster than its
+    /// targets' limits.
+    pub async fn engine(&self, mut operation: Operation) -> Result<Completed, EngineError> {
+        let repositories = operation.repositories_mut();
+        let uses = |target: &&JobTarget| {
+            repositories.iter().any(|repository| repository.location == target.target.repository)
+        };
+        let targets = self.plan.job().map(|plan| plan.targets.iter().filter(uses).cloned().collect());
+        let speeds = self.speeds(targets.unwrap_or_default()).await;
+        let speeds = speeds.map_err(|error| EngineError::Process(error.to_string()))?;
+        let (lease, cancel) = (self.lease.deadlines(), self.cancel.clone());
+        let report = |progress| self.report(&progress);
+        self.worker.engine.run_at(operation, speeds, lease, cancel, report).await
+    }
+
+    async fn speeds(&self, targets: Vec<JobTarget>) -> Result<watch::Receiver<Speeds>, db::Error> {
+        let (limits, client) = (&self.worker.limits, self.worker.database.client().await?);
+        limits.speeds().follow(&client, &limits.book(), targets).await
     }
 
     /// Says how far the work is.

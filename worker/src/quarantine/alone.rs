@@ -79,7 +79,7 @@ async fn take_over(worker: &Worker, handover: &Handover) -> Result<Option<Claime
     let mut jobs = worker.definitions.current(&client).await?.load(&client, leased.task.job).await?;
     let plan = leased.task.job.and_then(|job| jobs.remove(&job)).into();
     let lease = worker.leases.hold(leased.task.id, leased.epoch, handover.deadline);
-    Ok(Some(Claimed { leased, plan, lease, slot: Slots::new(1).take().await }))
+    Ok(Some(Claimed { leased, plan, lease, slot: Slots::new(1).take().await, permits: Vec::new() }))
 }
 
 impl Worker {

@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 use worker::engine::{
     clock::BootInstant,
     parent::{Engine, EngineError},
-    protocol::{Event, Extend, Operation, Repository},
+    protocol::{Event, Operation, Repository, Told},
 };
 
 use crate::{
@@ -42,7 +42,7 @@ async fn a_busy_child_ends_at_its_deadline() {
     let mut exec = Exec::start(operation, in_a_while());
     assert!(exec.is_busy());
     let deadline = BootInstant::from_now(Duration::from_millis(300));
-    exec.say(&Extend { deadline });
+    exec.say(&Told::Extend(deadline));
     assert_eq!(exec.ended().await.signal(), Some(9));
     assert!(deadline.is_past(), "it ended before its deadline");
     assert_eq!(place.list(&repository).await.unwrap().snapshots.len(), 0);

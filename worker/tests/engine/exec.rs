@@ -8,7 +8,7 @@ use std::{
 use rustix::process::{Pid, Signal, kill_process};
 use worker::engine::{
     clock::BootInstant,
-    protocol::{Event, Operation, Request, VERSION},
+    protocol::{Event, Operation, Request, Speeds, VERSION},
 };
 
 use crate::fixture::{PATIENCE, PROGRAM, until};
@@ -31,7 +31,7 @@ impl Exec {
             .unwrap();
         let (stdin, stdout) = (child.stdin.take(), BufReader::new(child.stdout.take().unwrap()));
         let mut exec = Self { child, stdin, stdout };
-        exec.say(&Request { version: VERSION, deadline, operation });
+        exec.say(&Request { version: VERSION, deadline, speeds: Speeds::new(), operation });
         exec
     }
 

@@ -12,3 +12,4 @@ mod exec;
 mod fixture;
 mod key;
 mod refuse;
+mod throttle;

@@ -9,24 +9,34 @@ use crate::engine::clock::BootInstant;
 
 /// The version of this protocol. The program on disk may be replaced while an older worker still runs, so a child
 /// refuses a request of any other version instead of guessing.
-pub const VERSION: u32 = 2;
+pub const VERSION: u32 = 3;
 
 /// The first line: what to do, and until when.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Request {
     /// Always [`VERSION`].
     pub version: u32,
-    /// The child ends itself at this instant, unless a later [`Extend`] moves it.
+    /// The child ends itself at this instant, unless a later [`Told::Extend`] moves it.
     pub deadline: BootInstant,
+    /// How fast the repositories may be used, until a later [`Told::Speeds`] changes it.
+    #[serde(default, skip_serializing_if = "Speeds::is_empty")]
+    pub speeds: Speeds,
     /// What to do.
     pub operation: Operation,
 }
 
-/// Each further line: the lease was extended.
-#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
-pub struct Extend {
-    /// The new deadline. It replaces the old one, also when it lies before it.
-    pub deadline: BootInstant,
+/// How many bytes a second may be read and written together, by the repository's location; as fast as it can be where it
+/// is absent.
+pub type Speeds = BTreeMap<String, u64>;
+
+/// Each further line.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Told {
+    /// The lease was extended: the new deadline. It replaces the old one, also when it lies before it.
+    Extend(BootInstant),
+    /// All speeds from now on.
+    Speeds(Speeds),
 }
 
 /// One piece of work for the engine.

@@ -20,11 +20,12 @@ fn repository() -> Repository {
 }
 
 fn assert_request(operation: Operation, json: &str) {
-    let request = Request { version: VERSION, deadline: BootInstant::from_nanos(5), operation };
+    let (deadline, speeds) = (BootInstant::from_nanos(5), Speeds::new());
+    let request = Request { version: VERSION, deadline, speeds, operation };
     let line = serde_json::to_string(&request).unwrap();
     let repository = r#"{"location":"rest:http://user:hunter2@backup.example:8000/docs","options":{"retry":"2"},"password":"correct horse","key":{"file":"efefefefefefefefefefefefefefefefefefefefefefefefefefefefefefefef","master":"battery staple"},"expected_id":"abababababababababababababababababababababababababababababababab"}"#;
     let expected =
-        format!(r#"{{"version":2,"deadline":5,"operation":{json}}}"#).replace("REPOSITORY", repository);
+        format!(r#"{{"version":3,"deadline":5,"operation":{json}}}"#).replace("REPOSITORY", repository);
     assert_eq!(line, expected);
     let again: Request = serde_json::from_str(&line).unwrap();
     assert_eq!(serde_json::to_string(&again).unwrap(), line);
@@ -89,9 +90,14 @@ fn requests_keep_their_form() {
 }
 
 #[test]
-fn an_extension_keeps_its_form() {
-    let line = serde_json::to_string(&Extend { deadline: BootInstant::from_nanos(7) }).unwrap();
-    assert_eq!(line, r#"{"deadline":7}"#);
+fn what_is_told_later_keeps_its_form() {
+    for (told, json) in [
+        (Told::Extend(BootInstant::from_nanos(7)), r#"{"extend":7}"#),
+        (Told::Speeds(Speeds::from([("/backups/a".to_owned(), 1024)])), r#"{"speeds":{"/backups/a":1024}}"#),
+    ] {
+        assert_eq!(serde_json::to_string(&told).unwrap(), json);
+        assert_eq!(serde_json::from_str::<Told>(json).unwrap(), told);
+    }
 }
 
 #[test]

@@ -1,0 +1,62 @@
+//! `producer pools set`
+
+use shared::db::limit;
+use shared::db::pool_setting::{self, Change};
+use shared::db::{self, Database};
+use shared::limit::{Key, Limit};
+
+use super::Which;
+use crate::commands::limits::{Asked, set};
+use crate::commands::{Exit, Failure, operator};
+
+#[derive(Debug, clap::Args)]
+pub(in crate::commands) struct Args {
+    #[command(flatten)]
+    which: Which,
+    /// How many tasks the pool of each of these workers runs at once, 1 to 30000; none leaves it to their configuration
+    #[arg(long, value_name = "N", allow_negative_numbers = true)]
+    slots: Option<Asked<i32>>,
+    /// How many tasks all workers together may start in a minute; none lifts this limit
+    #[arg(long, value_name = "N", allow_negative_numbers = true, conflicts_with = "worker")]
+    starts_per_minute: Option<Asked<f64>>,
+    /// How many may start at once after a pause
+    #[arg(long, value_name = "N", allow_negative_numbers = true, conflicts_with = "worker")]
+    burst: Option<Asked<u32>>,
+}
+
+pub(super) async fn run(database: &Database, args: &Args) -> Result<Exit, Failure> {
+    let Args { which, slots, starts_per_minute, burst } = args;
+    which.check(database).await?;
+    let limits = starts_per_minute.is_some() || burst.is_some();
+    if slots.is_none() && !limits {
+        return Err(Failure::BadInput(
+            "nothing to set: use --slots, --starts-per-minute or --burst".to_owned(),
+        ));
+    }
+    if let Some(slots) = Asked::or(*slots, None)
+        && !(1..=30_000).contains(&slots)
+    {
+        return Err(Failure::BadInput("--slots: use 1 to 30000; `pools pause` runs none".to_owned()));
+    }
+    let mut client = database.client().await?;
+    let transaction = client.transaction().await?;
+    db::job::lock_definitions(&transaction).await?;
+    if limits {
+        let key = Key::Pool(which.kind);
+        let settings = limit::all(&transaction).await?;
+        let now = limit::effective(&settings).get(&key).map(|setting| setting.limit).unwrap_or_default();
+        let limit = Limit {
+            starts_per_minute: Asked::or(*starts_per_minute, now.starts_per_minute),
+            burst: Asked::or(*burst, now.burst),
+            ..now
+        };
+        set::set(&transaction, &key, limit).await?;
+    }
+    if let Some(slots) = slots {
+        let change = Change { slots: Some(Asked::or(Some(*slots), None)), ..Change::default() };
+        pool_setting::change(&transaction, which.kind, which.worker.as_deref(), change, &operator()).await?;
+    }
+    transaction.commit().await.map_err(db::Error::from)?;
+    println!("{} changes within 2 s", which.name());
+    Ok(Exit::Done)
+}

@@ -1,0 +1,441 @@
+//! The claim's transaction: what is known, what starts, what waits.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::sync::Arc;
+
+use chrono::{DateTime, Utc};
+use deadpool_postgres::Transaction;
+use shared::db::definition::JobWithTargets;
+use shared::db::lease::Leased;
+use shared::db::line::{self, Place, Waiter};
+use shared::db::{self, Committed};
+use shared::job::JobId;
+use shared::limit::Key;
+use shared::message::{Refusal, TaskMessage};
+use shared::task::{Priority, Task, TaskId, TaskKind};
+
+use super::Batch;
+use super::start::{Rooms, capped};
+use crate::admit::{self, Admitted, Permits, Wish};
+use crate::call::Call;
+use crate::engine::clock::BootInstant;
+use crate::lease;
+use crate::limits::{Book, Limits};
+use crate::worker::Worker;
+
+/// What the transaction decided.
+pub(super) struct Persisted {
+    pub(super) committed: Committed,
+    /// Taken before the transaction, so that it cannot be later than the database's.
+    pub(super) deadline: BootInstant,
+    /// What is this worker's own now.
+    pub(super) started: HashMap<TaskId, Started>,
+    /// By place in the batch: two tasks of one id may differ in everything else.
+    pub(super) refused: HashMap<usize, Refusal>,
+    pub(super) jobs: HashMap<JobId, Arc<JobWithTargets>>,
+    /// One for each call.
+    pub(super) answers: Vec<Answer>,
+    /// The keys for which tasks have begun to wait, and whether their caps are full.
+    pub(super) entered: BTreeMap<Key, bool>,
+}
+
+/// A task that starts.
+pub(super) struct Started {
+    pub(super) leased: Leased,
+    pub(super) permits: Permits,
+}
+
+/// What came of a call.
+#[derive(Debug, Default)]
+pub(crate) struct Answer {
+    /// The tasks that start.
+    pub(crate) tasks: Vec<TaskId>,
+    /// The line is empty.
+    pub(crate) ended: bool,
+    /// The cap of its key is full.
+    pub(crate) full: bool,
+}
+
+/// What an earlier try of the transaction may have committed without our hearing of it.
+#[derive(Debug, Default)]
+pub(super) struct Earlier {
+    /// Whether there was one.
+    pub(super) any: bool,
+    /// The tasks that it started, for each call.
+    called: Vec<Vec<TaskId>>,
+}
+
+/// A task that was delivered and is accepted.
+#[derive(Clone, Copy)]
+struct Accepted<'b> {
+    task: &'b TaskMessage,
+    wish: &'b Wish,
+    job: Option<JobId>,
+    is_new: bool,
+}
+
+/// A task that could start.
+struct Candidate<'b> {
+    limits: Limits,
+    permits: Permits,
+    /// The caps that it is counted under.
+    caps: Vec<String>,
+    from: Origin<'b>,
+}
+
+/// Where a task comes from.
+enum Origin<'b> {
+    Queue(Accepted<'b>),
+    /// The line of the call of this number.
+    Line {
+        call: usize,
+        waiter: Waiter,
+    },
+}
+
+impl Candidate<'_> {
+    const fn id(&self) -> TaskId {
+        match &self.from {
+            Origin::Queue(accepted) => accepted.task.id,
+            Origin::Line { waiter, .. } => waiter.task.id,
+        }
+    }
+}
+
+/// Claims a batch of one kind.
+pub(super) async fn transact(
+    kind: TaskKind,
+    batch: &Batch,
+    earlier: &mut Earlier,
+    worker: &Worker,
+) -> Result<Persisted, db::Error> {
+    let deadline = lease::deadline(worker.lease);
+    let mut client = worker.database.client().await?;
+    let transaction = client.transaction().await?;
+    db::limit::hold(&transaction).await?;
+    let definitions = worker.definitions.current(&transaction).await?;
+    let book = worker.limits.at(&transaction, definitions.version()).await?;
+    let names = batch.delivered.iter().filter_map(|admitted| admitted.task.job.as_ref());
+    let jobs = definitions.resolve(&transaction, names).await?;
+    let tasks = batch.delivered.iter().map(|admitted| &admitted.task);
+    let above = db::job::above_their_jobs(&transaction, tasks, &jobs).await?;
+
+    let (mut refused, mut accepted, mut seen) = (HashMap::new(), Vec::new(), HashSet::new());
+    for (place, Admitted { task, wish, .. }) in batch.delivered.iter().enumerate() {
+        match above.get(&task.id).map_or_else(|| db::job::accept(task, &jobs), |above| Err(above.clone())) {
+            // Of one id in a batch the first counts; the second is acknowledged as known.
+            Ok(job) if seen.insert(task.id) => accepted.push(Accepted { task, wish, job, is_new: false }),
+            Ok(_) => {}
+            Err(refusal) => _ = refused.insert(place, refusal),
+        }
+    }
+    bury(&transaction, &batch.delivered, &mut refused).await?;
+    let ids: Vec<TaskId> = accepted.iter().map(|accepted| accepted.task.id).collect();
+    let fresh = db::known_id::insert(&transaction, &ids).await?;
+
+    let now = db::now(&transaction).await?;
+    let mut claim =
+        Claim { kind, worker, book: &book, transaction: &transaction, waiting: Waiting::default() };
+    let (mut candidates, mut parking) = (Vec::new(), Vec::new());
+    for accepted in accepted {
+        let accepted = Accepted { is_new: fresh.contains(&accepted.task.id), ..accepted };
+        match accepted.wish {
+            Wish::Start(_, permits)
+                if accepted.task.not_before.is_none_or(|not_before| not_before <= now) =>
+            {
+                candidates.extend(claim.candidate(accepted, permits));
+            }
+            Wish::Line(key) => claim.waiting.add(&accepted, key, false, &book),
+            _ => parking.push(accepted),
+        }
+    }
+    let (starting, mut answers) = claim.decide(candidates, batch, earlier).await?;
+    let started = claim.lease(starting, &mut answers, earlier).await?;
+    claim.waiting.write(&transaction).await?;
+    park(&transaction, &parking, now).await?;
+    let with_jobs = started.values().filter_map(|started| started.leased.task.job);
+    let jobs = definitions.load(&transaction, with_jobs).await?;
+    let entered = claim.waiting.entered;
+    let committed = db::commit(transaction).await?;
+    worker.identity.batches.count("claim", batch.len());
+    Ok(Persisted { committed, deadline, started, refused, jobs, answers, entered })
+}
+
+/// A claim that is being decided.
+struct Claim<'c, 't> {
+    kind: TaskKind,
+    worker: &'c Worker,
+    book: &'c Book,
+    transaction: &'c Transaction<'t>,
+    waiting: Waiting,
+}
+
+impl Claim<'_, '_> {
+    /// A delivered task that has all its permits; the book may be newer than the one by which it was admitted. Otherwise it is
+    /// to wait.
+    fn candidate<'b>(&mut self, accepted: Accepted<'b>, permits: &Permits) -> Option<Candidate<'b>> {
+        let limits = self.book.limits(self.kind, accepted.job, &accepted.task.params);
+        match admit::permits(&limits, permits.clone()) {
+            Ok(permits) => {
+                Some(Candidate { limits, permits, caps: Vec::new(), from: Origin::Queue(accepted) })
+            }
+            Err(key) => {
+                self.waiting.add(&accepted, &key, false, self.book);
+                None
+            }
+        }
+    }
+
+    /// Calls those that wait, and decides which of all may start under their caps.
+    async fn decide<'b>(
+        &mut self,
+        delivered: Vec<Candidate<'b>>,
+        batch: &Batch,
+        earlier: &mut Earlier,
+    ) -> Result<(Vec<Candidate<'b>>, Vec<Answer>), db::Error> {
+        let keys: BTreeSet<&Key> =
+            delivered.iter().flat_map(|candidate| capped(&candidate.limits)).map(|(key, _)| key).collect();
+        if batch.calls.is_empty() && keys.is_empty() && self.waiting.is_empty() {
+            return Ok((delivered, Vec::new()));
+        }
+        line::lock(self.transaction, self.kind).await?;
+        let (mut called, mut answers) = (Vec::new(), Vec::new());
+        for (number, call) in batch.calls.iter().enumerate() {
+            answers.push(self.call(number, call, earlier, &mut called).await?);
+        }
+        // Who comes later does not overtake those that wait.
+        let standing = line::standing(self.transaction, self.kind, &keys).await?;
+        let limits = called.iter().chain(&delivered).map(|candidate| &candidate.limits);
+        let mut rooms = Rooms::lock(self.transaction, limits).await?;
+        let mut starting = Vec::new();
+        for mut candidate in called.into_iter().chain(delivered) {
+            let behind = match &candidate.from {
+                Origin::Queue(_) => {
+                    capped(&candidate.limits).map(|(key, _)| key).find(|key| standing.contains(key))
+                }
+                Origin::Line { .. } => None,
+            };
+            match behind.map_or_else(|| rooms.enter(&candidate.limits), |key| Err(key.clone())) {
+                Ok(caps) => {
+                    candidate.caps = caps;
+                    starting.push(candidate);
+                }
+                Err(key) => {
+                    admit::give_back(&candidate.limits, candidate.permits);
+                    self.waiting.add_origin(&candidate.from, &key, rooms.is_full(&key), self.book);
+                }
+            }
+        }
+        for (answer, call) in answers.iter_mut().zip(&batch.calls) {
+            answer.full |= rooms.is_full(&call.key);
+        }
+        Ok((starting, answers))
+    }
+
+    /// Calls as many tasks of a line as there are slots for them and room under its cap.
+    async fn call(
+        &mut self,
+        number: usize,
+        call: &Call,
+        earlier: &mut Earlier,
+        called: &mut Vec<Candidate<'_>>,
+    ) -> Result<Answer, db::Error> {
+        let Call { key, slots, permits } = call;
+        let rooms = db::cap::rooms(self.transaction, &[key.to_string()]).await?;
+        let before = earlier.called.get(number).map_or(0, Vec::len);
+        let most = slots.len().saturating_sub(before).min(rooms.get(key).copied().unwrap_or(usize::MAX));
+        if most == 0 {
+            return Ok(Answer { full: rooms.get(key) == Some(&0), ..Answer::default() });
+        }
+        let book = self.book;
+        let waiters = line::call(self.transaction, self.kind, key, most, |owner| book.weight(owner)).await?;
+        let ended = waiters.len() < most;
+        let (mut permits, mut refused) = (permits.iter().skip(before), Vec::new());
+        for waiter in waiters {
+            let task = &waiter.task;
+            if let Some(refusal) = book.refuses(task.job) {
+                refused.push((task.id, refusal.to_string()));
+                continue;
+            }
+            let limits = book.limits(self.kind, task.job, &task.params);
+            let own = permits.next().map(|permit| (key.clone(), *permit)).into_iter().collect();
+            let from = Origin::Line { call: number, waiter };
+            match admit::permits(&limits, own) {
+                Ok(permits) => called.push(Candidate { limits, permits, caps: Vec::new(), from }),
+                Err(key) => self.waiting.add_origin(&from, &key, false, book),
+            }
+        }
+        if !refused.is_empty() {
+            db::dead_task::bury_waiting(self.transaction, &refused).await?;
+        }
+        Ok(Answer { ended, ..Answer::default() })
+    }
+
+    /// Makes tasks this worker's own.
+    async fn lease(
+        &self,
+        starting: Vec<Candidate<'_>>,
+        answers: &mut [Answer],
+        earlier: &mut Earlier,
+    ) -> Result<HashMap<TaskId, Started>, db::Error> {
+        let (own, lease) = (self.worker.identity.id, self.worker.lease);
+        let (mut new, mut known, mut called) = (Vec::new(), Vec::new(), Vec::new());
+        for candidate in &starting {
+            match &candidate.from {
+                Origin::Queue(accepted) if accepted.is_new => new.push(accepted.task.to_task(accepted.job)),
+                Origin::Queue(accepted) => known.push(accepted.task.id),
+                Origin::Line { waiter, .. } => called.push(waiter.task.id),
+            }
+        }
+        let mut leased = Vec::new();
+        if !new.is_empty() {
+            leased = db::lease::insert_fresh(self.transaction, own, lease, new).await?;
+        }
+        if !known.is_empty() {
+            leased.extend(db::lease::take_waiting(self.transaction, own, lease, &known).await?);
+        }
+        if !called.is_empty() {
+            leased.extend(db::lease::take_called(self.transaction, own, lease, &called).await?);
+        }
+        let mut leased: HashMap<TaskId, Leased> =
+            leased.into_iter().map(|leased| (leased.task.id, leased)).collect();
+
+        let (mut started, mut capped) = (HashMap::new(), Vec::new());
+        earlier.called.resize(answers.len(), Vec::new());
+        for candidate in starting {
+            let id = candidate.id();
+            // It was finished or cancelled meanwhile, or waits for later: its delivery was a stale copy.
+            let Some(leased) = leased.remove(&id) else { continue };
+            if let Origin::Line { call, .. } = candidate.from {
+                answers[call].tasks.push(id);
+            }
+            if !candidate.caps.is_empty() {
+                capped.push((id, candidate.caps));
+            }
+            started.insert(id, Started { leased, permits: candidate.permits });
+        }
+        if !capped.is_empty() {
+            db::lease::count(self.transaction, &capped).await?;
+        }
+        self.adopt(&known, &mut started, answers, earlier).await?;
+        for (called, answer) in earlier.called.iter_mut().zip(&*answers) {
+            called.clone_from(&answer.tasks);
+        }
+        Ok(started)
+    }
+
+    /// Takes over what an earlier try of this transaction started.
+    async fn adopt(
+        &self,
+        known: &[TaskId],
+        started: &mut HashMap<TaskId, Started>,
+        answers: &mut [Answer],
+        earlier: &Earlier,
+    ) -> Result<(), db::Error> {
+        if !earlier.any {
+            return Ok(());
+        }
+        let called = earlier.called.iter().flatten();
+        let unknown = |id: &TaskId| !self.worker.leases.knows(*id) && !started.contains_key(id);
+        let ids: Vec<TaskId> = known.iter().chain(called).copied().filter(unknown).collect();
+        for leased in
+            db::lease::adopt(self.transaction, self.worker.identity.id, self.worker.lease, &ids).await?
+        {
+            let id = leased.task.id;
+            if let Some(call) = earlier.called.iter().position(|called| called.contains(&id)) {
+                answers[call].tasks.push(id);
+            }
+            started.insert(id, Started { leased, permits: Permits::new() });
+        }
+        Ok(())
+    }
+}
+
+/// A refused task that waits in the database, because its job was active once, becomes a dead task and no dead letter.
+async fn bury(
+    transaction: &Transaction<'_>,
+    delivered: &[Admitted],
+    refused: &mut HashMap<usize, Refusal>,
+) -> Result<(), db::Error> {
+    let named: Vec<(TaskId, String)> =
+        refused.iter().map(|(place, refusal)| (delivered[*place].task.id, refusal.to_string())).collect();
+    if !named.is_empty() {
+        let buried = db::dead_task::bury_waiting(transaction, &named).await?;
+        refused.retain(|place, _| !buried.contains(&delivered[*place].task.id));
+    }
+    Ok(())
+}
+
+/// Tasks that begin to wait for a limit, or for another one than before.
+#[derive(Default)]
+struct Waiting {
+    /// Those that were never seen before.
+    new: Vec<(Task, Place)>,
+    /// Those that are in the table already.
+    known: Vec<(TaskId, TaskKind, Priority, Place)>,
+    /// For which keys, and whether their caps are full.
+    entered: BTreeMap<Key, bool>,
+}
+
+impl Waiting {
+    fn is_empty(&self) -> bool {
+        self.entered.is_empty()
+    }
+
+    fn add(&mut self, accepted: &Accepted<'_>, key: &Key, full: bool, book: &Book) {
+        let place = Place { key: key.clone(), owner: book.owner(accepted.job).to_owned() };
+        let task = accepted.task;
+        if accepted.is_new {
+            self.new.push((task.to_task(accepted.job), place));
+        } else {
+            self.known.push((task.id, task.kind, task.priority, place));
+        }
+        self.entered.insert(key.clone(), full);
+    }
+
+    fn add_origin(&mut self, origin: &Origin<'_>, key: &Key, full: bool, book: &Book) {
+        match origin {
+            Origin::Queue(accepted) => self.add(accepted, key, full, book),
+            Origin::Line { waiter: Waiter { task, owner }, .. } => {
+                let place = Place { key: key.clone(), owner: owner.clone() };
+                self.known.push((task.id, task.kind, task.priority, place));
+                self.entered.insert(key.clone(), full);
+            }
+        }
+    }
+
+    async fn write(&self, transaction: &Transaction<'_>) -> Result<(), db::Error> {
+        if !self.new.is_empty() {
+            line::enter(transaction, &self.new).await?;
+        }
+        if !self.known.is_empty() {
+            line::change(transaction, &self.known).await?;
+        }
+        Ok(())
+    }
+}
+
+/// Leaves tasks to the relay: at once those that this worker hands back, and later those whose time has not come.
+async fn park(
+    transaction: &Transaction<'_>,
+    parking: &[Accepted<'_>],
+    now: DateTime<Utc>,
+) -> Result<(), db::Error> {
+    let (mut new, mut known) = (Vec::new(), Vec::new());
+    for Accepted { task, wish, job, is_new } in parking {
+        if *is_new {
+            let run_at = task.not_before.unwrap_or(now).max(now);
+            new.push(db::task::Waiting::new(task.to_task(*job), run_at));
+        } else if matches!(wish, Wish::HandBack) {
+            // Whatever else a later message says, only that no worker has begun with it puts a known task off.
+            known.push((task.id, 0.0));
+        }
+    }
+    if !new.is_empty() {
+        db::task::insert(transaction, &new).await?;
+    }
+    if !known.is_empty() {
+        db::task::put_off(transaction, &known).await?;
+    }
+    Ok(())
+}

@@ -1,0 +1,173 @@
+//! The lines of waiting tasks that this worker knows of, and what it may call from them.
+//!
+//! What is known here is a hint: the database decides at each call. A line that another worker opened is known within a
+//! second, one that this worker opened or made room in at once.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use shared::db::cap::Counts;
+use shared::limit::Key;
+use shared::task::TaskKind;
+use tokio::sync::watch;
+
+use super::{Book, Permit};
+use crate::claim::Answer;
+
+/// Tasks that are called at once: the claim of more would take too long for those that wait for it.
+const MOST: usize = 200;
+
+/// The lines of all kinds.
+#[derive(Debug, Default)]
+pub struct Lines {
+    known: Mutex<BTreeMap<(TaskKind, Key), Line>>,
+    /// How many there are, to be read without a lock.
+    count: AtomicUsize,
+    changed: watch::Sender<()>,
+    /// The kinds of which so many tasks wait for their pool that no more are to be taken from its queues.
+    long: watch::Sender<BTreeSet<TaskKind>>,
+}
+
+/// What is known of one line.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Line {
+    /// How many of its tasks may start as far as its key's cap is concerned.
+    room: usize,
+    /// A call is under way.
+    is_called: bool,
+    /// When it was called last, among all calls: the others come first.
+    turn: u64,
+}
+
+/// What can be called.
+#[derive(Debug)]
+pub struct Callable {
+    /// From which line.
+    pub key: Key,
+    /// How many.
+    pub most: usize,
+    /// The first one's permit, where the key's rate is limited.
+    pub permit: Option<Permit>,
+}
+
+impl Lines {
+    /// Whether nobody waits, as nearly always.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.count.load(Ordering::Relaxed) == 0
+    }
+
+    /// Whether tasks of a kind wait for a key.
+    #[must_use]
+    pub fn stands(&self, kind: TaskKind, key: &Key) -> bool {
+        self.lock().contains_key(&(kind, key.clone()))
+    }
+
+    /// Is told each time something may have become callable.
+    pub fn changes(&self) -> watch::Receiver<()> {
+        self.changed.subscribe()
+    }
+
+    /// The kinds whose queues are to be left alone for a while.
+    pub fn long(&self) -> watch::Receiver<BTreeSet<TaskKind>> {
+        self.long.subscribe()
+    }
+
+    /// Says that something may have become callable.
+    pub fn wake(&self) {
+        self.changed.send_replace(());
+    }
+
+    /// A line that can be called now, the one that was called longest ago; or how soon there may be one.
+    pub fn choose(&self, kind: TaskKind, book: &Book) -> Result<Callable, Option<Duration>> {
+        let mut soonest: Option<Duration> = None;
+        let mut known = self.lock();
+        let last = known.values().map(|line| line.turn).max().unwrap_or(0);
+        let mut lines: Vec<_> = known
+            .iter_mut()
+            .filter(|((of, _), line)| *of == kind && !line.is_called && line.room > 0)
+            .collect();
+        lines.sort_by_key(|(_, line)| line.turn);
+        for ((_, key), line) in lines {
+            let permit =
+                match book.limit(key).and_then(|limited| limited.gate.as_ref()).map(|gate| gate.take()) {
+                    None => None,
+                    Some(Ok(permit)) => Some(permit),
+                    Some(Err(wait)) => {
+                        soonest = [soonest, wait].into_iter().flatten().min();
+                        continue;
+                    }
+                };
+            (line.is_called, line.turn) = (true, last + 1);
+            return Ok(Callable { key: key.clone(), most: line.room.min(MOST), permit });
+        }
+        Err(soonest)
+    }
+
+    /// Tasks of a kind have begun to wait for a key; `full` says that its cap is what they wait for.
+    pub fn entered(&self, kind: TaskKind, key: &Key, full: bool) {
+        let mut known = self.lock();
+        let room = if full { 0 } else { usize::MAX };
+        known.entry((kind, key.clone())).or_insert(Line { room, is_called: false, turn: 0 });
+        self.count.store(known.len(), Ordering::Relaxed);
+        drop(known);
+        self.wake();
+    }
+
+    /// Tasks that were counted under caps have ended.
+    pub fn freed(&self, freed: &Counts) {
+        if self.is_empty() || freed.is_empty() {
+            return;
+        }
+        for ((_, key), line) in self.lock().iter_mut() {
+            if let Some(tasks) = freed.get(&key.to_string()) {
+                line.room = line.room.saturating_add(usize::try_from(*tasks).unwrap_or(0));
+            }
+        }
+        self.wake();
+    }
+
+    /// A call has been answered.
+    pub(crate) fn answered(&self, kind: TaskKind, key: &Key, answer: &Answer) {
+        let mut known = self.lock();
+        if answer.ended {
+            known.remove(&(kind, key.clone()));
+        } else if let Some(line) = known.get_mut(&(kind, key.clone())) {
+            line.is_called = false;
+            line.room = match line.room {
+                _ if answer.full => 0,
+                usize::MAX => usize::MAX,
+                room => room.saturating_sub(answer.tasks.len()),
+            };
+        }
+        self.count.store(known.len(), Ordering::Relaxed);
+        drop(known);
+        self.wake();
+    }
+
+    /// Learns which lines there are, and how much room the caps of their keys have, where there are caps. A call that is under way goes on.
+    pub fn learn(&self, lines: Vec<(TaskKind, Key)>, rooms: &HashMap<Key, usize>, long: BTreeSet<TaskKind>) {
+        self.long.send_if_modified(|before| std::mem::replace(before, long) != *before);
+        let mut known = self.lock();
+        let mut learned = BTreeMap::new();
+        for (kind, key) in lines {
+            let room = rooms.get(&key).copied().unwrap_or(usize::MAX);
+            let before = known.get(&(kind, key.clone())).copied();
+            let line = before.unwrap_or(Line { room, is_called: false, turn: 0 });
+            learned.insert((kind, key), if line.is_called { line } else { Line { room, ..line } });
+        }
+        // A line that was opened here since they were read must not be forgotten while it is called.
+        learned.extend(known.iter().filter(|(_, line)| line.is_called).map(|(at, line)| (at.clone(), *line)));
+        *known = learned;
+        self.count.store(known.len(), Ordering::Relaxed);
+        drop(known);
+        self.wake();
+    }
+
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<(TaskKind, Key), Line>> {
+        // Nothing panics between a lock and its release; a map is never half changed.
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
