@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
+use shared::db::cap;
 use shared::db::dead_task::{self, Dead, Reason};
 use shared::db::execution::{self, Execution, Volume};
 use shared::db::lease::{self, Expired, Leased};
@@ -55,7 +56,7 @@ async fn reap(database: &Database) -> Result<Reaped, db::Error> {
     }
     let transaction = client.transaction().await?;
     let began = Instant::now();
-    let expired = lease::take_expired(&transaction, i64::try_from(BATCH).unwrap_or(i64::MAX)).await?;
+    let (expired, caps) = lease::take_expired(&transaction, i64::try_from(BATCH).unwrap_or(i64::MAX)).await?;
     let look = began.elapsed();
     let missed = task::wake_missed(&transaction).await?;
     if !expired.is_empty() {
@@ -65,6 +66,7 @@ async fn reap(database: &Database) -> Result<Reaped, db::Error> {
         let lost: Vec<_> = expired.iter().map(record).collect();
         execution::insert(&transaction, &lost).await?;
     }
+    cap::end(&transaction, &caps).await?;
     transaction.commit().await?;
 
     for lost in &expired {

@@ -72,6 +72,24 @@ impl Key {
     }
 }
 
+impl Key {
+    /// Whether fewer tasks tend to come under this key than under another one: those of a source are narrower than those of
+    /// a target, these than those of an owner, and these than those of a pool.
+    #[must_use]
+    pub const fn is_narrower_than(&self, other: &Self) -> bool {
+        self.width() < other.width()
+    }
+
+    const fn width(&self) -> u8 {
+        match self {
+            Self::Source(_) => 0,
+            Self::Target(_) => 1,
+            Self::Owner(_) => 2,
+            Self::Pool(_) => 3,
+        }
+    }
+}
+
 impl fmt::Display for Key {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (scope, name) = match self {
@@ -247,7 +265,8 @@ impl fmt::Display for Limit {
             self.bytes_per_second.map(|bytes| format!("{}/s", bytesize::ByteSize(bytes))),
             self.weight.map(|weight| format!("weight {weight}")),
         ];
-        f.pad(&parts.into_iter().flatten().collect::<Vec<_>>().join(", "))
+        let parts: Vec<String> = parts.into_iter().flatten().collect();
+        if parts.is_empty() { f.pad("no limit") } else { f.pad(&parts.join(", ")) }
     }
 }
 

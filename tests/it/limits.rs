@@ -305,6 +305,16 @@ async fn definitions_and_live_settings_of_a_limit_stand_beside_each_other() {
     assert_eq!(world.number("select most::bigint from cap").await, 7);
     assert_eq!(world.producer(&["limits", "clear", "target:disk-a"]).await.code, 0);
     assert_eq!(world.number("select most::bigint from cap").await, 6);
+    // No limit at all, while the definitions have one.
+    assert_eq!(world.producer(&["limits", "set", "target:disk-a", "--concurrency", "none"]).await.code, 0);
+    assert_eq!(world.number("select count(*) from cap").await, 0);
+    assert_eq!(world.producer(&["limits", "clear", "target:disk-a"]).await.code, 0);
+    assert_eq!(world.number("select most::bigint from cap").await, 6);
+    let run = world.producer(&["limits", "clear", "target:disk-a"]).await;
+    assert!(run.code == 2 && run.stderr.contains("--definitions"), "{run:?}");
+    assert_eq!(world.producer(&["limits", "clear", "target:disk-a", "--definitions"]).await.code, 0);
+    assert_eq!(world.number("select count(*) from cap").await, 0);
+    define(&world, &json!({}), &json!({ "disk-a": { "concurrency": 6 } })).await;
     define(&world, &json!({}), &json!({})).await;
     assert_eq!(world.number("select count(*) from cap").await, 0);
     let again = world.producer(&["limits", "clear", "target:disk-a"]).await;
@@ -404,19 +414,36 @@ async fn caps_are_freed_when_a_worker_is_lost() {
 }
 
 #[tokio::test]
-async fn a_rate_that_two_limits_share_lets_every_task_through_in_the_end() {
-    let limits = json!({ "disk-a": { "starts_per_minute": 1200 }, "others": [
-        { "owner": "ops", "starts_per_minute": 1200 }, { "pool": "backup", "concurrency": 2 }] });
+async fn limits_that_bind_in_turn_let_every_task_through_in_the_end() {
+    let limits = json!({ "disk-a": { "concurrency": 1 }, "disk-b": { "concurrency": 2, "starts_per_minute": 3000 }, "others": [
+        { "owner": "ops", "starts_per_minute": 1800 }, { "pool": "backup", "concurrency": 2 }] });
     let world = world(&json!({ "duration": "10ms" }), &limits).await;
     let workers = [worker(&world, "w1", "5"), worker(&world, "w2", "5")];
-    publish(&world, "a", 100).await;
-    until(&world, "all have run", DONE, 100).await;
+    publish(&world, "a", 60).await;
+    publish(&world, "b", 60).await;
+    until(&world, "all have run", DONE, 120).await;
     assert!(most_at_once(&world) <= 2);
     until(&world, "no line is left", "select count(*) from line", 0).await;
     check_caps(&world).await;
     for worker in workers {
         world.stop(worker).await;
     }
+}
+
+#[tokio::test]
+async fn tasks_of_a_full_target_stay_in_their_line_while_the_pool_is_full_as_well() {
+    let limits =
+        json!({ "disk-a": { "concurrency": 2 }, "others": [{ "pool": "backup", "concurrency": 1 }] });
+    let world = world(&json!({ "duration": "1s" }), &limits).await;
+    let worker = worker(&world, "w1", "5");
+    publish(&world, "a", 200).await;
+    until(&world, "one runs and the others stand in line", IN_LINE, 199).await;
+    let moved = "select n_tup_upd + n_tup_hot_upd from pg_stat_user_tables where relname = 'task'";
+    until(&world, "three have run", DONE, 3).await;
+    // Each row may have changed its line once or twice, and not with each task that ended.
+    assert!(world.number(moved).await < 1000, "{} updates", world.number(moved).await);
+    check_caps(&world).await;
+    world.stop(worker).await;
 }
 
 #[tokio::test]

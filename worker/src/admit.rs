@@ -97,9 +97,9 @@ async fn start(
         // A process that stops starts nothing: another one shall have it at once.
         () = stop.cancelled() => Wish::HandBack,
         slot = patience => match slot {
-            Ok(slot) => match permits(&limits, Vec::new()) {
+            Ok(slot) => match permits(&limits, |_| false) {
                 Ok(permits) => Wish::Start(slot, permits),
-                Err(key) => Wish::Line(key),
+                Err(refused) => Wish::Line(refused.key),
             },
             Err(_) => Wish::Line(Key::Pool(kind)),
         },
@@ -116,34 +116,29 @@ fn waited_for(kind: TaskKind, limits: &Limits, lines: &Lines) -> Option<Key> {
     keys.into_iter().find(|key| lines.stands(kind, key)).cloned()
 }
 
-/// Takes the permits that a task needs beside those that it has; if one is not to be had, all go back.
+/// Takes the permits that a task needs beside those that it has.
 ///
 /// # Errors
-/// The key whose rate does not allow the start.
-pub fn permits(limits: &Limits, mut permits: Permits) -> Result<Permits, Key> {
-    for limited in limits {
+/// What does not let it start.
+pub fn permits(limits: &Limits, has: impl Fn(&Key) -> bool) -> Result<Permits, Refused> {
+    let mut permits = Permits::new();
+    for limited in limits.iter().filter(|limited| !has(&limited.key)) {
         let Some(gate) = &limited.gate else { continue };
-        if permits.iter().any(|(key, _)| *key == limited.key) {
-            continue;
-        }
         match gate.take() {
             Ok(permit) => permits.push((limited.key.clone(), permit)),
-            Err(_) => {
-                give_back(limits, permits);
-                return Err(limited.key.clone());
-            }
+            Err(wait) => return Err(Refused { key: limited.key.clone(), full: false, wait }),
         }
     }
     Ok(permits)
 }
 
-/// Gives permits back that are not used.
-pub fn give_back(limits: &Limits, permits: Permits) {
-    for (key, permit) in permits {
-        if let Some(gate) =
-            limits.iter().find(|limited| limited.key == key).and_then(|limited| limited.gate.as_ref())
-        {
-            gate.give_back(permit);
-        }
-    }
+/// What does not let a task start.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Refused {
+    /// Which key.
+    pub key: Key,
+    /// Its cap is full, and not its rate used up.
+    pub full: bool,
+    /// How soon its rate may allow a start, where that is known.
+    pub wait: Option<Duration>,
 }

@@ -34,33 +34,40 @@ pub async fn run(
 ) {
     let lines = worker.limits.lines();
     let mut changes = lines.changes();
+    let mut waited_for: Option<Slot> = None;
     while !stop.is_cancelled() {
         changes.mark_unchanged();
         let book = worker.limits.book();
-        match lines.choose(kind, &book) {
-            Ok(callable) => {
-                let gate = book.limit(&callable.key).and_then(|limited| limited.gate.as_deref());
+        match (lines.choose(kind, &book), waited_for.take().or_else(|| slots.try_take())) {
+            (Ok(callable), Some(slot)) => {
+                let gate = book.limit(&callable.key).and_then(|limited| limited.gate.as_ref());
+                if called.send(Entry::Called(gather(callable, slot, &slots, gate))).await.is_err() {
+                    return;
+                }
+            }
+            (Ok(callable), None) => {
+                // A permit must not grow old while all slots are busy.
+                lines.put_back(kind, &callable.key);
+                drop(callable);
                 tokio::select! {
-                    slot = slots.take() => {
-                        let call = gather(callable, slot, &slots, gate);
-                        if called.send(Entry::Called(call)).await.is_err() {
-                            return;
-                        }
-                    }
+                    slot = slots.take() => waited_for = Some(slot),
                     () = stop.cancelled() => return,
                 }
             }
-            Err(wait) => tokio::select! {
-                _ = changes.changed() => {}
-                () = tokio::time::sleep(wait.unwrap_or(Duration::MAX)) => {}
-                () = stop.cancelled() => return,
-            },
+            (Err(wait), slot) => {
+                drop(slot);
+                tokio::select! {
+                    _ = changes.changed() => {}
+                    () = tokio::time::sleep(wait.unwrap_or(Duration::MAX)) => {}
+                    () = stop.cancelled() => return,
+                }
+            }
         }
     }
 }
 
 /// As many slots and permits as there are at this moment, beyond the first.
-fn gather(callable: Callable, slot: Slot, slots: &Slots, gate: Option<&Gate>) -> Call {
+fn gather(callable: Callable, slot: Slot, slots: &Slots, gate: Option<&Arc<Gate>>) -> Call {
     let Callable { key, most, permit } = callable;
     let mut call = Call { key, slots: vec![slot], permits: permit.into_iter().collect() };
     while call.slots.len() < most {

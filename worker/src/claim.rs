@@ -66,11 +66,14 @@ pub enum Entry {
 struct Batch {
     delivered: Vec<Admitted>,
     calls: Vec<Call>,
+    /// What tries of the transaction may have done before this batch was halved.
+    earlier: Earlier,
 }
 
 impl Batch {
     fn of(entries: Vec<Entry>) -> Self {
-        let mut batch = Self { delivered: Vec::with_capacity(entries.len()), calls: Vec::new() };
+        let delivered = Vec::with_capacity(entries.len());
+        let mut batch = Self { delivered, calls: Vec::new(), earlier: Earlier::default() };
         for entry in entries {
             match entry {
                 Entry::Delivered(admitted) => batch.delivered.push(admitted),
@@ -86,9 +89,11 @@ impl Batch {
 
     /// Two halves, to look for the one at fault.
     fn halves(mut self) -> [Self; 2] {
-        let calls = self.calls.split_off(self.calls.len().div_ceil(2));
-        let delivered = self.delivered.split_off(self.delivered.len() / 2);
-        [Self { delivered, calls }, self]
+        let (calls, delivered) = (self.calls.len().div_ceil(2), self.delivered.len() / 2);
+        self.earlier.called.resize(self.calls.len(), Vec::new());
+        let earlier = Earlier { called: self.earlier.called.split_off(calls), ..self.earlier };
+        let (calls, delivered) = (self.calls.split_off(calls), self.delivered.split_off(delivered));
+        [Self { delivered, calls, earlier }, self]
     }
 }
 
@@ -107,16 +112,17 @@ pub async fn run(
     while let Some(batch) = entries.next().await {
         // A batch that the database refuses is halved until the task at fault stands alone.
         let mut batches = vec![Batch::of(batch)];
-        while let Some(batch) = batches.pop() {
+        while let Some(mut batch) = batches.pop() {
+            let mut earlier = std::mem::take(&mut batch.earlier);
             let persisted = tokio::select! {
-                persisted = persist(kind, &batch, worker) => persisted,
+                persisted = persist(kind, &batch, &mut earlier, worker) => persisted,
                 () = given_up(stop, &mut last_moment) => continue,
             };
             match persisted {
                 Ok(persisted) => hand_over(kind, batch, persisted, &claimed, &refusals, worker).await,
                 Err(error) if batch.len() > 1 => {
                     events::batch_split("claim", batch.len(), &error.to_string());
-                    batches.extend(batch.halves());
+                    batches.extend(Batch { earlier, ..batch }.halves());
                 }
                 Err(error) => refuse_all(kind, batch, &error, &refusals, worker).await,
             }
@@ -133,19 +139,27 @@ async fn given_up(stop: &CancellationToken, last_moment: &mut Option<Instant>) {
 }
 
 /// Runs the transaction until it succeeds or fails for a reason of its own.
-async fn persist(kind: TaskKind, batch: &Batch, worker: &Worker) -> Result<Persisted, db::Error> {
-    let mut delays = worker.backoff();
-    let (mut earlier, mut limit) = (Earlier::default(), TRANSACTION_LIMIT);
+async fn persist(
+    kind: TaskKind,
+    batch: &Batch,
+    earlier: &mut Earlier,
+    worker: &Worker,
+) -> Result<Persisted, db::Error> {
+    let (mut delays, mut limit) = (worker.backoff(), TRANSACTION_LIMIT);
     loop {
         worker.leases.healthy().await;
-        match db::within(limit, transact(kind, batch, &mut earlier, worker)).await {
+        match db::within(limit, transact(kind, batch, earlier, worker)).await {
             Ok(persisted) => {
                 worker.leases.claimed(true);
                 return Ok(persisted);
             }
-            Err(error) if error.is_conflict() => {}
+            // Also one that somebody who hangs held on to for too long.
+            Err(error) if error.is_conflict() || error.is_busy() => {}
             // Perhaps it is too much at once.
-            Err(error @ db::Error::TimedOut(_)) if batch.len() > 1 => return Err(error),
+            Err(error @ db::Error::TimedOut(_)) if batch.len() > 1 => {
+                earlier.any = true;
+                return Err(error);
+            }
             Err(error) if error.blames_the_rows() => return Err(error),
             Err(error) => {
                 if let db::Error::TimedOut(_) = error {
@@ -172,8 +186,11 @@ async fn hand_over(
 ) {
     let Persisted { committed, deadline, mut started, mut refused, jobs, answers, entered } = persisted;
     let (mut starting, mut refusing, mut others) = (Vec::new(), Vec::new(), 0);
-    let mut start = |task: TaskId, slot: Slot| {
-        let Some(Started { leased, permits }) = started.remove(&task) else { return false };
+    let mut start = |task: TaskId, slot: Slot, own: Permits| {
+        let Some(Started { leased, mut permits }) = started.remove(&task) else { return false };
+        let others =
+            own.into_iter().filter(|(key, _)| permits.iter().all(|(of, _)| of != key)).collect::<Vec<_>>();
+        permits.extend(others);
         let lease = worker.leases.hold(task, leased.epoch, deadline);
         let plan = leased.task.job.and_then(|job| jobs.get(&job).cloned()).into();
         starting.push(Claimed { leased, plan, lease, slot, permits });
@@ -187,15 +204,19 @@ async fn hand_over(
         }
         ticket.committed(committed);
         let starts = match wish {
-            Wish::Start(slot, _) => start(task.id, slot),
+            Wish::Start(slot, permits) => start(task.id, slot, permits),
             Wish::Line(_) | Wish::HandBack | Wish::Wait => false,
         };
         others += usize::from(!starts);
     }
     let lines = worker.limits.lines();
-    for (Call { key, slots, .. }, answer) in batch.calls.into_iter().zip(answers) {
+    for (Call { key, slots, permits }, answer) in batch.calls.into_iter().zip(answers) {
         lines.answered(kind, &key, &answer);
-        answer.tasks.into_iter().zip(slots).for_each(|(task, slot)| _ = start(task, slot));
+        let mut permits = permits.into_iter();
+        for (task, slot) in answer.tasks.into_iter().zip(slots) {
+            let own = permits.next().map(|permit| (key.clone(), permit)).into_iter().collect();
+            start(task, slot, own);
+        }
     }
     for (key, full) in &entered {
         lines.entered(kind, key, *full);

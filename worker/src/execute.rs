@@ -21,7 +21,7 @@ use shared::db::lease::Leased;
 use shared::db::pool_setting::PoolState;
 use shared::job::SourceData;
 use shared::target::TargetState;
-use shared::task::{Ended, Postponed, QUARANTINE_RESCUES};
+use shared::task::{Ended, Postponed, QUARANTINE_RESCUES, TaskKind};
 use shared::work::Work;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
@@ -69,14 +69,27 @@ async fn finish(
     let started = Instant::now();
     let Claimed { leased, plan, lease, slot, permits } = claimed;
     let tries = worker.tries(leased.task.kind, &plan);
+    let in_time = permits.iter().all(|(_, permit)| permit.is_valid());
+    if in_time {
+        for (_, permit) in permits {
+            permit.spend();
+        }
+    }
     let (lease, outcome) = match &worker.quarantine {
         // The claim took too long for a strict limit.
-        _ if permits.iter().any(|(_, permit)| !permit.is_valid()) => {
-            (lease, Outcome::new(Ended::Postponed(Postponed::Late)))
-        }
+        _ if !in_time => (lease, Outcome::new(Ended::Postponed(Postponed::Late))),
         Some(quarantine) if leased.rescues >= QUARANTINE_RESCUES => {
             let limit = tries.timeout + worker.lease;
-            match Box::pin(quarantine.run(&leased, lease, worker, limit, stop)).await {
+            let ending = stop.child_token();
+            let mut running = Box::pin(quarantine.run(&leased, lease, worker, limit, &ending));
+            let recorded = tokio::select! {
+                recorded = &mut running => recorded,
+                () = drained(leased.task.kind, worker) => {
+                    ending.cancel();
+                    running.await
+                }
+            };
+            match recorded {
                 Some(to_record) => to_record,
                 // Its process has recorded what came out.
                 None => return,
@@ -151,7 +164,7 @@ async fn ends_early(attempt: &Attempt<'_>, limit: Duration, stop: &CancellationT
     tokio::select! {
         () = attempt.lease.lost() => Ended::Lost,
         () = stop.cancelled() => Ended::Interrupted,
-        () = drained(attempt) => Ended::Interrupted,
+        () = drained(attempt.leased.task.kind, attempt.worker) => Ended::Interrupted,
         by = attempt.lease.cancelled() => {
             events::cancelled(task, &by);
             Ended::Cancelled { by }
@@ -164,8 +177,8 @@ async fn ends_early(attempt: &Attempt<'_>, limit: Duration, stop: &CancellationT
 }
 
 /// Waits until people have the pool give back what it runs.
-async fn drained(attempt: &Attempt<'_>) {
-    match attempt.worker.identity.pools.get(&attempt.leased.task.kind) {
+async fn drained(kind: TaskKind, worker: &Worker) {
+    match worker.identity.pools.get(&kind) {
         // The slots are as old as the worker.
         Some(slots) => _ = slots.setting().wait_for(|setting| setting.state == PoolState::Draining).await,
         None => std::future::pending().await,

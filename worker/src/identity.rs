@@ -38,10 +38,10 @@ impl Identity {
         Self { id, name, pools, batches, counters, heard_at: AtomicU64::new(0) }
     }
 
-    /// Whether the database may not have heard of it for so long.
+    /// Since when the database has not heard of it, at the worst.
     #[must_use]
-    pub fn is_unheard_for(&self, time: Duration) -> bool {
-        BootInstant::from_nanos(self.heard_at.load(Ordering::Relaxed)).after(time).is_past()
+    pub fn heard_at(&self) -> BootInstant {
+        BootInstant::from_nanos(self.heard_at.load(Ordering::Relaxed))
     }
 
     /// Tells the database that this worker is there.

@@ -10,6 +10,7 @@ mod lines;
 mod speeds;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::Duration;
 
@@ -47,6 +48,8 @@ const SUPPLY: Duration = Duration::from_millis(20);
 pub struct Control {
     book: RwLock<Arc<Book>>,
     fleet: Mutex<Fleet>,
+    /// Until when the others count on this worker's shares, in nanoseconds of the machine.
+    heard_until: AtomicU64,
     lines: Lines,
     speeds: Speeds,
     /// The worker's name.
@@ -63,6 +66,7 @@ impl Control {
         Self {
             book: RwLock::default(),
             fleet: Mutex::default(),
+            heard_until: AtomicU64::new(0),
             lines: Lines::default(),
             speeds: Speeds::default(),
             name: name.to_owned(),
@@ -119,11 +123,12 @@ impl Control {
         }
     }
 
-    /// Gives gates their part of their rates.
+    /// Gives gates their part of their rates, for as long as the others count on this worker.
     fn share(&self, book: &Book) {
-        let fleet = self.fleet.lock().unwrap_or_else(PoisonError::into_inner);
+        let until = self.heard_until.load(Ordering::Relaxed);
+        let fleet = self.fleet();
         for (key, gate) in book.gates() {
-            gate.set_share(fleet.shares().of(key));
+            gate.set_share(fleet.shares().of(key), BootInstant::from_nanos(until));
         }
     }
 
@@ -161,9 +166,6 @@ impl Control {
                 // The heartbeat says what is wrong with the database.
                 Err(error) => events::control_failed(&error.to_string()),
             }
-            if identity.is_unheard_for(fleet::good_for(lease)) && self.fleet().forget() {
-                self.share(&self.book());
-            }
             _ = tokio::time::timeout(rest, stop.cancelled()).await;
         }
     }
@@ -179,26 +181,25 @@ impl Control {
         if book.gates().next().is_none() {
             return Ok(0);
         }
+        let heard_until = identity.heard_at().after(fleet::good_for(lease));
+        self.heard_until.store(heard_until.as_nanos(), Ordering::Relaxed);
         let members = db::worker::members(client, lease).await?;
-        if members.iter().all(|member| member.id != identity.id) {
+        match members.iter().find(|member| member.id == identity.id) {
             // Nobody knows of this worker yet, or any more.
-            if self.fleet().forget() {
-                self.share(book);
+            None => self.fleet().forget(),
+            Some(own) => {
+                let view = self.fleet().see(identity.id, &members);
+                // What this worker gives up is given up before the others are told, and they are told before it takes more.
+                self.share(&self.book());
+                if own.view != Some(view) {
+                    db::worker::set_view(client, identity.id, view).await?;
+                }
+                self.fleet().grow();
             }
-            return Ok(members.len());
         }
-        let (changed, view) = {
-            let mut fleet = self.fleet();
-            (fleet.see(identity.id, &members), fleet.view())
-        };
-        if changed {
-            self.share(book);
-            self.lines.wake();
-        }
-        // What this worker has given up is given up before the others are told.
-        if members.iter().any(|member| member.id == identity.id && member.view != Some(view)) {
-            db::worker::set_view(client, identity.id, view).await?;
-        }
+        // A claim may have read a newer book meanwhile.
+        self.share(&self.book());
+        self.lines.wake();
         Ok(members.len())
     }
 

@@ -114,8 +114,10 @@ impl Slots {
             _ = setting.wait_for(Setting::is_open).await;
             // The semaphore is never closed.
             let Ok(permit) = self.0.free.clone().acquire_owned().await else { std::future::pending().await };
+            // Whatever comes of it, it is given up as a slot.
+            let slot = Slot { permit: Some(permit), slots: self.clone() };
             if setting.borrow().is_open() {
-                return Slot { permit: Some(permit), slots: self.clone() };
+                return slot;
             }
         }
     }
@@ -124,7 +126,8 @@ impl Slots {
     #[must_use]
     pub fn try_take(&self) -> Option<Slot> {
         let permit = self.0.free.clone().try_acquire_owned().ok()?;
-        self.0.setting.borrow().is_open().then(|| Slot { permit: Some(permit), slots: self.clone() })
+        let slot = Slot { permit: Some(permit), slots: self.clone() };
+        self.0.setting.borrow().is_open().then_some(slot)
     }
 }
 

@@ -80,6 +80,12 @@ async fn count(transaction: &Transaction<'_>, counts: &Counts, sign: i32) -> Res
     Ok(())
 }
 
+/// Locks caps that are about to be changed, in their order.
+pub(super) async fn lock_all(transaction: &Transaction<'_>, keys: &[&String]) -> Result<(), Error> {
+    transaction.execute("select from cap where key = any($1) order by key for update", &[&keys]).await?;
+    Ok(())
+}
+
 /// Takes caps away.
 pub(super) async fn remove(transaction: &Transaction<'_>, keys: &[String]) -> Result<(), Error> {
     transaction.execute("delete from cap where key = any($1)", &[&keys]).await?;
@@ -102,7 +108,8 @@ pub(super) async fn adopt(transaction: &Transaction<'_>, caps: &BTreeMap<String,
                      'pool:' || l.kind,
                      'owner:' || (j.definition ->> 'owner'),
                      'source:' || (j.definition -> 'source' -> 'place' ->> 'failure_domain'),
-                     'target:' || coalesce(l.params ->> 'target', j.definition -> 'targets' ->> 0)]) as k(key)
+                     'target:' || coalesce(case when l.kind <> 'backup' then l.params ->> 'target' end,
+                         j.definition -> 'targets' ->> 0)]) as k(key)
                  where k.key = any($1)) as keys
              from lease l left join job j on j.id = l.job_id),
          mine as (

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use deadpool_postgres::GenericClient;
+use deadpool_postgres::{GenericClient, Transaction};
 
 use super::Error;
 use super::job::{self, JobTarget, Reference, StoredJob};
@@ -53,6 +53,12 @@ impl Definitions {
     pub async fn current<C: GenericClient>(&self, client: &C) -> Result<Current<'_>, Error> {
         // Before anything else is read: what is read after it is at least that new.
         let version = job::definitions_version(client).await?;
+        Ok(Current { definitions: self, version })
+    }
+
+    /// As [`Definitions::current`], and keeps limits as they are until the transaction ends.
+    pub async fn held(&self, transaction: &Transaction<'_>) -> Result<Current<'_>, Error> {
+        let version = super::limit::hold(transaction).await?;
         Ok(Current { definitions: self, version })
     }
 

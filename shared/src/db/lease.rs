@@ -136,7 +136,7 @@ async fn take(
 pub async fn count(transaction: &Transaction<'_>, tasks: &[(TaskId, Vec<String>)]) -> Result<(), Error> {
     // No key holds a line break.
     let statement = "update lease l set caps = string_to_array(c.caps, chr(10))
-         from unnest($1::uuid[], $2::text[]) as c(id, caps) where l.task_id = c.id";
+         from unnest($1::uuid[], $2::text[]) as c(id, caps) where l.task_id = any($1) and (l.task_id = c.id) is true";
     let statement = prepared(transaction, statement).await?;
     let (ids, caps): (Vec<Uuid>, Vec<String>) =
         tasks.iter().map(|(task, caps)| (task.0, caps.join("\n"))).unzip();
@@ -353,8 +353,12 @@ pub struct Expired {
 }
 
 /// Takes up to `limit` expired leases out. What comes back is the reaper's to queue again or to bury, in this
-/// transaction; a row that another reaper holds is left to it.
-pub async fn take_expired(transaction: &Transaction<'_>, limit: i64) -> Result<Vec<Expired>, Error> {
+/// transaction; a row that another reaper holds is left to it. With them comes what is to be freed of caps, as the last thing
+/// before the commit.
+pub async fn take_expired(
+    transaction: &Transaction<'_>,
+    limit: i64,
+) -> Result<(Vec<Expired>, Counts), Error> {
     let statement = "with expired as (
              select task_id from lease where lease_until < now() and kind = any($2)
              order by task_id limit $1 for update skip locked)
@@ -362,17 +366,13 @@ pub async fn take_expired(transaction: &Transaction<'_>, limit: i64) -> Result<V
          returning *, extract(epoch from now() - started_at)::float8 as seconds";
     let statement = prepared(transaction, statement).await?;
     let rows = transaction.query(&statement, &[&limit, &super::task::known_kinds()]).await?;
-    let mut caps: Vec<String> = Vec::new();
+    let (mut expired, mut caps) = (Vec::with_capacity(rows.len()), Vec::new());
     for row in &rows {
         caps.extend(row.try_get::<_, Option<Vec<String>>>("caps")?.into_iter().flatten());
+        let worker = WorkerId(row.try_get("worker_id")?);
+        expired.push(Expired { leased: leased(row)?, worker, seconds: row.try_get("seconds")? });
     }
-    cap::end(transaction, &counts(caps.iter())).await?;
-    rows.iter()
-        .map(|row| {
-            let worker = WorkerId(row.try_get("worker_id")?);
-            Ok(Expired { leased: leased(row)?, worker, seconds: row.try_get("seconds")? })
-        })
-        .collect()
+    Ok((expired, counts(caps.iter())))
 }
 
 /// A running task as people see it.

@@ -58,11 +58,15 @@ pub fn effective(settings: &[Setting]) -> BTreeMap<&Key, &Setting> {
     effective
 }
 
-/// Keeps limits as they are until the transaction ends.
-pub async fn hold(transaction: &Transaction<'_>) -> Result<(), Error> {
-    let statement = prepared(transaction, "select pg_advisory_xact_lock_shared($1)").await?;
-    transaction.execute(&statement, &[&LIMITS]).await?;
-    Ok(())
+/// Keeps limits as they are until the transaction ends, and reads the version of the definitions, which counts their changes
+/// as well.
+pub async fn hold<C: GenericClient>(transaction: &C) -> Result<i64, Error> {
+    let lock = prepared(transaction, "select pg_advisory_xact_lock_shared($1)").await?;
+    let version = prepared(transaction, "select value from definitions_version").await?;
+    // Both are on their way before the first answer, and the server takes them in this order.
+    let (_, row) =
+        tokio::try_join!(transaction.execute(&lock, &[&LIMITS]), transaction.query_one(&version, &[]))?;
+    Ok(row.try_get(0)?)
 }
 
 /// Sets and removes what one origin says of some keys, after all claims that are under way. What runs already counts
@@ -110,6 +114,8 @@ pub struct Changed {
 impl Changed {
     /// Has the caps follow.
     pub async fn finish(self, transaction: &Transaction<'_>) -> Result<(), Error> {
+        let all: Vec<&String> = self.caps.keys().chain(&self.uncapped).collect();
+        cap::lock_all(transaction, &all).await?;
         cap::remove(transaction, &self.uncapped).await?;
         cap::set(transaction, &self.caps).await
     }

@@ -81,7 +81,8 @@ pub async fn change(
     let statement = "with mine as (
              select t.id, m.waiting_for, m.owner
              from task t join unnest($1::uuid[], $2::text[], $3::text[]) as m(id, waiting_for, owner) on t.id = m.id
-             where t.run_at <= now() or t.waiting_for like $4::text || '%' order by t.id for update of t)
+             where t.id = any($1) and (t.run_at <= now() or t.waiting_for like $4::text || '%') is true
+             order by t.id for update of t)
          update task t set run_at = 'infinity', publish_at = 'infinity', waiting_for = mine.waiting_for, owner = mine.owner, \
              waiting_since = coalesce(t.waiting_since, now())
          from mine where t.id = mine.id";
@@ -131,8 +132,8 @@ pub struct Waiter {
     pub owner: String,
 }
 
-/// Calls the next tasks of a kind that wait for a key, up to `most`, in their order; fewer only when there are no more.
-/// `weight` says how much an owner gets compared with others, from 1.
+/// Calls the next tasks of a kind that wait for a key, up to `most`, in their order, and says whether none is left. There may
+/// be fewer while some are left. `weight` says how much an owner gets compared with others, from 1.
 ///
 /// The caller has locked the kind's lines. What is called has had its turn: it is to be started, or to [`change`] its line.
 pub async fn call(
@@ -141,7 +142,7 @@ pub async fn call(
     key: &Key,
     most: usize,
     weight: impl Fn(&str) -> u32,
-) -> Result<Vec<Waiter>, Error> {
+) -> Result<(Vec<Waiter>, bool), Error> {
     // So many tasks are never from more lines than those that are next.
     let statement = "select l.owner, l.priority, l.served, array(
                  select id from task t
@@ -157,7 +158,7 @@ pub async fn call(
     keep(transaction, kind, &name, &lines, most).await?;
 
     let statement = "select id, kind, priority, job_id, params, requested_by, enqueued_at, owner from task
-         where id = any($1) and waiting_for = $2 order by id for update";
+         where id = any($1) and (waiting_for = $2) is true order by id for update";
     let statement = prepared(transaction, statement).await?;
     let rows = transaction.query(&statement, &[&ids, &name]).await?;
     // Whoever is missing was cancelled meanwhile.
@@ -166,7 +167,15 @@ pub async fn call(
         let waiter = Waiter { task: task_of(row, "id")?, owner: row.try_get("owner")? };
         found.insert(waiter.task.id.0, waiter);
     }
-    Ok(ids.iter().filter_map(|id| found.remove(id)).collect())
+    let waiters: Vec<Waiter> = ids.iter().filter_map(|id| found.remove(id)).collect();
+    let ended = waiters.len() < most && !exists(transaction, kind, &name).await?;
+    Ok((waiters, ended))
+}
+
+async fn exists(transaction: &Transaction<'_>, kind: TaskKind, name: &str) -> Result<bool, Error> {
+    let statement = "select exists (select from line where waiting_for = $1 and kind = $2)";
+    let statement = prepared(transaction, statement).await?;
+    Ok(transaction.query_one(&statement, &[&name, &kind.as_str()]).await?.try_get(0)?)
 }
 
 /// Lines that are looked into at once.

@@ -205,8 +205,7 @@ pub fn waiting_for(target: &TargetName) -> String {
 /// comes back is missed by the wake of that return.
 pub async fn wake_missed<C: GenericClient>(client: &C) -> Result<u64, Error> {
     let statement = "update task set run_at = now(), publish_at = now(), waiting_for = null
-         where waiting_for is not null
-             and waiting_for in (select 'target:' || name from target where state = 'attached')";
+         where waiting_for = any(array(select 'target:' || name from target where state = 'attached'))";
     let statement = prepared(client, statement).await?;
     Ok(client.execute(&statement, &[]).await?)
 }

@@ -16,11 +16,11 @@ use shared::task::{Priority, Task, TaskId, TaskKind};
 
 use super::Batch;
 use super::start::{Rooms, capped};
-use crate::admit::{self, Admitted, Permits, Wish};
+use crate::admit::{self, Admitted, Permits, Refused, Wish};
 use crate::call::Call;
 use crate::engine::clock::BootInstant;
 use crate::lease;
-use crate::limits::{Book, Limits};
+use crate::limits::{Book, Limits, Permit};
 use crate::worker::Worker;
 
 /// What the transaction decided.
@@ -42,6 +42,7 @@ pub(super) struct Persisted {
 /// A task that starts.
 pub(super) struct Started {
     pub(super) leased: Leased,
+    /// What it has beside the permits that it came with, or instead of those.
     pub(super) permits: Permits,
 }
 
@@ -54,6 +55,8 @@ pub(crate) struct Answer {
     pub(crate) ended: bool,
     /// The cap of its key is full.
     pub(crate) full: bool,
+    /// Another key does not let its tasks start, for which they do not change their line.
+    pub(crate) blocked: Option<Refused>,
 }
 
 /// What an earlier try of the transaction may have committed without our hearing of it.
@@ -62,7 +65,7 @@ pub(super) struct Earlier {
     /// Whether there was one.
     pub(super) any: bool,
     /// The tasks that it started, for each call.
-    called: Vec<Vec<TaskId>>,
+    pub(super) called: Vec<Vec<TaskId>>,
 }
 
 /// A task that was delivered and is accepted.
@@ -77,6 +80,7 @@ struct Accepted<'b> {
 /// A task that could start.
 struct Candidate<'b> {
     limits: Limits,
+    /// Beside those that it came with.
     permits: Permits,
     /// The caps that it is counted under.
     caps: Vec<String>,
@@ -112,8 +116,7 @@ pub(super) async fn transact(
     let deadline = lease::deadline(worker.lease);
     let mut client = worker.database.client().await?;
     let transaction = client.transaction().await?;
-    db::limit::hold(&transaction).await?;
-    let definitions = worker.definitions.current(&transaction).await?;
+    let definitions = worker.definitions.held(&transaction).await?;
     let book = worker.limits.at(&transaction, definitions.version()).await?;
     let names = batch.delivered.iter().filter_map(|admitted| admitted.task.job.as_ref());
     let jobs = definitions.resolve(&transaction, names).await?;
@@ -139,18 +142,17 @@ pub(super) async fn transact(
     let (mut candidates, mut parking) = (Vec::new(), Vec::new());
     for accepted in accepted {
         let accepted = Accepted { is_new: fresh.contains(&accepted.task.id), ..accepted };
+        let its_time_has_come = accepted.task.not_before.is_none_or(|not_before| not_before <= now);
         match accepted.wish {
-            Wish::Start(_, permits)
-                if accepted.task.not_before.is_none_or(|not_before| not_before <= now) =>
-            {
+            Wish::Start(_, permits) if its_time_has_come => {
                 candidates.extend(claim.candidate(accepted, permits));
             }
-            Wish::Line(key) => claim.waiting.add(&accepted, key, false, &book),
+            Wish::Line(key) if its_time_has_come => claim.waiting.add(&accepted, key, false, &book),
             _ => parking.push(accepted),
         }
     }
     let (starting, mut answers) = claim.decide(candidates, batch, earlier).await?;
-    let started = claim.lease(starting, &mut answers, earlier).await?;
+    let started = claim.lease(starting, &mut answers, batch, earlier).await?;
     claim.waiting.write(&transaction).await?;
     park(&transaction, &parking, now).await?;
     let with_jobs = started.values().filter_map(|started| started.leased.task.job);
@@ -175,13 +177,35 @@ impl Claim<'_, '_> {
     /// to wait.
     fn candidate<'b>(&mut self, accepted: Accepted<'b>, permits: &Permits) -> Option<Candidate<'b>> {
         let limits = self.book.limits(self.kind, accepted.job, &accepted.task.params);
-        match admit::permits(&limits, permits.clone()) {
+        let has = |key: &Key| permits.iter().any(|(of, permit)| of == key && permit.is_valid());
+        match admit::permits(&limits, has) {
             Ok(permits) => {
                 Some(Candidate { limits, permits, caps: Vec::new(), from: Origin::Queue(accepted) })
             }
-            Err(key) => {
-                self.waiting.add(&accepted, &key, false, self.book);
+            Err(refused) => {
+                self.waiting.add(&accepted, &refused.key, false, self.book);
                 None
+            }
+        }
+    }
+
+    /// A task that may not start now waits, for what does not let it; but a called one changes its line only for a narrower
+    /// key. Otherwise whole lines would move from one key to another and back as one frees and the other fills.
+    fn refuse(&mut self, from: &Origin<'_>, refused: Refused, calls: &[Call], answers: &mut [Answer]) {
+        match from {
+            Origin::Queue(accepted) => self.waiting.add(accepted, &refused.key, refused.full, self.book),
+            Origin::Line { call, waiter } => {
+                let (own, answer) = (&calls[*call].key, &mut answers[*call]);
+                if refused.key.is_narrower_than(own) {
+                    self.waiting.move_to(waiter, &refused.key);
+                    self.waiting.entered.insert(refused.key, refused.full);
+                    return;
+                }
+                self.waiting.move_to(waiter, own);
+                answer.ended = false;
+                if refused.key != *own {
+                    answer.blocked = Some(refused);
+                }
             }
         }
     }
@@ -200,8 +224,9 @@ impl Claim<'_, '_> {
         }
         line::lock(self.transaction, self.kind).await?;
         let (mut called, mut answers) = (Vec::new(), Vec::new());
-        for (number, call) in batch.calls.iter().enumerate() {
-            answers.push(self.call(number, call, earlier, &mut called).await?);
+        answers.resize_with(batch.calls.len(), Answer::default);
+        for number in 0..batch.calls.len() {
+            self.call(number, &batch.calls, &mut answers, earlier, &mut called).await?;
         }
         // Who comes later does not overtake those that wait.
         let standing = line::standing(self.transaction, self.kind, &keys).await?;
@@ -221,8 +246,8 @@ impl Claim<'_, '_> {
                     starting.push(candidate);
                 }
                 Err(key) => {
-                    admit::give_back(&candidate.limits, candidate.permits);
-                    self.waiting.add_origin(&candidate.from, &key, rooms.is_full(&key), self.book);
+                    let refused = Refused { full: rooms.is_full(&key), key, wait: None };
+                    self.refuse(&candidate.from, refused, &batch.calls, &mut answers);
                 }
             }
         }
@@ -236,39 +261,42 @@ impl Claim<'_, '_> {
     async fn call(
         &mut self,
         number: usize,
-        call: &Call,
-        earlier: &mut Earlier,
+        calls: &[Call],
+        answers: &mut [Answer],
+        earlier: &Earlier,
         called: &mut Vec<Candidate<'_>>,
-    ) -> Result<Answer, db::Error> {
-        let Call { key, slots, permits } = call;
+    ) -> Result<(), db::Error> {
+        let Call { key, slots, permits } = &calls[number];
         let rooms = db::cap::rooms(self.transaction, &[key.to_string()]).await?;
         let before = earlier.called.get(number).map_or(0, Vec::len);
         let most = slots.len().saturating_sub(before).min(rooms.get(key).copied().unwrap_or(usize::MAX));
         if most == 0 {
-            return Ok(Answer { full: rooms.get(key) == Some(&0), ..Answer::default() });
+            answers[number].full = rooms.get(key) == Some(&0);
+            return Ok(());
         }
         let book = self.book;
-        let waiters = line::call(self.transaction, self.kind, key, most, |owner| book.weight(owner)).await?;
-        let ended = waiters.len() < most;
-        let (mut permits, mut refused) = (permits.iter().skip(before), Vec::new());
+        let weight = |owner: &str| book.weight(owner);
+        let (waiters, ended) = line::call(self.transaction, self.kind, key, most, weight).await?;
+        answers[number].ended = ended;
+        let (mut permits, mut dead) = (permits.iter().skip(before), Vec::new());
         for waiter in waiters {
             let task = &waiter.task;
             if let Some(refusal) = book.refuses(task.job) {
-                refused.push((task.id, refusal.to_string()));
+                dead.push((task.id, refusal.to_string()));
                 continue;
             }
             let limits = book.limits(self.kind, task.job, &task.params);
-            let own = permits.next().map(|permit| (key.clone(), *permit)).into_iter().collect();
+            let own = permits.next().is_some_and(Permit::is_valid);
             let from = Origin::Line { call: number, waiter };
-            match admit::permits(&limits, own) {
+            match admit::permits(&limits, |of| own && of == key) {
                 Ok(permits) => called.push(Candidate { limits, permits, caps: Vec::new(), from }),
-                Err(key) => self.waiting.add_origin(&from, &key, false, book),
+                Err(refused) => self.refuse(&from, refused, calls, answers),
             }
         }
-        if !refused.is_empty() {
-            db::dead_task::bury_waiting(self.transaction, &refused).await?;
+        if !dead.is_empty() {
+            db::dead_task::bury_waiting(self.transaction, &dead).await?;
         }
-        Ok(Answer { ended, ..Answer::default() })
+        Ok(())
     }
 
     /// Makes tasks this worker's own.
@@ -276,6 +304,7 @@ impl Claim<'_, '_> {
         &self,
         starting: Vec<Candidate<'_>>,
         answers: &mut [Answer],
+        batch: &Batch,
         earlier: &mut Earlier,
     ) -> Result<HashMap<TaskId, Started>, db::Error> {
         let (own, lease) = (self.worker.identity.id, self.worker.lease);
@@ -317,7 +346,7 @@ impl Claim<'_, '_> {
         if !capped.is_empty() {
             db::lease::count(self.transaction, &capped).await?;
         }
-        self.adopt(&known, &mut started, answers, earlier).await?;
+        self.adopt(&known, &mut started, answers, earlier, batch).await?;
         for (called, answer) in earlier.called.iter_mut().zip(&*answers) {
             called.clone_from(&answer.tasks);
         }
@@ -331,6 +360,7 @@ impl Claim<'_, '_> {
         started: &mut HashMap<TaskId, Started>,
         answers: &mut [Answer],
         earlier: &Earlier,
+        batch: &Batch,
     ) -> Result<(), db::Error> {
         if !earlier.any {
             return Ok(());
@@ -342,10 +372,23 @@ impl Claim<'_, '_> {
             db::lease::adopt(self.transaction, self.worker.identity.id, self.worker.lease, &ids).await?
         {
             let id = leased.task.id;
-            if let Some(call) = earlier.called.iter().position(|called| called.contains(&id)) {
+            let call = earlier.called.iter().position(|called| called.contains(&id));
+            let came_with = |key: &Key| {
+                match call {
+                Some(call) => batch.calls[call].key == *key && !batch.calls[call].permits.is_empty(),
+                None => batch.delivered.iter().filter(|admitted| admitted.task.id == id).any(|admitted| {
+                    matches!(&admitted.wish, Wish::Start(_, permits) if permits.iter().any(|(of, _)| of == key))
+                }),
+            }
+            };
+            // What it took beside those is gone with the try that took it.
+            let limits = self.book.limits(self.kind, leased.task.job, &leased.task.params);
+            let strict = limits.iter().filter(|limited| limited.limit.strict && !came_with(&limited.key));
+            let permits = strict.map(|limited| (limited.key.clone(), Permit::expired())).collect();
+            if let Some(call) = call {
                 answers[call].tasks.push(id);
             }
-            started.insert(id, Started { leased, permits: Permits::new() });
+            started.insert(id, Started { leased, permits });
         }
         Ok(())
     }
@@ -379,7 +422,7 @@ struct Waiting {
 
 impl Waiting {
     fn is_empty(&self) -> bool {
-        self.entered.is_empty()
+        self.new.is_empty() && self.known.is_empty()
     }
 
     fn add(&mut self, accepted: &Accepted<'_>, key: &Key, full: bool, book: &Book) {
@@ -393,15 +436,10 @@ impl Waiting {
         self.entered.insert(key.clone(), full);
     }
 
-    fn add_origin(&mut self, origin: &Origin<'_>, key: &Key, full: bool, book: &Book) {
-        match origin {
-            Origin::Queue(accepted) => self.add(accepted, key, full, book),
-            Origin::Line { waiter: Waiter { task, owner }, .. } => {
-                let place = Place { key: key.clone(), owner: owner.clone() };
-                self.known.push((task.id, task.kind, task.priority, place));
-                self.entered.insert(key.clone(), full);
-            }
-        }
+    fn move_to(&mut self, waiter: &Waiter, key: &Key) {
+        let Waiter { task, owner } = waiter;
+        let place = Place { key: key.clone(), owner: owner.clone() };
+        self.known.push((task.id, task.kind, task.priority, place));
     }
 
     async fn write(&self, transaction: &Transaction<'_>) -> Result<(), db::Error> {

@@ -54,7 +54,10 @@ impl Attempt<'_> {
 
     async fn speeds(&self, targets: Vec<JobTarget>) -> Result<watch::Receiver<Speeds>, db::Error> {
         let (limits, client) = (&self.worker.limits, self.worker.database.client().await?);
-        limits.speeds().follow(&client, &limits.book(), targets).await
+        // Also in a process of its own, which has looked for no limits yet.
+        let version = db::job::definitions_version(&client).await?;
+        let book = limits.at(&client, version).await?;
+        limits.speeds().follow(&client, &book, targets).await
     }
 
     /// Says how far the work is.

@@ -60,37 +60,37 @@ impl Shares {
 #[derive(Debug, Default)]
 pub(super) struct Fleet {
     shares: Shares,
-    view: i64,
+    wanted: Shares,
+    agreed: bool,
 }
 
 impl Fleet {
-    /// Looks at the workers that were heard of within a lease; says whether the shares are others now.
-    pub(super) fn see(&mut self, own: WorkerId, fleet: &[Member]) -> bool {
+    /// Looks at the workers that were heard of within a lease, and gives up what is not this worker's own any more. The others
+    /// are to be told the number that comes back before [`Fleet::grow`].
+    pub(super) fn see(&mut self, own: WorkerId, fleet: &[Member]) -> i64 {
         let view = view(fleet);
-        let shares = Shares::in_fleet(own, fleet);
-        let agreed = fleet.iter().all(|member| member.id == own || member.view == Some(view));
-        let shares = if agreed { shares } else { shares.at_most(&self.shares) };
-        self.view = view;
-        let changed = shares != self.shares;
-        self.shares = shares;
-        changed
+        self.wanted = Shares::in_fleet(own, fleet);
+        self.shares = self.wanted.at_most(&self.shares);
+        self.agreed = fleet.iter().all(|member| member.id == own || member.view == Some(view));
+        view
+    }
+
+    /// Takes what has become this worker's own, if all others had taken the same fleet into account.
+    pub(super) fn grow(&mut self) {
+        if self.agreed {
+            self.shares = self.wanted.clone();
+        }
     }
 
     /// Forgets the shares: nobody may count on this worker any more.
-    pub(super) fn forget(&mut self) -> bool {
-        std::mem::take(&mut self.shares) != Shares::default()
+    pub(super) fn forget(&mut self) {
+        self.shares = Shares::default();
     }
 
     /// The shares that may be used now.
     #[must_use]
     pub(super) const fn shares(&self) -> &Shares {
         &self.shares
-    }
-
-    /// What the others are told: which fleet the shares take into account.
-    #[must_use]
-    pub(super) const fn view(&self) -> i64 {
-        self.view
     }
 }
 
@@ -126,6 +126,13 @@ mod tests {
         Member { id: WorkerId::generate(), pools: [(TaskKind::Backup, pool)].into(), view }
     }
 
+    /// Looks, tells and grows; returns what it tells.
+    fn look(fleet: &mut Fleet, own: WorkerId, rows: &[Member]) -> i64 {
+        let view = fleet.see(own, rows);
+        fleet.grow();
+        view
+    }
+
     fn share(fleet: &Fleet) -> String {
         format!("{:.2}", part(fleet))
     }
@@ -137,35 +144,33 @@ mod tests {
     #[test]
     fn a_worker_alone_has_the_whole_rate() {
         let (mut fleet, own) = (Fleet::default(), member(4, None));
-        assert!(fleet.see(own.id, &[own]));
+        look(&mut fleet, own.id, &[own]);
         assert_eq!(share(&fleet), "1.00");
     }
 
     #[test]
     fn a_share_shrinks_at_once_and_grows_when_all_others_know() {
-        let (old, new) = (member(3, None), member(1, None));
+        let (mut old, mut new) = (member(3, None), member(1, None));
         let (mut of_old, mut of_new) = (Fleet::default(), Fleet::default());
-        of_old.see(old.id, std::slice::from_ref(&old));
-        let told = |member: &Member, fleet: &Fleet| Member { view: Some(fleet.view()), ..member.clone() };
+        old.view = Some(look(&mut of_old, old.id, std::slice::from_ref(&old)));
 
         // The new one sees that the old one does not know of it.
-        of_new.see(new.id, &[told(&old, &of_old), new.clone()]);
+        new.view = Some(look(&mut of_new, new.id, &[old.clone(), new.clone()]));
         assert_eq!(share(&of_new), "0.00");
         // The old one gives up what is not its own any more.
-        of_old.see(old.id, &[told(&old, &of_old), told(&new, &of_new)]);
+        old.view = Some(look(&mut of_old, old.id, &[old.clone(), new.clone()]));
         assert_eq!(share(&of_old), "0.75");
-        of_new.see(new.id, &[told(&old, &of_old), told(&new, &of_new)]);
+        look(&mut of_new, new.id, &[old, new.clone()]);
         assert_eq!(share(&of_new), "0.25");
     }
 
     #[test]
     fn what_a_lost_worker_had_is_shared_by_those_that_agree_that_it_is_lost() {
-        let fleet: Vec<Member> = (0..3).map(|_| member(1, None)).collect();
+        let mut fleet: Vec<Member> = (0..3).map(|_| member(1, None)).collect();
         let mut views: Vec<Fleet> = fleet.iter().map(|_| Fleet::default()).collect();
         let mut look = |present: &[usize], at: usize| {
-            let rows: Vec<Member> =
-                present.iter().map(|&n| Member { view: Some(views[n].view()), ..fleet[n].clone() }).collect();
-            views[at].see(fleet[at].id, &rows);
+            let rows: Vec<Member> = present.iter().map(|&n| fleet[n].clone()).collect();
+            fleet[at].view = Some(look(&mut views[at], fleet[at].id, &rows));
             share(&views[at])
         };
         for _ in 0..2 {
@@ -188,21 +193,19 @@ mod tests {
             usize::try_from(state % sides as u64).unwrap()
         };
         let mut workers: Vec<(Member, Fleet)> = Vec::new();
-        for _ in 0..20_000 {
-            match dice(10) {
+        for _ in 0..50_000 {
+            let at = dice(workers.len().max(1));
+            match dice(12) {
                 0 if workers.len() < 8 => workers.push((member(1 + dice(5), None), Fleet::default())),
-                1 if !workers.is_empty() => _ = workers.remove(dice(workers.len())),
-                2 if !workers.is_empty() => {
-                    let at = dice(workers.len());
-                    workers[at].0.pools = member(1 + dice(5), None).pools;
-                }
-                _ if !workers.is_empty() => {
-                    let (at, rows): (_, Vec<Member>) =
-                        (dice(workers.len()), workers.iter().map(|(member, _)| member.clone()).collect());
+                1 if !workers.is_empty() => _ = workers.remove(at),
+                2 if !workers.is_empty() => workers[at].0.pools = member(1 + dice(5), None).pools,
+                // A look, which may be followed by others' before it goes on.
+                3..=8 if !workers.is_empty() => {
+                    let rows: Vec<Member> = workers.iter().map(|(member, _)| member.clone()).collect();
                     let (member, fleet) = &mut workers[at];
-                    fleet.see(member.id, &rows);
-                    member.view = Some(fleet.view());
+                    member.view = Some(fleet.see(member.id, &rows));
                 }
+                9..=11 if !workers.is_empty() => workers[at].1.grow(),
                 _ => {}
             }
             let sum: f64 = workers.iter().map(|(_, fleet)| part(fleet)).sum();

@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 use std::num::NonZeroU32;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use governor::clock::{Clock as _, DefaultClock};
@@ -15,18 +15,39 @@ use crate::engine::clock::BootInstant;
 const SHORTEST_REST: Duration = Duration::from_millis(50);
 const LONGEST_REST: Duration = Duration::from_secs(1);
 
-/// The right to start one task under a limited rate.
-#[derive(Debug, Clone, Copy, PartialEq)]
+/// The right to start one task under a limited rate. One that is dropped goes back to its gate, and [`Permit::spend`] uses it.
+#[derive(Debug)]
 pub struct Permit {
+    /// Absent once it is used.
+    gate: Option<Arc<Gate>>,
     /// When it comes too late; never for a rate that is not strict.
-    pub until: Option<BootInstant>,
+    until: Option<BootInstant>,
 }
 
 impl Permit {
+    /// One that comes too late for whatever it is wanted.
+    #[must_use]
+    pub const fn expired() -> Self {
+        Self { gate: None, until: Some(BootInstant::from_nanos(0)) }
+    }
+
     /// Whether the task may still start.
     #[must_use]
     pub fn is_valid(&self) -> bool {
         self.until.is_none_or(|until| !until.is_past())
+    }
+
+    /// Uses it: its task starts.
+    pub fn spend(mut self) {
+        self.gate = None;
+    }
+}
+
+impl Drop for Permit {
+    fn drop(&mut self) {
+        if let Some(gate) = self.gate.take() {
+            gate.give_back(self.until);
+        }
     }
 }
 
@@ -42,10 +63,14 @@ enum State {
     /// This worker's share is let through.
     Shared {
         share: f64,
+        /// When the others stop counting on this worker: nothing is let through from then on.
+        until: BootInstant,
         /// Absent while the share is nothing.
         limiter: Option<DefaultDirectRateLimiter>,
         /// Permits that came back.
         unused: u32,
+        /// When the last permit was given.
+        last: BootInstant,
     },
     /// Tokens of the database are.
     Strict {
@@ -73,7 +98,8 @@ impl Gate {
         let state = if strict {
             State::Strict { tokens: VecDeque::new(), wanted: 0, again: BootInstant::now() }
         } else {
-            State::Shared { share: 0.0, limiter: None, unused: 0 }
+            let now = BootInstant::now();
+            State::Shared { share: 0.0, until: now, limiter: None, unused: 0, last: now }
         };
         Self { rate, state: Mutex::new(state) }
     }
@@ -90,26 +116,37 @@ impl Gate {
         matches!(*self.lock(), State::Strict { .. })
     }
 
-    /// Lets another share of the rate through from now on, 0 to 1. What was saved up before is not taken along.
-    pub fn set_share(&self, now: f64) {
-        if let State::Shared { share, limiter, unused } = &mut *self.lock()
-            && (*share - now).abs() > f64::EPSILON
-        {
-            *share = now;
-            *unused = 0;
-            *limiter = limiter_of(self.rate, now);
+    /// Lets a share of the rate through, 0 to 1, until some moment. Of what was saved up under another share only one start is
+    /// taken along, or slow rates would never come to one.
+    pub fn set_share(&self, now: f64, good_until: BootInstant) {
+        if let State::Shared { share, until, limiter, unused, last } = &mut *self.lock() {
+            *until = good_until;
+            if (*share - now).abs() > f64::EPSILON {
+                *share = now;
+                *limiter = limiter_of(self.rate, now);
+                let period = Duration::try_from_secs_f64(1.0 / (self.rate.per_second * now));
+                *unused = u32::from(period.is_ok_and(|period| last.after(period).is_past()));
+            }
         }
     }
 
     /// Takes a permit, or says how soon there can be one; `None` when that is not known.
-    pub fn take(&self) -> Result<Permit, Option<Duration>> {
+    ///
+    /// # Errors
+    /// There is none now.
+    pub fn take(self: &Arc<Self>) -> Result<Permit, Option<Duration>> {
+        let permit = |until| Permit { gate: Some(self.clone()), until };
         match &mut *self.lock() {
-            State::Shared { unused, .. } if *unused > 0 => {
-                *unused -= 1;
-                Ok(Permit { until: None })
+            State::Shared { until, .. } if until.is_past() => Err(None),
+            State::Shared { unused, last, .. } if *unused > 0 => {
+                (*unused, *last) = (*unused - 1, BootInstant::now());
+                Ok(permit(None))
             }
-            State::Shared { limiter: Some(limiter), .. } => match limiter.check() {
-                Ok(()) => Ok(Permit { until: None }),
+            State::Shared { limiter: Some(limiter), last, .. } => match limiter.check() {
+                Ok(()) => {
+                    *last = BootInstant::now();
+                    Ok(permit(None))
+                }
                 Err(not_until) => Err(Some(not_until.wait_time_from(DefaultClock::default().now()))),
             },
             State::Shared { limiter: None, .. } => Err(None),
@@ -121,7 +158,7 @@ impl Gate {
                     Some(token) if token.from.is_past() => {
                         let until = Some(token.until);
                         tokens.pop_front();
-                        Ok(Permit { until })
+                        Ok(permit(until))
                     }
                     Some(token) => Err(Some(token.from.remaining())),
                     None if !again.is_past() => Err(Some(again.remaining())),
@@ -134,9 +171,8 @@ impl Gate {
         }
     }
 
-    /// Takes a permit back that was not used.
-    pub fn give_back(&self, permit: Permit) {
-        match (&mut *self.lock(), permit.until) {
+    fn give_back(&self, until: Option<BootInstant>) {
+        match (&mut *self.lock(), until) {
             (State::Shared { unused, .. }, None) => *unused = (*unused + 1).min(self.rate.burst),
             (State::Strict { tokens, .. }, Some(until)) => {
                 tokens.push_front(Token { from: BootInstant::now(), until });

@@ -6,16 +6,19 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use shared::db::cap::Counts;
 use shared::limit::Key;
 use shared::task::TaskKind;
 use tokio::sync::watch;
 
-use super::{Book, Permit};
+use super::{Book, Gate, Permit};
+use crate::admit::Refused;
 use crate::claim::Answer;
 
+/// How long a line is left alone that another key's rate blocks, where it is not known for how long.
+const LONGEST_WAIT: Duration = Duration::from_secs(1);
 /// Tasks that are called at once: the claim of more would take too long for those that wait for it.
 const MOST: usize = 200;
 
@@ -31,10 +34,14 @@ pub struct Lines {
 }
 
 /// What is known of one line.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 struct Line {
     /// How many of its tasks may start as far as its key's cap is concerned.
     room: usize,
+    /// Another key whose cap is full for all that come next.
+    blocked_by: Option<Key>,
+    /// It is of no use to call it earlier.
+    not_before: Option<Instant>,
     /// A call is under way.
     is_called: bool,
     /// When it was called last, among all calls: the others come first.
@@ -50,6 +57,12 @@ pub struct Callable {
     pub most: usize,
     /// The first one's permit, where the key's rate is limited.
     pub permit: Option<Permit>,
+}
+
+impl Line {
+    const fn new(room: usize) -> Self {
+        Self { room, blocked_by: None, not_before: None, is_called: false, turn: 0 }
+    }
 }
 
 impl Lines {
@@ -90,27 +103,38 @@ impl Lines {
             .filter(|((of, _), line)| *of == kind && !line.is_called && line.room > 0)
             .collect();
         lines.sort_by_key(|(_, line)| line.turn);
+        let now = Instant::now();
         for ((_, key), line) in lines {
-            let permit =
-                match book.limit(key).and_then(|limited| limited.gate.as_ref()).map(|gate| gate.take()) {
-                    None => None,
-                    Some(Ok(permit)) => Some(permit),
-                    Some(Err(wait)) => {
-                        soonest = [soonest, wait].into_iter().flatten().min();
-                        continue;
-                    }
-                };
+            if let Some(at) = line.not_before.filter(|at| *at > now) {
+                soonest = [soonest, Some(at - now)].into_iter().flatten().min();
+                continue;
+            }
+            let permit = match book.limit(key).and_then(|limited| limited.gate.as_ref()).map(Gate::take) {
+                None => None,
+                Some(Ok(permit)) => Some(permit),
+                Some(Err(wait)) => {
+                    soonest = [soonest, wait].into_iter().flatten().min();
+                    continue;
+                }
+            };
             (line.is_called, line.turn) = (true, last + 1);
             return Ok(Callable { key: key.clone(), most: line.room.min(MOST), permit });
         }
         Err(soonest)
     }
 
+    /// A line that was chosen is not called after all.
+    pub fn put_back(&self, kind: TaskKind, key: &Key) {
+        if let Some(line) = self.lock().get_mut(&(kind, key.clone())) {
+            line.is_called = false;
+        }
+    }
+
     /// Tasks of a kind have begun to wait for a key; `full` says that its cap is what they wait for.
     pub fn entered(&self, kind: TaskKind, key: &Key, full: bool) {
         let mut known = self.lock();
         let room = if full { 0 } else { usize::MAX };
-        known.entry((kind, key.clone())).or_insert(Line { room, is_called: false, turn: 0 });
+        known.entry((kind, key.clone())).or_insert(Line::new(room));
         self.count.store(known.len(), Ordering::Relaxed);
         drop(known);
         self.wake();
@@ -122,8 +146,10 @@ impl Lines {
             return;
         }
         for ((_, key), line) in self.lock().iter_mut() {
-            if let Some(tasks) = freed.get(&key.to_string()) {
-                line.room = line.room.saturating_add(usize::try_from(*tasks).unwrap_or(0));
+            let blocked_by = line.blocked_by.take_if(|key| freed.contains_key(&key.to_string()));
+            for key in [Some(key.clone()), blocked_by].into_iter().flatten() {
+                let tasks = freed.get(&key.to_string()).copied().unwrap_or(0);
+                line.room = line.room.saturating_add(usize::try_from(tasks).unwrap_or(0));
             }
         }
         self.wake();
@@ -141,6 +167,15 @@ impl Lines {
                 usize::MAX => usize::MAX,
                 room => room.saturating_sub(answer.tasks.len()),
             };
+            match &answer.blocked {
+                Some(Refused { key, full: true, .. }) => {
+                    (line.room, line.blocked_by) = (0, Some(key.clone()));
+                }
+                Some(Refused { wait, .. }) => {
+                    line.not_before = Some(Instant::now() + wait.unwrap_or(LONGEST_WAIT));
+                }
+                None => {}
+            }
         }
         self.count.store(known.len(), Ordering::Relaxed);
         drop(known);
@@ -154,12 +189,14 @@ impl Lines {
         let mut learned = BTreeMap::new();
         for (kind, key) in lines {
             let room = rooms.get(&key).copied().unwrap_or(usize::MAX);
-            let before = known.get(&(kind, key.clone())).copied();
-            let line = before.unwrap_or(Line { room, is_called: false, turn: 0 });
-            learned.insert((kind, key), if line.is_called { line } else { Line { room, ..line } });
+            let line = known.get(&(kind, key.clone())).cloned().unwrap_or(Line::new(room));
+            let line = if line.is_called { line } else { Line { room, blocked_by: None, ..line } };
+            learned.insert((kind, key), line);
         }
         // A line that was opened here since they were read must not be forgotten while it is called.
-        learned.extend(known.iter().filter(|(_, line)| line.is_called).map(|(at, line)| (at.clone(), *line)));
+        learned.extend(
+            known.iter().filter(|(_, line)| line.is_called).map(|(at, line)| (at.clone(), line.clone())),
+        );
         *known = learned;
         self.count.store(known.len(), Ordering::Relaxed);
         drop(known);

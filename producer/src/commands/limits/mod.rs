@@ -25,6 +25,9 @@ pub(super) enum Command {
     Clear {
         /// What is limited: `pool:KIND`, `target:NAME`, `source:FAILURE_DOMAIN` or `owner:NAME`
         key: Key,
+        /// Takes away what the definitions say as well, once their files do not say it any more
+        #[arg(long)]
+        definitions: bool,
     },
 }
 
@@ -32,6 +35,6 @@ pub(super) async fn run(database: &Database, command: Command) -> Result<Exit, F
     match command {
         Command::List { json } => list::run(database, json).await,
         Command::Set(args) => set::run(database, &args).await,
-        Command::Clear { key } => clear::run(database, &key).await,
+        Command::Clear { key, definitions } => clear::run(database, &key, definitions).await,
     }
 }

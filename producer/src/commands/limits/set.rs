@@ -77,7 +77,13 @@ pub(super) async fn run(database: &Database, args: &Args) -> Result<Exit, Failur
         weight: Asked::or(args.weight, now.weight),
         strict: args.strict.unwrap_or(now.strict),
     };
-    set(&transaction, key, limit).await?;
+    let defined = settings.iter().any(|setting| setting.key == *key && setting.origin == Origin::Definitions);
+    if limit == Limit::default() && defined {
+        // Nothing at all, in the place of what the definitions say.
+        write(&transaction, key, limit).await?;
+    } else {
+        set(&transaction, key, limit).await?;
+    }
     transaction.commit().await.map_err(db::Error::from)?;
     println!("{key}: {limit}");
     Ok(Exit::Done)
@@ -93,8 +99,12 @@ pub(in crate::commands) async fn set(
         let wrong: Vec<String> = wrong.iter().map(|wrong| format!("{key}: {wrong}")).collect();
         Failure::BadInput(wrong.join("\n"))
     })?;
+    Ok(write(transaction, key, limit).await?)
+}
+
+async fn write(transaction: &Transaction<'_>, key: &Key, limit: Limit) -> Result<(), db::Error> {
     let changed = limit::change(transaction, Origin::Live, &[(key.clone(), limit)], &[], &operator()).await?;
-    Ok(changed.finish(transaction).await?)
+    changed.finish(transaction).await
 }
 
 async fn check_exists(transaction: &Transaction<'_>, key: &Key) -> Result<(), Failure> {

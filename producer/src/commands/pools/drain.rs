@@ -13,6 +13,9 @@ use crate::commands::{Exit, Failure};
 /// How often the running tasks are counted.
 const POLL: Duration = Duration::from_millis(200);
 
+/// Until then a worker that has not heard yet may begin with something.
+const HEARD: Duration = Duration::from_secs(2);
+
 #[derive(Debug, clap::Args)]
 pub(in crate::commands) struct Args {
     #[command(flatten)]
@@ -25,13 +28,14 @@ pub(in crate::commands) struct Args {
 pub(super) async fn run(database: &Database, args: &Args) -> Result<Exit, Failure> {
     let Args { which, timeout } = args;
     tell(database, which, PoolState::Draining).await?;
-    let deadline = Instant::now() + (*timeout).into();
+    let (told, deadline) = (Instant::now(), Instant::now() + (*timeout).into());
     let mut progress = Progress::new();
     loop {
         let running = lease::count_of(&database.client().await?, which.kind, which.worker.as_deref()).await?;
-        if running == 0 || Instant::now() >= deadline {
+        let ended = running == 0 && told.elapsed() >= HEARD;
+        if ended || Instant::now() >= deadline {
             progress.clear();
-            if running == 0 {
+            if ended {
                 println!("{} runs nothing any more", which.name());
                 return Ok(Exit::Done);
             }

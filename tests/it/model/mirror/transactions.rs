@@ -84,7 +84,7 @@ impl Mirror {
 
     /// As `producer::reaper` does it.
     pub(super) async fn reap(&mut self, transaction: &Transaction<'_>, now: DateTime<Utc>) -> Answer {
-        let expired = lease::take_expired(transaction, 500).await.unwrap();
+        let (expired, _) = lease::take_expired(transaction, 500).await.unwrap();
         task::wake_missed(transaction).await.unwrap();
         for lost in &expired {
             let leased = &lost.leased;
