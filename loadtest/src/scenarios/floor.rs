@@ -5,7 +5,6 @@
 //! verdicts. It reads nothing, decides nothing and fails at the first fault. Both ends run in this process.
 
 use std::collections::BTreeMap;
-use std::pin::pin;
 use std::time::Instant;
 
 use anyhow::Context as _;
@@ -22,7 +21,6 @@ use serde::Deserialize;
 use serde_json::Value;
 use shared::topology::TASKS_EXCHANGE;
 use tokio::sync::mpsc;
-use tokio_postgres::binary_copy::BinaryCopyInWriter;
 use tokio_postgres::types::{IsNull, ToSql, Type};
 use tokio_postgres::{Client, Statement};
 use tokio_util::bytes::{BufMut as _, BytesMut};
@@ -265,52 +263,21 @@ async fn take(floor: &Floor, consumer: &mut Consumer, batch: usize) -> anyhow::R
 
 const KNOWN_ID: &str = "insert into known_id (id) select id from unnest($1::uuid[]) as t(id) order by id
      on conflict do nothing";
-const LEASE: &str = "copy lease (task_id, kind, priority, job_id, params, requested_by, enqueued_at, attempt, rescues, \
-     epoch, worker_id, lease_until) from stdin (format binary)";
-const LEASE_TYPES: [Type; 12] = [
-    Type::UUID,
-    Type::TEXT,
-    Type::TEXT,
-    Type::INT4,
-    Type::JSON,
-    Type::TEXT,
-    Type::TIMESTAMPTZ,
-    Type::INT4,
-    Type::INT4,
-    Type::INT8,
-    Type::UUID,
-    Type::TIMESTAMPTZ,
-];
+const LEASE: &str =
+    "insert into lease (task_id, kind, priority, job_id, params, requested_by, enqueued_at, attempt, \
+         rescues, epoch, worker_id, lease_until)
+     select id, $3, 'normal', job_id, $4, 'loadtest', now(), 1, 0, 1, $5, now() + interval '5 minutes'
+     from unnest($1::uuid[], $2::integer[]) as t(id, job_id)";
 const COMPLETE: &str = "delete from lease where task_id = any($1)";
-const EXECUTION: &str = "copy execution (task_id, kind, job_id, requested_by, enqueued_at, epoch, attempt, target_id, \
-     outcome, started_at, seconds, worker_id) from stdin (format binary)";
-const EXECUTION_TYPES: [Type; 12] = [
-    Type::UUID,
-    Type::TEXT,
-    Type::INT4,
-    Type::TEXT,
-    Type::TIMESTAMPTZ,
-    Type::INT8,
-    Type::INT4,
-    Type::INT4,
-    Type::TEXT,
-    Type::TIMESTAMPTZ,
-    Type::FLOAT8,
-    Type::UUID,
-];
-const EVIDENCE: &str = "copy evidence (id, job_id, target_id, task_id, kind, observed_at, finding, position, hash) \
-     from stdin (format binary)";
-const EVIDENCE_TYPES: [Type; 9] = [
-    Type::UUID,
-    Type::INT4,
-    Type::INT4,
-    Type::UUID,
-    Type::TEXT,
-    Type::TIMESTAMPTZ,
-    Type::JSON,
-    Type::INT8,
-    Type::BYTEA,
-];
+const EXECUTION: &str =
+    "insert into execution (task_id, kind, job_id, requested_by, enqueued_at, epoch, attempt, \
+         target_id, outcome, started_at, seconds, worker_id)
+     select id, $3, job_id, 'loadtest', now(), 1, 1, $4, 'success', $5, 0.001, $6
+     from unnest($1::uuid[], $2::integer[]) as t(id, job_id)";
+const EVIDENCE: &str =
+    "insert into evidence (id, job_id, target_id, task_id, kind, observed_at, finding, position, hash)
+     select id, job_id, $4, task_id, $5, now(), $6, 1, hash
+     from unnest($1::uuid[], $2::integer[], $3::uuid[], $7::bytea[]) as t(id, job_id, task_id, hash)";
 const COMPLIANCE: &str =
     "update compliance c set chain_length = c.chain_length + 1, chain_head = t.head, \
          evaluated_at = now(), policy_version = 1, due_at = now(), verdicts = $2, facts = t.facts, answers = $3
@@ -343,12 +310,14 @@ async fn claim_batch(
     [known_id, lease]: &[Statement; 2],
     tasks: &Batch,
 ) -> anyhow::Result<DateTime<Utc>> {
+    let params = serde_json::json!({ "target": "load" });
     let ids: Params<'_, 1> = [&tasks.ids];
+    let leases: Params<'_, 5> = [&tasks.ids, &tasks.jobs, &"probe", &params, &Uuid::nil()];
     // All statements are on their way before the first answer.
     let (begin, ids, leases, commit) = tokio::join!(
         client.batch_execute("begin"),
         client.execute(known_id, &ids),
-        copy_leases(client, lease, tasks),
+        client.execute(lease, &leases),
         client.batch_execute("commit"),
     );
     begin?;
@@ -358,54 +327,29 @@ async fn claim_batch(
     Ok(shared::clock::now())
 }
 
-async fn copy_leases(
-    client: &Client,
-    statement: &Statement,
-    tasks: &Batch,
-) -> Result<u64, tokio_postgres::Error> {
-    let (params, now) = (serde_json::json!({ "target": "load" }), shared::clock::now());
-    let until = now + chrono::TimeDelta::minutes(5);
-    let rows = BinaryCopyInWriter::new(client.copy_in(statement).await?, &LEASE_TYPES);
-    let mut rows = pin!(rows);
-    for (id, job) in tasks.ids.iter().zip(&tasks.jobs) {
-        let row: Params<'_, 12> = [
-            id,
-            &"probe",
-            &"normal",
-            job,
-            &params,
-            &"loadtest",
-            &now,
-            &1_i32,
-            &0_i32,
-            &1_i64,
-            &Uuid::nil(),
-            &until,
-        ];
-        rows.as_mut().write(&row).await?;
-    }
-    rows.finish().await
-}
-
 async fn record_batch(
     client: &Client,
     [complete, execution, evidence, compliance]: &[Statement; 4],
     template: &Template,
     tasks: &Batch,
 ) -> anyhow::Result<()> {
-    let Template { facts, verdicts, answers, .. } = template;
+    let Template { finding, kind, facts, verdicts, answers, target, .. } = template;
     let evidence_ids: Vec<Uuid> = tasks.ids.iter().map(|_| Uuid::now_v7()).collect();
+    let hashes: Vec<Vec<u8>> = evidence_ids.iter().map(|id| id.as_bytes().repeat(2)).collect();
     let last: BTreeMap<i32, Uuid> = tasks.jobs.iter().copied().zip(evidence_ids.iter().copied()).collect();
     let (jobs, last): (Vec<i32>, Vec<Uuid>) = last.into_iter().unzip();
     let heads: Vec<Vec<u8>> = last.iter().map(|id| id.as_bytes().repeat(2)).collect();
     let facts: Vec<Facts<'_>> = last.into_iter().map(|id| Facts(&facts.0, id, &facts.1)).collect();
     let ended: Params<'_, 1> = [&tasks.ids];
+    let executions: Params<'_, 6> =
+        [&tasks.ids, &tasks.jobs, &"probe", target, &tasks.claimed_at, &Uuid::nil()];
+    let observed: Params<'_, 7> = [&evidence_ids, &tasks.jobs, &tasks.ids, target, kind, finding, &hashes];
     let judged: Params<'_, 5> = [&jobs, verdicts, answers, &heads, &facts];
     let (begin, ended, executions, observed, judged, commit) = tokio::join!(
         client.batch_execute("begin"),
         client.execute(complete, &ended),
-        copy_executions(client, execution, template, tasks),
-        copy_evidence(client, evidence, template, tasks, &evidence_ids),
+        client.execute(execution, &executions),
+        client.execute(evidence, &observed),
         client.execute(compliance, &judged),
         client.batch_execute("commit"),
     );
@@ -415,52 +359,4 @@ async fn record_batch(
     let wanted = ([tasks.ids.len() as u64; 3], jobs.len() as u64);
     anyhow::ensure!(written == wanted, "{written:?} rows instead of {wanted:?}");
     Ok(())
-}
-
-async fn copy_executions(
-    client: &Client,
-    statement: &Statement,
-    template: &Template,
-    tasks: &Batch,
-) -> Result<u64, tokio_postgres::Error> {
-    let now = shared::clock::now();
-    let rows = BinaryCopyInWriter::new(client.copy_in(statement).await?, &EXECUTION_TYPES);
-    let mut rows = pin!(rows);
-    for (id, job) in tasks.ids.iter().zip(&tasks.jobs) {
-        let row: Params<'_, 12> = [
-            id,
-            &"probe",
-            job,
-            &"loadtest",
-            &now,
-            &1_i64,
-            &1_i32,
-            &template.target,
-            &"success",
-            &tasks.claimed_at,
-            &0.001_f64,
-            &Uuid::nil(),
-        ];
-        rows.as_mut().write(&row).await?;
-    }
-    rows.finish().await
-}
-
-async fn copy_evidence(
-    client: &Client,
-    statement: &Statement,
-    template: &Template,
-    tasks: &Batch,
-    ids: &[Uuid],
-) -> Result<u64, tokio_postgres::Error> {
-    let now = shared::clock::now();
-    let rows = BinaryCopyInWriter::new(client.copy_in(statement).await?, &EVIDENCE_TYPES);
-    let mut rows = pin!(rows);
-    for ((id, task), job) in ids.iter().zip(&tasks.ids).zip(&tasks.jobs) {
-        let hash = [*id.as_bytes(); 2].concat();
-        let Template { target, kind, finding, .. } = template;
-        let row: Params<'_, 9> = [id, job, target, task, kind, &now, finding, &1_i64, &hash];
-        rows.as_mut().write(&row).await?;
-    }
-    rows.finish().await
 }
