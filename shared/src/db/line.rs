@@ -106,10 +106,16 @@ async fn open<'a>(
     transaction: &Transaction<'_>,
     lines: impl Iterator<Item = (TaskKind, Priority, &'a Place)>,
 ) -> Result<(), Error> {
-    let statement = "insert into line (waiting_for, kind, owner, priority, served)
-         select distinct n.waiting_for, n.kind, n.owner, n.priority, coalesce((
-             select min(served) from line l where l.waiting_for = n.waiting_for and l.kind = n.kind), 0)
-         from unnest($1::text[], $2::text[], $3::text[], $4::text[]) as n(waiting_for, kind, owner, priority)
+    // Once for each key: it may have thousands of lines.
+    let statement = "with new as (
+             select * from unnest($1::text[], $2::text[], $3::text[], $4::text[]) as n(waiting_for, kind, owner, priority)),
+         level as (
+             select k.waiting_for, k.kind, (
+                 select min(served) from line l where l.waiting_for = k.waiting_for and l.kind = k.kind) as served
+             from (select distinct waiting_for, kind from new) as k)
+         insert into line (waiting_for, kind, owner, priority, served)
+         select n.waiting_for, n.kind, n.owner, n.priority, coalesce(level.served, 0)
+         from new n join level on level.waiting_for = n.waiting_for and level.kind = n.kind
          order by 1, 2, 3, 4
          on conflict do nothing";
     let statement = prepared(transaction, statement).await?;
