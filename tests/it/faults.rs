@@ -36,6 +36,11 @@ async fn a_task_that_kills_its_workers_ends_dead_and_takes_no_neighbour_along() 
     survives("T11").await;
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn caps_and_strict_rates_hold_while_workers_join_leave_die_and_hang() {
+    survives("limits").await;
+}
+
 /// An arena in which one task was done, with whatever is planted in it afterwards.
 async fn after_one_task(plant: impl AsyncFnOnce(&World, &str)) -> Report {
     let arena = Arena::on(&Servers::from_environment(), "planted", Form::Short, &Screen::default()).await;
