@@ -9,7 +9,6 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::job::Job;
 use crate::target::TargetName;
 use crate::task::TaskKind;
 
@@ -62,15 +61,6 @@ impl FromStr for Label {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct InvalidKey(String);
-
-impl Key {
-    /// The keys that a job's tasks of one kind have beside their target.
-    pub fn of_job(kind: TaskKind, job: &Job) -> impl Iterator<Item = Self> {
-        let owner = job.owner.parse().ok().map(Self::Owner);
-        let source = job.source.place.failure_domain.parse().ok().map(Self::Source);
-        [Some(Self::Pool(kind)), owner, source].into_iter().flatten()
-    }
-}
 
 impl Key {
     /// Whether fewer tasks tend to come under this key than under another one: those of a source are narrower than those of

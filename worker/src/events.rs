@@ -53,6 +53,11 @@ pub fn control_failed(error: &str) {
     tracing::debug!(error, "could not store progress or look for cancellations");
 }
 
+/// What is limited could not be looked at, or tokens not be had; the heartbeat says what is wrong.
+pub fn limits_failed(error: &str) {
+    tracing::debug!(error, "could not look at limits: going by what is known");
+}
+
 /// A person asked for the end of a task that runs here.
 pub fn cancelled(task: TaskId, by: &str) {
     tracing::info!(%task, by, "cancelled: its work ends here");

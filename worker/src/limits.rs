@@ -164,7 +164,7 @@ impl Control {
             match db::within(LOOK * 5, looked).await {
                 Ok(members) => rest = LOOK.max(LOOK_FOR_EACH * u32::try_from(members).unwrap_or(u32::MAX)),
                 // The heartbeat says what is wrong with the database.
-                Err(error) => events::control_failed(&error.to_string()),
+                Err(error) => events::limits_failed(&error.to_string()),
             }
             _ = tokio::time::timeout(rest, stop.cancelled()).await;
         }
@@ -230,7 +230,7 @@ impl Control {
             for (key, gate) in book.strict_gates().filter(|(_, gate)| gate.wanted() > 0) {
                 match db::within(LOOK, take_tokens(database, key, gate)).await {
                     Ok(()) => self.lines.wake(),
-                    Err(error) => events::control_failed(&error.to_string()),
+                    Err(error) => events::limits_failed(&error.to_string()),
                 }
             }
         }
