@@ -1,5 +1,6 @@
 //! The database: one file a table, one function a statement, in the order of a row's life.
 
+pub mod backlog;
 pub mod cap;
 pub mod dead_task;
 pub mod definition;
@@ -18,6 +19,7 @@ pub mod pool_setting;
 pub mod report;
 pub mod repository_lock;
 pub mod restore_point;
+pub mod running;
 pub mod session;
 pub mod target;
 pub mod task;
@@ -25,6 +27,7 @@ pub mod token;
 pub mod worker;
 
 mod bulk;
+mod columns;
 pub mod compliance;
 mod error;
 

@@ -27,7 +27,7 @@ async fn many_tasks_are_found_by_their_ids_also_by_a_plan_that_was_made_while_th
     task::mark_published(&client, &published, LEASE).await.unwrap();
     task::publish_again(&client, &published).await.unwrap();
     let transaction = client.transaction().await.unwrap();
-    lease::take_waiting(&transaction, worker, LEASE, &ids).await.unwrap();
+    lease::take_waiting(&transaction, worker, LEASE, &ids, &lease::Caps::new()).await.unwrap();
     lease::adopt(&transaction, worker, LEASE, &ids).await.unwrap();
     lease::complete(&transaction, worker, &owners).await.unwrap();
     task::put_off(&transaction, &ids.map(|id| (id, 1.0))).await.unwrap();

@@ -62,7 +62,7 @@ async fn heartbeats_and_progress_write_no_index() {
     let ids: Vec<TaskId> = tasks.iter().map(|task| task.id).collect();
     let transaction = client.transaction().await.unwrap();
     known_id::insert(&transaction, &ids).await.unwrap();
-    lease::insert_fresh(&transaction, worker, LEASE, tasks).await.unwrap();
+    lease::insert_fresh(&transaction, worker, LEASE, tasks, &lease::Caps::new()).await.unwrap();
     _ = db::commit(transaction).await.unwrap();
 
     let held: Vec<_> = ids.iter().map(|id| (*id, Epoch(1))).collect();

@@ -3,6 +3,7 @@
 
 mod start;
 mod transaction;
+mod waiting;
 
 use std::time::Duration;
 

@@ -8,7 +8,7 @@ use deadpool_postgres::tokio_postgres::IsolationLevel;
 use serde::Serialize;
 use shared::db::dead_task::{self, DeadState, Reason, Stored};
 use shared::db::execution::{self, Finished};
-use shared::db::lease::{self, Held};
+use shared::db::running::{self, Held};
 use shared::db::task::{self, Listed, State, Which};
 use shared::db::{self, Database};
 use shared::job::JobName;
@@ -154,7 +154,9 @@ impl Stage {
         Ok(match task::state(client, id).await? {
             State::Unknown => None,
             State::Queued { .. } => task::list(client, &Which::one(id), 1).await?.pop().map(Self::Waiting),
-            State::Running { .. } => lease::list(client, &Which::one(id), 1).await?.pop().map(Self::Running),
+            State::Running { .. } => {
+                running::list(client, &Which::one(id), 1).await?.pop().map(Self::Running)
+            }
             State::Dead { .. } => {
                 let one = dead_task::Filter { ids: vec![id], ..dead_task::Filter::default() };
                 dead_task::list(client, &one, true, 1).await?.pop().map(|stored| Self::Dead(stored.into()))

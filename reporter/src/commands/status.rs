@@ -8,9 +8,9 @@ use chrono::{DateTime, TimeDelta, Utc};
 use serde::Serialize;
 use shared::clock;
 use shared::db::execution::Tally;
-use shared::db::lease::Running;
+use shared::db::running::{self, Running};
 use shared::db::worker::Worker;
-use shared::db::{Database, compliance, dead_task, execution, lease, task, worker};
+use shared::db::{Database, compliance, dead_task, execution, task, worker};
 
 use super::{print, print_json};
 
@@ -76,13 +76,13 @@ async fn read(database: &Database) -> anyhow::Result<Status> {
     let since = now - TimeDelta::hours(PERIOD);
     let verdicts = compliance::verdicts(&client, None).await?;
     let waiting = task::count_waiting(&client).await?.into_iter();
-    let running = lease::running(&client, RUNNING_LISTED).await?.into_iter();
+    let running = running::oldest(&client, RUNNING_LISTED).await?.into_iter();
     Ok(Status {
         jobs: verdicts.len(),
         compliant: verdicts.iter().filter(|job| job.compliant).count(),
         workers: worker::present(&client).await?,
         waiting: waiting.map(|(kind, tasks, held)| Waiting { kind, tasks, held }).collect(),
-        running_total: lease::count_running(&client).await?.iter().map(|(_, tasks)| tasks).sum(),
+        running_total: running::count(&client).await?.iter().map(|(_, tasks)| tasks).sum(),
         running: running.map(|task| RunningTask::new(task, now)).collect(),
         dead: dead_task::count(&client).await?,
         executions_since: since,

@@ -7,7 +7,7 @@ use metrics::{counter, gauge};
 use shared::compliance::{Answer, Rule};
 use shared::db::compliance::JobVerdicts;
 use shared::db::worker::{PoolUse, Worker};
-use shared::db::{Error, PoolStatus, compliance, dead_task, lease, partition, task};
+use shared::db::{Error, PoolStatus, compliance, dead_task, partition, running, task};
 use shared::task::TaskKind;
 
 use super::{
@@ -29,7 +29,7 @@ pub(super) fn set_process(pool: PoolStatus) {
 pub(super) async fn set<C: GenericClient>(client: &C, job_series: usize) -> Result<(), Error> {
     let waiting = task::count_waiting(client).await?;
     set_by_kind(TASKS_WAITING, waiting.into_iter().map(|(kind, tasks, _)| (kind, tasks)));
-    set_by_kind(TASKS_RUNNING, lease::count_running(client).await?);
+    set_by_kind(TASKS_RUNNING, running::count(client).await?);
     gauge!(TASKS_DEAD).set(dead_task::count(client).await? as f64);
     gauge!(DEFAULT_PARTITION_ROWS).set(partition::rows_in_default(client).await? as f64);
     set_compliance(compliance::verdicts(client, None).await?, job_series);

@@ -8,7 +8,8 @@ use chrono::{DateTime, Utc};
 use deadpool_postgres::{GenericClient, Transaction};
 use uuid::Uuid;
 
-use super::lease::{Columns, Leased, task_of};
+use super::columns::{ARRAYS, Columns, task_of};
+use super::lease::Leased;
 use super::{Error, parsed, prepared};
 use crate::job::JobName;
 use crate::name::text_enum;
@@ -53,36 +54,20 @@ pub struct Dead<'a> {
 
 /// Buries tasks. One that is dead already stays as it is: one bad row must not keep the others of a transaction.
 pub async fn insert(transaction: &Transaction<'_>, dead: &[Dead<'_>]) -> Result<(), Error> {
-    let statement =
+    let statement = format!(
         "insert into dead_task (id, kind, priority, job_id, params, requested_by, enqueued_at, attempts, \
              rescues, reason, last_error)
-         select * from unnest($1::uuid[], $2::text[], $3::text[], $4::integer[], $5::json[], $6::text[], \
-             $7::timestamptz[], $8::integer[], $9::integer[], $10::text[], $11::text[])
-         on conflict (id) do nothing";
-    let statement = prepared(transaction, statement).await?;
+         select * from unnest({ARRAYS}, $8::integer[], $9::integer[], $10::text[], $11::text[])
+         on conflict (id) do nothing"
+    );
+    let statement = prepared(transaction, &statement).await?;
     let columns = Columns::of(dead.iter().map(|dead| &dead.leased.task));
     let attempts: Vec<_> = dead.iter().map(|dead| dead.leased.attempt).collect();
     let rescues: Vec<_> = dead.iter().map(|dead| dead.leased.rescues).collect();
     let reasons: Vec<_> = dead.iter().map(|dead| dead.reason.as_str()).collect();
     let last_errors: Vec<_> = dead.iter().map(|dead| dead.last_error.as_str()).collect();
-    transaction
-        .execute(
-            &statement,
-            &[
-                &columns.id,
-                &columns.kind,
-                &columns.priority,
-                &columns.job_id,
-                &columns.params,
-                &columns.requested_by,
-                &columns.enqueued_at,
-                &attempts,
-                &rescues,
-                &reasons,
-                &last_errors,
-            ],
-        )
-        .await?;
+    let values = columns.and(&[&attempts, &rescues, &reasons, &last_errors]);
+    transaction.execute(&statement, &values).await?;
     Ok(())
 }
 

@@ -4,7 +4,7 @@
 //! is kept. So statements that take many rows find them by `= any(..)` and look pairs up `is true`: a join with the empty
 //! table may be planned as a comparison of each with each, which takes seconds for a thousand rows.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
@@ -16,11 +16,9 @@ use uuid::Uuid;
 
 use super::bulk::Bulk;
 use super::cap::{self, Counts};
-use super::task::Which;
-use super::{Error, parsed, prepared};
-use crate::job::JobId;
-use crate::params::Params;
-use crate::task::{Epoch, Task, TaskId, TaskKind, WorkerId};
+use super::columns::task_of;
+use super::{Error, prepared};
+use crate::task::{Epoch, Task, TaskId, WorkerId};
 
 /// A task that its worker owns until the lease ends.
 #[derive(Debug, Clone, PartialEq)]
@@ -39,12 +37,16 @@ pub struct Leased {
     pub cancelled_by: Option<String>,
 }
 
-/// Takes tasks that were never seen before; `ids` must have been fresh in this transaction.
+/// The caps that tasks are to be counted under; those that come under none are absent.
+pub type Caps = HashMap<TaskId, Vec<String>>;
+
+/// Takes tasks that were never seen before; their ids must have been fresh in this transaction.
 pub async fn insert_fresh(
     transaction: &Transaction<'_>,
     worker: WorkerId,
     lease: Duration,
     tasks: Vec<Task>,
+    caps: &Caps,
 ) -> Result<Vec<Leased>, Error> {
     // The transaction's own time, as `now()` gives it to every other statement.
     let now = transaction.query_one(&prepared(transaction, "select now()").await?, &[]).await?;
@@ -66,6 +68,7 @@ pub async fn insert_fresh(
         ("worker_id", Type::UUID),
         ("started_at", Type::TIMESTAMPTZ),
         ("lease_until", Type::TIMESTAMPTZ),
+        ("caps", Type::TEXT_ARRAY),
     ];
     let mut rows = Bulk::begin(transaction, "lease", &columns).await?;
     for Leased { task, attempt, rescues, epoch, .. } in &leased {
@@ -83,6 +86,7 @@ pub async fn insert_fresh(
             &worker.0,
             &started_at,
             &(started_at + lease),
+            &caps.get(&task.id),
         ])
         .await?;
     }
@@ -96,8 +100,9 @@ pub async fn take_waiting(
     worker: WorkerId,
     lease: Duration,
     ids: &[TaskId],
+    caps: &Caps,
 ) -> Result<Vec<Leased>, Error> {
-    take(transaction, worker, lease, ids, "run_at <= now()").await
+    take(transaction, worker, lease, ids, caps, "run_at <= now()").await
 }
 
 /// Takes tasks that were called from a line in this transaction.
@@ -106,8 +111,9 @@ pub async fn take_called(
     worker: WorkerId,
     lease: Duration,
     ids: &[TaskId],
+    caps: &Caps,
 ) -> Result<Vec<Leased>, Error> {
-    take(transaction, worker, lease, ids, "true").await
+    take(transaction, worker, lease, ids, caps, "true").await
 }
 
 async fn take(
@@ -115,33 +121,35 @@ async fn take(
     worker: WorkerId,
     lease: Duration,
     ids: &[TaskId],
+    caps: &Caps,
     condition: &str,
 ) -> Result<Vec<Leased>, Error> {
     let statement = format!(
         "with due as (select id from task where id = any($1) and {condition} order by id for update),
          moved as (delete from task where id = any(array(select id from due)) returning *)
          insert into lease (task_id, kind, priority, job_id, params, requested_by, enqueued_at, attempt, rescues, \
-             epoch, worker_id, lease_until)
+             epoch, worker_id, lease_until, caps)
          select id, kind, priority, job_id, params, requested_by, enqueued_at, attempt + 1, rescues, epoch + 1, $2, \
-             now() + make_interval(secs => $3)
+             now() + make_interval(secs => $3), string_to_array($4::jsonb ->> id::text, chr(10))
          from moved returning *"
     );
     let statement = prepared(transaction, &statement).await?;
+    // No key holds a line break.
+    let caps = ids.iter().filter_map(|id| Some((id.to_string(), caps.get(id)?.join("\n").into())));
+    let caps: Value = caps.collect::<serde_json::Map<_, _>>().into();
     let ids: Vec<Uuid> = ids.iter().map(|id| id.0).collect();
-    let rows = transaction.query(&statement, &[&ids, &worker.0, &lease.as_secs_f64()]).await?;
+    let rows = transaction.query(&statement, &[&ids, &worker.0, &lease.as_secs_f64(), &caps]).await?;
     rows.iter().map(leased).collect()
 }
 
-/// Counts tasks that were taken in this transaction under the caps of their keys, which it has locked.
-pub async fn count(transaction: &Transaction<'_>, tasks: &[(TaskId, Vec<String>)]) -> Result<(), Error> {
-    // No key holds a line break.
-    let statement = "update lease l set caps = string_to_array(c.caps, chr(10))
-         from unnest($1::uuid[], $2::text[]) as c(id, caps) where l.task_id = any($1) and (l.task_id = c.id) is true";
-    let statement = prepared(transaction, statement).await?;
-    let (ids, caps): (Vec<Uuid>, Vec<String>) =
-        tasks.iter().map(|(task, caps)| (task.0, caps.join("\n"))).unzip();
-    transaction.execute(&statement, &[&ids, &caps]).await?;
-    cap::begin(transaction, &counts(tasks.iter().flat_map(|(_, caps)| caps))).await
+/// Counts tasks that were taken in this transaction under their caps, which it has locked.
+pub async fn count<'a>(
+    transaction: &Transaction<'_>,
+    taken: impl Iterator<Item = &'a Leased>,
+    caps: &Caps,
+) -> Result<(), Error> {
+    let caps = taken.filter_map(|leased| caps.get(&leased.task.id));
+    cap::begin(transaction, &counts(caps.flatten())).await
 }
 
 fn counts<'a>(keys: impl Iterator<Item = &'a String>) -> Counts {
@@ -375,140 +383,6 @@ pub async fn take_expired(
     Ok((expired, counts(caps.iter())))
 }
 
-/// A running task as people see it.
-#[derive(Debug, Clone, serde::Serialize)]
-pub struct Running {
-    /// Which task.
-    pub task: TaskId,
-    /// Its kind.
-    pub kind: String,
-    /// Its job's name.
-    pub job: Option<String>,
-    /// The target it names, if any.
-    pub target: Option<String>,
-    /// The number of the attempt.
-    pub attempt: i32,
-    /// The worker's name.
-    pub worker: Option<String>,
-    /// When the attempt began.
-    pub started_at: DateTime<Utc>,
-    /// What the executor reported last.
-    pub progress: Option<Value>,
-    /// Who asked for its end, if somebody did.
-    pub cancelled_by: Option<String>,
-}
-
-/// What runs now, the oldest first, at most `limit`.
-pub async fn running<C: GenericClient>(client: &C, limit: i64) -> Result<Vec<Running>, Error> {
-    let statement = "select l.task_id, l.kind, j.name as job, l.params ->> 'target' as target, l.attempt, \
-             w.name as worker, l.started_at, l.progress, l.cancelled_by
-         from lease l left join job j on j.id = l.job_id left join worker w on w.id = l.worker_id
-         order by l.started_at, l.task_id limit $1";
-    let statement = prepared(client, statement).await?;
-    let rows = client.query(&statement, &[&limit]).await?;
-    rows.iter()
-        .map(|row| {
-            Ok(Running {
-                task: TaskId(row.try_get("task_id")?),
-                kind: row.try_get("kind")?,
-                job: row.try_get("job")?,
-                target: row.try_get("target")?,
-                attempt: row.try_get("attempt")?,
-                worker: row.try_get("worker")?,
-                started_at: row.try_get("started_at")?,
-                progress: row.try_get("progress")?,
-                cancelled_by: row.try_get("cancelled_by")?,
-            })
-        })
-        .collect()
-}
-
-/// A running task with all that is known about it.
-#[derive(Debug, Clone, serde::Serialize)]
-pub struct Held {
-    /// Which task.
-    pub id: TaskId,
-    /// Its kind; perhaps one that only a newer version knows.
-    pub kind: String,
-    /// Its queue.
-    pub priority: String,
-    /// Its job's name.
-    pub job: Option<String>,
-    /// What it needs beside the job.
-    pub params: Params,
-    /// Who asked for it.
-    pub requested_by: String,
-    /// When it was asked for.
-    pub enqueued_at: DateTime<Utc>,
-    /// The number of the attempt.
-    pub attempt: i32,
-    /// Rescues from lost workers.
-    pub rescues: i32,
-    /// The worker's name; its id when the worker has not shown itself.
-    pub worker: String,
-    /// When the attempt began.
-    pub started_at: DateTime<Utc>,
-    /// Until when its worker may go without a word.
-    pub lease_until: DateTime<Utc>,
-    /// What the executor reported last.
-    pub progress: Option<Value>,
-    /// Who asked for its end, if somebody did.
-    pub cancelled_by: Option<String>,
-}
-
-/// What runs, the oldest attempt first, at most `limit`.
-pub async fn list<C: GenericClient>(client: &C, which: &Which, limit: i64) -> Result<Vec<Held>, Error> {
-    let statement = "select l.task_id, l.kind, l.priority, j.name as job, l.params, l.requested_by, l.enqueued_at, \
-             l.attempt, l.rescues, coalesce(w.name, l.worker_id::text) as worker, l.started_at, l.lease_until, \
-             l.progress, l.cancelled_by
-         from lease l left join job j on j.id = l.job_id left join worker w on w.id = l.worker_id
-         where ($1::uuid is null or l.task_id = $1) and ($2::text is null or l.kind = $2)
-             and ($3::text is null or j.name = $3)
-         order by l.started_at, l.task_id limit $4";
-    let statement = prepared(client, statement).await?;
-    let (id, kind, job) = which.columns();
-    let rows = client.query(&statement, &[&id, &kind, &job, &limit]).await?;
-    rows.iter()
-        .map(|row| {
-            Ok(Held {
-                id: TaskId(row.try_get("task_id")?),
-                kind: row.try_get("kind")?,
-                priority: row.try_get("priority")?,
-                job: row.try_get("job")?,
-                params: row.try_get("params")?,
-                requested_by: row.try_get("requested_by")?,
-                enqueued_at: row.try_get("enqueued_at")?,
-                attempt: row.try_get("attempt")?,
-                rescues: row.try_get("rescues")?,
-                worker: row.try_get("worker")?,
-                started_at: row.try_get("started_at")?,
-                lease_until: row.try_get("lease_until")?,
-                progress: row.try_get("progress")?,
-                cancelled_by: row.try_get("cancelled_by")?,
-            })
-        })
-        .collect()
-}
-
-/// How many tasks of each kind run.
-pub async fn count_running<C: GenericClient>(client: &C) -> Result<Vec<(String, i64)>, Error> {
-    let statement = prepared(client, "select kind, count(*) from lease group by kind order by kind").await?;
-    let rows = client.query(&statement, &[]).await?;
-    rows.iter().map(|row| Ok((row.try_get(0)?, row.try_get(1)?))).collect()
-}
-
-/// How many tasks of a kind run, on all workers or on one that has shown itself.
-pub async fn count_of<C: GenericClient>(
-    client: &C,
-    kind: TaskKind,
-    worker: Option<&str>,
-) -> Result<i64, Error> {
-    let statement = "select count(*) from lease l where kind = $1 and ($2::text is null or exists (
-             select from worker w where w.id = l.worker_id and w.name = $2))";
-    let statement = prepared(client, statement).await?;
-    Ok(client.query_one(&statement, &[&kind.as_str(), &worker]).await?.try_get(0)?)
-}
-
 fn leased(row: &Row) -> Result<Leased, Error> {
     Ok(Leased {
         task: task_of(row, "task_id")?,
@@ -518,42 +392,4 @@ fn leased(row: &Row) -> Result<Leased, Error> {
         started_at: row.try_get("started_at")?,
         cancelled_by: row.try_get("cancelled_by")?,
     })
-}
-
-/// Reads the columns that `task` and `lease` share.
-pub(super) fn task_of(row: &Row, id: &str) -> Result<Task, Error> {
-    Ok(Task {
-        id: TaskId(row.try_get(id)?),
-        kind: parsed(row, "kind")?,
-        priority: parsed(row, "priority")?,
-        job: row.try_get::<_, Option<i32>>("job_id")?.map(JobId),
-        params: row.try_get("params")?,
-        requested_by: row.try_get("requested_by")?,
-        enqueued_at: row.try_get("enqueued_at")?,
-    })
-}
-
-/// Tasks turned into columns, as `unnest` takes them.
-pub(super) struct Columns<'a> {
-    pub(super) id: Vec<Uuid>,
-    pub(super) kind: Vec<&'static str>,
-    pub(super) priority: Vec<&'static str>,
-    pub(super) job_id: Vec<Option<i32>>,
-    pub(super) params: Vec<&'a Params>,
-    pub(super) requested_by: Vec<&'a str>,
-    pub(super) enqueued_at: Vec<DateTime<Utc>>,
-}
-
-impl<'a> Columns<'a> {
-    pub(super) fn of(tasks: impl Iterator<Item = &'a Task> + Clone) -> Self {
-        Self {
-            id: tasks.clone().map(|task| task.id.0).collect(),
-            kind: tasks.clone().map(|task| task.kind.as_str()).collect(),
-            priority: tasks.clone().map(|task| task.priority.as_str()).collect(),
-            job_id: tasks.clone().map(|task| task.job.map(|job| job.0)).collect(),
-            params: tasks.clone().map(|task| &task.params).collect(),
-            requested_by: tasks.clone().map(|task| task.requested_by.as_str()).collect(),
-            enqueued_at: tasks.map(|task| task.enqueued_at).collect(),
-        }
-    }
 }

@@ -11,7 +11,7 @@ use deadpool_postgres::{GenericClient, Transaction};
 use tokio_postgres::Row;
 use uuid::Uuid;
 
-use super::lease::{Columns, task_of};
+use super::columns::{ARRAYS, Columns, task_of};
 use super::{Error, parsed, prepared};
 use crate::limit::Key;
 use crate::task::{Priority, Task, TaskId, TaskKind};
@@ -43,31 +43,17 @@ pub async fn lock(transaction: &Transaction<'_>, kind: TaskKind) -> Result<(), E
 
 /// Puts tasks that were never seen before at the end of their lines; their ids must have been fresh in this transaction.
 pub async fn enter(transaction: &Transaction<'_>, tasks: &[(Task, Place)]) -> Result<(), Error> {
-    let statement = "insert into task (id, kind, priority, job_id, params, requested_by, enqueued_at, run_at, publish_at, \
+    let statement = format!(
+        "insert into task (id, kind, priority, job_id, params, requested_by, enqueued_at, run_at, publish_at, \
              waiting_for, owner, waiting_since)
          select id, kind, priority, job_id, params, requested_by, enqueued_at, 'infinity', 'infinity', waiting_for, owner, now()
-         from unnest($1::uuid[], $2::text[], $3::text[], $4::integer[], $5::json[], $6::text[], $7::timestamptz[], \
-             $8::text[], $9::text[])
-             as t(id, kind, priority, job_id, params, requested_by, enqueued_at, waiting_for, owner)";
-    let statement = prepared(transaction, statement).await?;
+         from unnest({ARRAYS}, $8::text[], $9::text[])
+             as t(id, kind, priority, job_id, params, requested_by, enqueued_at, waiting_for, owner)"
+    );
+    let statement = prepared(transaction, &statement).await?;
     let columns = Columns::of(tasks.iter().map(|(task, _)| task));
     let (keys, owners) = places(tasks.iter().map(|(_, place)| place));
-    transaction
-        .execute(
-            &statement,
-            &[
-                &columns.id,
-                &columns.kind,
-                &columns.priority,
-                &columns.job_id,
-                &columns.params,
-                &columns.requested_by,
-                &columns.enqueued_at,
-                &keys,
-                &owners,
-            ],
-        )
-        .await?;
+    transaction.execute(&statement, &columns.and(&[&keys, &owners])).await?;
     let lines = tasks.iter().map(|(task, place)| (task.kind, task.priority, place));
     open(transaction, lines).await
 }
@@ -98,7 +84,7 @@ fn places<'a>(places: impl Iterator<Item = &'a Place>) -> (Vec<String>, Vec<&'a 
 }
 
 /// What a task waits for that stands in a line of a key.
-fn waiting_for(key: &Key) -> String {
+pub(super) fn waiting_for(key: &Key) -> String {
     format!("{PREFIX}{key}")
 }
 
@@ -106,10 +92,12 @@ async fn open<'a>(
     transaction: &Transaction<'_>,
     lines: impl Iterator<Item = (TaskKind, Priority, &'a Place)>,
 ) -> Result<(), Error> {
-    // Once for each key: it may have thousands of lines.
+    // Once for each key, and only for lines that are new: a key may have thousands of them.
     let statement = "with new as (
-             select * from unnest($1::text[], $2::text[], $3::text[], $4::text[]) as n(waiting_for, kind, owner, priority)),
-         level as (
+             select * from unnest($1::text[], $2::text[], $3::text[], $4::text[]) as n(waiting_for, kind, owner, priority)
+             where not exists (select from line l where l.waiting_for = n.waiting_for and l.kind = n.kind
+                 and l.owner = n.owner and l.priority = n.priority)),
+         level as materialized (
              select k.waiting_for, k.kind, (
                  select min(served) from line l where l.waiting_for = k.waiting_for and l.kind = k.kind) as served
              from (select distinct waiting_for, kind from new) as k)

@@ -7,6 +7,7 @@ use deadpool_postgres::{GenericClient, Transaction};
 use serde_json::Value;
 use uuid::Uuid;
 
+use super::columns::{ARRAYS, Columns, task_of};
 use super::{Error, prepared};
 use crate::job::JobName;
 use crate::message::TaskMessage;
@@ -54,42 +55,25 @@ impl Waiting {
 
 /// Writes waiting rows; they are published when their time has come. Their ids must be known already.
 pub async fn insert(transaction: &Transaction<'_>, rows: &[Waiting]) -> Result<(), Error> {
-    let statement = "insert into task (id, kind, priority, job_id, params, requested_by, enqueued_at, run_at, \
+    let statement = format!(
+        "insert into task (id, kind, priority, job_id, params, requested_by, enqueued_at, run_at, \
              publish_at, waiting_for, attempt, rescues, epoch, last_error)
          select id, kind, priority, job_id, params, requested_by, enqueued_at, coalesce(run_at, 'infinity'), \
              coalesce(run_at, 'infinity'), waiting_for, attempt, rescues, epoch, last_error
-         from unnest($1::uuid[], $2::text[], $3::text[], $4::integer[], $5::json[], $6::text[], $7::timestamptz[], \
-             $8::timestamptz[], $9::text[], $10::integer[], $11::integer[], $12::bigint[], $13::text[])
+         from unnest({ARRAYS}, $8::timestamptz[], $9::text[], $10::integer[], $11::integer[], $12::bigint[], $13::text[])
              as t(id, kind, priority, job_id, params, requested_by, enqueued_at, run_at, waiting_for, attempt, \
-             rescues, epoch, last_error)";
-    let statement = prepared(transaction, statement).await?;
-    let columns = super::lease::Columns::of(rows.iter().map(|row| &row.task));
+             rescues, epoch, last_error)"
+    );
+    let statement = prepared(transaction, &statement).await?;
+    let columns = Columns::of(rows.iter().map(|row| &row.task));
     let run_at: Vec<_> = rows.iter().map(|row| row.run_at).collect();
     let waiting_for: Vec<_> = rows.iter().map(|row| row.waiting_for.as_deref()).collect();
     let attempt: Vec<_> = rows.iter().map(|row| row.attempt).collect();
     let rescues: Vec<_> = rows.iter().map(|row| row.rescues).collect();
     let epoch: Vec<_> = rows.iter().map(|row| row.epoch).collect();
     let last_error: Vec<_> = rows.iter().map(|row| row.last_error.as_deref()).collect();
-    transaction
-        .execute(
-            &statement,
-            &[
-                &columns.id,
-                &columns.kind,
-                &columns.priority,
-                &columns.job_id,
-                &columns.params,
-                &columns.requested_by,
-                &columns.enqueued_at,
-                &run_at,
-                &waiting_for,
-                &attempt,
-                &rescues,
-                &epoch,
-                &last_error,
-            ],
-        )
-        .await?;
+    let values = columns.and(&[&run_at, &waiting_for, &attempt, &rescues, &epoch, &last_error]);
+    transaction.execute(&statement, &values).await?;
     Ok(())
 }
 
@@ -126,7 +110,7 @@ pub async fn take_due<C: GenericClient>(client: &C, limit: i64) -> Result<Vec<Du
                 job.map(|name| name.parse()).transpose().map_err(|error: crate::name::InvalidName| {
                     Error::Value { column: "job", why: error.to_string() }
                 })?;
-            let task = super::lease::task_of(row, "id")?;
+            let task = task_of(row, "id")?;
             let publication = (row.try_get("epoch")?, row.try_get("publication")?);
             Ok(Due { message: TaskMessage::new(&task, job), publication })
         })

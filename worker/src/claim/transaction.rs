@@ -3,19 +3,19 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
-use chrono::{DateTime, Utc};
 use deadpool_postgres::Transaction;
 use shared::db::definition::JobWithTargets;
-use shared::db::lease::Leased;
-use shared::db::line::{self, Place, Waiter};
+use shared::db::lease::{Caps, Leased};
+use shared::db::line::{self, Waiter};
 use shared::db::{self, Committed};
 use shared::job::JobId;
 use shared::limit::Key;
 use shared::message::{Refusal, TaskMessage};
-use shared::task::{Priority, Task, TaskId, TaskKind};
+use shared::task::{TaskId, TaskKind};
 
 use super::Batch;
 use super::start::{Rooms, capped};
+use super::waiting::{Waiting, park};
 use crate::admit::{self, Admitted, Permits, Refused, Wish};
 use crate::call::Call;
 use crate::engine::clock::BootInstant;
@@ -70,11 +70,11 @@ pub(super) struct Earlier {
 
 /// A task that was delivered and is accepted.
 #[derive(Clone, Copy)]
-struct Accepted<'b> {
-    task: &'b TaskMessage,
-    wish: &'b Wish,
-    job: Option<JobId>,
-    is_new: bool,
+pub(super) struct Accepted<'b> {
+    pub(super) task: &'b TaskMessage,
+    pub(super) wish: &'b Wish,
+    pub(super) job: Option<JobId>,
+    pub(super) is_new: bool,
 }
 
 /// A task that could start.
@@ -302,14 +302,18 @@ impl Claim<'_, '_> {
     /// Makes tasks this worker's own.
     async fn lease(
         &self,
-        starting: Vec<Candidate<'_>>,
+        mut starting: Vec<Candidate<'_>>,
         answers: &mut [Answer],
         batch: &Batch,
         earlier: &mut Earlier,
     ) -> Result<HashMap<TaskId, Started>, db::Error> {
         let (own, lease) = (self.worker.identity.id, self.worker.lease);
         let (mut new, mut known, mut called) = (Vec::new(), Vec::new(), Vec::new());
-        for candidate in &starting {
+        let mut caps = Caps::new();
+        for candidate in &mut starting {
+            if !candidate.caps.is_empty() {
+                caps.insert(candidate.id(), std::mem::take(&mut candidate.caps));
+            }
             match &candidate.from {
                 Origin::Queue(accepted) if accepted.is_new => new.push(accepted.task.to_task(accepted.job)),
                 Origin::Queue(accepted) => known.push(accepted.task.id),
@@ -318,18 +322,21 @@ impl Claim<'_, '_> {
         }
         let mut leased = Vec::new();
         if !new.is_empty() {
-            leased = db::lease::insert_fresh(self.transaction, own, lease, new).await?;
+            leased = db::lease::insert_fresh(self.transaction, own, lease, new, &caps).await?;
         }
         if !known.is_empty() {
-            leased.extend(db::lease::take_waiting(self.transaction, own, lease, &known).await?);
+            leased.extend(db::lease::take_waiting(self.transaction, own, lease, &known, &caps).await?);
         }
         if !called.is_empty() {
-            leased.extend(db::lease::take_called(self.transaction, own, lease, &called).await?);
+            leased.extend(db::lease::take_called(self.transaction, own, lease, &called, &caps).await?);
+        }
+        if !caps.is_empty() {
+            db::lease::count(self.transaction, leased.iter(), &caps).await?;
         }
         let mut leased: HashMap<TaskId, Leased> =
             leased.into_iter().map(|leased| (leased.task.id, leased)).collect();
 
-        let (mut started, mut capped) = (HashMap::new(), Vec::new());
+        let mut started = HashMap::new();
         earlier.called.resize(answers.len(), Vec::new());
         for candidate in starting {
             let id = candidate.id();
@@ -338,13 +345,7 @@ impl Claim<'_, '_> {
             if let Origin::Line { call, .. } = candidate.from {
                 answers[call].tasks.push(id);
             }
-            if !candidate.caps.is_empty() {
-                capped.push((id, candidate.caps));
-            }
             started.insert(id, Started { leased, permits: candidate.permits });
-        }
-        if !capped.is_empty() {
-            db::lease::count(self.transaction, &capped).await?;
         }
         self.adopt(&known, &mut started, answers, earlier, batch).await?;
         for (called, answer) in earlier.called.iter_mut().zip(&*answers) {
@@ -405,75 +406,6 @@ async fn bury(
     if !named.is_empty() {
         let buried = db::dead_task::bury_waiting(transaction, &named).await?;
         refused.retain(|place, _| !buried.contains(&delivered[*place].task.id));
-    }
-    Ok(())
-}
-
-/// Tasks that begin to wait for a limit, or for another one than before.
-#[derive(Default)]
-struct Waiting {
-    /// Those that were never seen before.
-    new: Vec<(Task, Place)>,
-    /// Those that are in the table already.
-    known: Vec<(TaskId, TaskKind, Priority, Place)>,
-    /// For which keys, and whether their caps are full.
-    entered: BTreeMap<Key, bool>,
-}
-
-impl Waiting {
-    fn is_empty(&self) -> bool {
-        self.new.is_empty() && self.known.is_empty()
-    }
-
-    fn add(&mut self, accepted: &Accepted<'_>, key: &Key, full: bool, book: &Book) {
-        let place = Place { key: key.clone(), owner: book.owner(accepted.job).to_owned() };
-        let task = accepted.task;
-        if accepted.is_new {
-            self.new.push((task.to_task(accepted.job), place));
-        } else {
-            self.known.push((task.id, task.kind, task.priority, place));
-        }
-        self.entered.insert(key.clone(), full);
-    }
-
-    fn move_to(&mut self, waiter: &Waiter, key: &Key) {
-        let Waiter { task, owner } = waiter;
-        let place = Place { key: key.clone(), owner: owner.clone() };
-        self.known.push((task.id, task.kind, task.priority, place));
-    }
-
-    async fn write(&self, transaction: &Transaction<'_>) -> Result<(), db::Error> {
-        if !self.new.is_empty() {
-            line::enter(transaction, &self.new).await?;
-        }
-        if !self.known.is_empty() {
-            line::change(transaction, &self.known).await?;
-        }
-        Ok(())
-    }
-}
-
-/// Leaves tasks to the relay: at once those that this worker hands back, and later those whose time has not come.
-async fn park(
-    transaction: &Transaction<'_>,
-    parking: &[Accepted<'_>],
-    now: DateTime<Utc>,
-) -> Result<(), db::Error> {
-    let (mut new, mut known) = (Vec::new(), Vec::new());
-    for Accepted { task, wish, job, is_new } in parking {
-        if *is_new {
-            let run_at = task.not_before.unwrap_or(now).max(now);
-            new.push(db::task::Waiting::new(task.to_task(*job), run_at));
-        } else if matches!(wish, Wish::HandBack) {
-            // Whatever else a later message says, only that no worker has begun with it puts a known task off.
-            known.push((task.id, 0.0));
-        }
-    }
-    if !new.is_empty() {
-        db::task::insert(transaction, &new).await?;
-    }
-    if !known.is_empty() {
-        db::task::put_off(transaction, &known).await?;
     }
     Ok(())
 }

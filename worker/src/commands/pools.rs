@@ -61,7 +61,7 @@ async fn pools(config: &Config, database: &Database) -> Result<Vec<Pool>, db::Er
             slots: asked.slots.and_then(|slots| usize::try_from(slots).ok()).unwrap_or(configured.slots),
             state: asked.state,
             limit: limits.get(&Key::Pool(kind)).map(|setting| setting.limit),
-            running: db::lease::count_of(&client, kind, None).await?,
+            running: db::running::count_of(&client, kind, None).await?,
             waiting: waiting.iter().filter(|waiting| waiting.kind == kind).cloned().collect(),
         });
     }

@@ -9,7 +9,7 @@ use serde::Serialize;
 use shared::db::execution::{self, Xact};
 use shared::db::task::Which;
 use shared::db::{
-    Database, compliance, dead_task, job, lease, partition, restore_point, target, task, worker,
+    Database, compliance, dead_task, job, partition, restore_point, running, target, task, worker,
 };
 use shared::job::{JobId, JobName};
 use shared::target::TargetId;
@@ -85,7 +85,7 @@ impl Query {
             Self::DueVerdicts => "compliance::due (reporter)",
             Self::Slices => "execution::slices of an hour (metrics)",
             Self::Gauges => "counts of tasks, leases, dead and default rows (metrics, status)",
-            Self::TaskLists => "task::list, lease::running, worker::present (tasks list, status)",
+            Self::TaskLists => "task::list, running::oldest, worker::present (tasks list, status)",
             Self::OfTask => "execution::of_task (tasks show)",
             Self::TaskState => "task::state (enqueue --wait)",
             Self::DeadList => "dead_task::list (dead list)",
@@ -111,13 +111,13 @@ impl Query {
             }
             Self::Gauges => {
                 _ = task::count_waiting(client).await?;
-                _ = lease::count_running(client).await?;
+                _ = running::count(client).await?;
                 _ = dead_task::count(client).await?;
                 _ = partition::rows_in_default(client).await?;
             }
             Self::TaskLists => {
                 _ = task::list(client, &Which::default(), 100).await?;
-                _ = lease::running(client, 100).await?;
+                _ = running::oldest(client, 100).await?;
                 _ = worker::present(client).await?;
             }
             Self::OfTask => _ = execution::of_task(client, sample.task).await?,

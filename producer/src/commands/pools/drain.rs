@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use shared::db::pool_setting::PoolState;
-use shared::db::{Database, lease};
+use shared::db::{Database, running};
 use tokio::time::{Instant, sleep_until};
 
 use super::{Which, tell};
@@ -31,7 +31,8 @@ pub(super) async fn run(database: &Database, args: &Args) -> Result<Exit, Failur
     let (told, deadline) = (Instant::now(), Instant::now() + (*timeout).into());
     let mut progress = Progress::new();
     loop {
-        let running = lease::count_of(&database.client().await?, which.kind, which.worker.as_deref()).await?;
+        let running =
+            running::count_of(&database.client().await?, which.kind, which.worker.as_deref()).await?;
         let ended = running == 0 && told.elapsed() >= HEARD;
         if ended || Instant::now() >= deadline {
             progress.clear();

@@ -3,7 +3,7 @@
 use chrono::{DateTime, Utc};
 use deadpool_postgres::tokio_postgres::IsolationLevel;
 use serde_json::json;
-use shared::db::lease::{self, Held};
+use shared::db::running::{self, Held};
 use shared::db::task::{self, Listed, Which};
 use shared::db::{self, Database};
 use shared::job::JobName;
@@ -78,7 +78,7 @@ impl Found {
         };
         let running = match args.state {
             Some(State::Waiting) => Vec::new(),
-            _ => lease::list(&snapshot, &which, limit).await?,
+            _ => running::list(&snapshot, &which, limit).await?,
         };
         Ok(Self { running, waiting })
     }

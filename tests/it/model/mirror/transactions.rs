@@ -5,6 +5,7 @@ use deadpool_postgres::Transaction;
 use harness::model::{Answer, LEASE, Leased, MAX_ATTEMPTS, Owner, TaskNo, Wish};
 use shared::db::dead_task::{self, Dead, Reason};
 use shared::db::execution::{self, Volume};
+use shared::db::lease::Caps;
 use shared::db::{known_id, lease, task};
 use shared::task::{Ended, Epoch, Next, Postponed, TaskId, Tries, WorkerId, after};
 
@@ -40,8 +41,11 @@ impl Mirror {
                 (Wish::Park(wait), false) => put_off.push((id, millis(wait).as_secs_f64())),
             }
         }
-        let mut leased = lease::insert_fresh(transaction, worker, millis(LEASE), new).await.unwrap();
-        leased.extend(lease::take_waiting(transaction, worker, millis(LEASE), &waiting).await.unwrap());
+        let mut leased =
+            lease::insert_fresh(transaction, worker, millis(LEASE), new, &Caps::new()).await.unwrap();
+        leased.extend(
+            lease::take_waiting(transaction, worker, millis(LEASE), &waiting, &Caps::new()).await.unwrap(),
+        );
         task::insert(transaction, &parked).await.unwrap();
         task::put_off(transaction, &put_off).await.unwrap();
         for leased in &leased {
