@@ -10,6 +10,7 @@ pub mod config;
 pub mod expiry;
 pub mod http;
 pub mod metrics;
+pub mod signal;
 
 mod events;
 
@@ -32,7 +33,7 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
     let broker = Broker::new(config.amqp_url, "reporter")?;
     let recorder = metrics::install(config.refresh)?;
     let listener = http::listen(config.listen).await?;
-    let (session, reach) = queues::session(&broker);
+    let (session, reach, depths) = queues::session(&broker);
     let lifecycle = Lifecycle::default();
     let stop = &lifecycle.shutdown().soft;
 
@@ -51,7 +52,7 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
     lifecycle.spawn("collector", {
         let (database, stop) = (database.clone(), stop.clone());
         async move {
-            metrics::collect(&database, &recorder, &collection, &stop).await;
+            metrics::collect(&database, &recorder, &collection, &depths, &stop).await;
             Ok(())
         }
     });

@@ -9,6 +9,7 @@ pub mod queues;
 mod batches;
 mod executions;
 mod gauges;
+mod pools;
 mod success;
 
 use std::time::Duration;
@@ -17,9 +18,11 @@ use metrics::{Unit, describe_counter, describe_gauge, describe_histogram};
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 use metrics_util::MetricKindMask;
 use shared::db::{Database, Error, worker};
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use crate::events;
+use queues::Depths;
 
 const EXECUTIONS: &str = "holdfast_executions_total";
 const EXECUTION_DURATION: &str = "holdfast_execution_duration_seconds";
@@ -32,6 +35,11 @@ const QUEUE_MESSAGES: &str = "holdfast_queue_messages";
 const WORKERS: &str = "holdfast_workers";
 const POOL_SLOTS: &str = "holdfast_pool_slots";
 const POOL_BUSY: &str = "holdfast_pool_busy";
+const POOL_WAITING: &str = "holdfast_pool_waiting";
+const POOL_ARRIVALS: &str = "holdfast_pool_arrivals_per_second";
+const POOL_COMPLETIONS: &str = "holdfast_pool_completions_per_second";
+const POOL_WORK: &str = "holdfast_pool_work_seconds";
+const POOL_DRAIN: &str = "holdfast_pool_drain_seconds";
 const BATCHES: &str = "holdfast_batches_total";
 const BATCH_TASKS: &str = "holdfast_batch_tasks_total";
 const WORKER_EVENTS: &str = "holdfast_worker_events_total";
@@ -80,10 +88,10 @@ pub async fn collect(
     database: &Database,
     handle: &PrometheusHandle,
     collection: &Collection,
+    depths: &watch::Receiver<Option<Depths>>,
     stop: &CancellationToken,
 ) {
-    let mut executions = executions::Tail::default();
-    let mut batches = batches::Batches::default();
+    let mut seen = Seen::default();
     let mut every = tokio::time::interval(collection.refresh);
     every.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
@@ -92,7 +100,7 @@ pub async fn collect(
             () = stop.cancelled() => return,
         }
         let looked = tokio::select! {
-            looked = look(database, handle, collection, &mut executions, &mut batches) => looked,
+            looked = look(database, handle, collection, depths, &mut seen) => looked,
             () = stop.cancelled() => return,
         };
         if let Err(error) = looked {
@@ -101,20 +109,30 @@ pub async fn collect(
     }
 }
 
+/// What one look hands to the next.
+#[derive(Default)]
+struct Seen {
+    executions: executions::Tail,
+    batches: batches::Batches,
+    pools: pools::Pools,
+}
+
 async fn look(
     database: &Database,
     handle: &PrometheusHandle,
     collection: &Collection,
-    executions: &mut executions::Tail,
-    batches: &mut batches::Batches,
+    depths: &watch::Receiver<Option<Depths>>,
+    seen: &mut Seen,
 ) -> Result<(), Error> {
     gauges::set_process(database.status());
     let client = database.client().await?;
     gauges::set(&client, collection.job_series).await?;
     let workers = worker::present(&client).await?;
     gauges::set_workers(&workers);
-    batches.count(&workers);
-    executions.follow(&client, handle).await
+    seen.batches.count(&workers);
+    let ended = seen.executions.follow(&client, handle).await?;
+    let depths = depths.borrow().clone();
+    seen.pools.look(&client, &workers, depths.as_ref(), &ended).await
 }
 
 fn describe() {
@@ -142,6 +160,32 @@ fn describe() {
     describe_gauge!(WORKERS, count, "Workers that were heard of in the last minute");
     describe_gauge!(POOL_SLOTS, count, "How many tasks all workers can run at once, by kind");
     describe_gauge!(POOL_BUSY, count, "How many slots of all workers are in use, by kind");
+    describe_gauge!(
+        POOL_WAITING,
+        count,
+        "Tasks that wait for a slot of their pool and for nothing else, in queues and in the database, by kind"
+    );
+    describe_gauge!(
+        POOL_ARRIVALS,
+        Unit::CountPerSecond,
+        "Tasks that come to wait for a slot, averaged over the last minute, by kind"
+    );
+    describe_gauge!(
+        POOL_COMPLETIONS,
+        Unit::CountPerSecond,
+        "Attempts that end, averaged over the last minute, by kind"
+    );
+    describe_gauge!(
+        POOL_WORK,
+        Unit::Seconds,
+        "For how long slots have to work on the tasks that wait, all slots together, by kind; without what the pool's own \
+         limits or a pause hold back"
+    );
+    describe_gauge!(
+        POOL_DRAIN,
+        Unit::Seconds,
+        "In how long the last task that waits now has begun, with the slots that there are, by kind; infinite without any"
+    );
     describe_counter!(BATCHES, count, "Transactions of workers, by stage");
     describe_counter!(BATCH_TASKS, count, "Tasks in transactions of workers, by stage");
     describe_counter!(

@@ -25,6 +25,6 @@ pub mod faults;
 
 pub use broker::{DeadLetter, VirtualHost};
 pub use engine::{children, count_files, hold_inside_backup};
-pub use programs::Run;
+pub use programs::{Run, metrics};
 pub use servers::Servers;
 pub use world::{DEADLINE, World, eventually, noise};

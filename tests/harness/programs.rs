@@ -1,5 +1,6 @@
 //! Our own programs, started as users start them.
 
+use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::process::Stdio;
 use std::time::Duration;
@@ -160,4 +161,14 @@ fn merge(into: &mut Value, changes: &Value) {
     for (key, value) in changes.as_object().into_iter().flatten() {
         into[key] = value.clone();
     }
+}
+
+/// What a reporter measures, by name and labels.
+pub async fn metrics(url: &str) -> BTreeMap<String, f64> {
+    let text = reqwest::get(format!("{url}/metrics")).await.unwrap().text().await.unwrap();
+    let lines = text.lines().filter(|line| !line.starts_with('#'));
+    lines
+        .filter_map(|line| line.rsplit_once(' '))
+        .map(|(name, value)| (name.to_owned(), value.parse().unwrap()))
+        .collect()
 }

@@ -31,6 +31,7 @@ mod recorders;
 mod reporter;
 mod restic;
 mod returned;
+mod scaling;
 mod schema;
 mod tables;
 mod tasks;

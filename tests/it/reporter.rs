@@ -1,8 +1,6 @@
 //! What the reporter says agrees with what happened.
 
-use std::collections::BTreeMap;
-
-use harness::{World, eventually};
+use harness::{World, eventually, metrics};
 use serde_json::json;
 
 #[tokio::test]
@@ -65,13 +63,4 @@ async fn an_unknown_job_is_a_usage_error() {
     let run = world.run("reporter", ["compliance", "--job", "nobody"]).await;
     assert_eq!(run.code, 2, "{run:?}");
     assert!(run.stderr.contains("nobody"), "{run:?}");
-}
-
-async fn metrics(url: &str) -> BTreeMap<String, f64> {
-    let text = reqwest::get(format!("{url}/metrics")).await.unwrap().text().await.unwrap();
-    let lines = text.lines().filter(|line| !line.starts_with('#'));
-    lines
-        .filter_map(|line| line.rsplit_once(' '))
-        .map(|(name, value)| (name.to_owned(), value.parse().unwrap()))
-        .collect()
 }

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use shared::db::worker::{BatchCount, PoolUse, Worker};
+use shared::db::worker::{BatchCount, PoolUse, Received, Worker};
 use shared::db::{self, Database};
 use shared::task::{TaskKind, WorkerId};
 
@@ -22,6 +22,8 @@ pub struct Identity {
     pub name: String,
     /// The slots of its pools.
     pub pools: BTreeMap<TaskKind, Slots>,
+    /// Counts what its pools get from their queues.
+    pub received: Intakes,
     /// Counts its transactions.
     pub batches: Batches,
     /// Counts what else is worth a number.
@@ -34,8 +36,8 @@ impl Identity {
     /// A worker that the database does not know of yet.
     #[must_use]
     pub fn new(id: WorkerId, name: String, pools: BTreeMap<TaskKind, Slots>) -> Self {
-        let (batches, counters) = (Batches::default(), Counters::default());
-        Self { id, name, pools, batches, counters, heard_at: AtomicU64::new(0) }
+        let (received, batches, counters) = (Intakes::default(), Batches::default(), Counters::default());
+        Self { id, name, pools, received, batches, counters, heard_at: AtomicU64::new(0) }
     }
 
     /// Since when the database has not heard of it, at the worst.
@@ -50,7 +52,13 @@ impl Identity {
         client: &C,
         exhausted: u64,
     ) -> Result<(), db::Error> {
-        let pool = |slots: &Slots| PoolUse { slots: slots.total(), busy: slots.busy() };
+        let received = self.received.counts();
+        let pool = |kind: TaskKind, slots: &Slots| PoolUse {
+            slots: slots.total(),
+            busy: slots.busy(),
+            closed: !slots.setting().borrow().is_open(),
+            received: received.get(&kind).copied().unwrap_or_default(),
+        };
         let before = BootInstant::now();
         let mut counters = self.counters.counts();
         counters.insert("pool_exhausted".to_owned(), exhausted);
@@ -58,7 +66,7 @@ impl Identity {
             id: self.id,
             name: self.name.clone(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
-            pools: self.pools.iter().map(|(kind, slots)| (*kind, pool(slots))).collect(),
+            pools: self.pools.iter().map(|(kind, slots)| (*kind, pool(*kind, slots))).collect(),
             batches: self.batches.counts(),
             counters,
         };
@@ -74,6 +82,24 @@ impl Identity {
         if let Ok(Err(error)) = tokio::time::timeout(Duration::from_secs(2), left).await {
             events::leave_failed(&error.to_string());
         }
+    }
+}
+
+/// Counts messages and the tasks in them, by the kind of their queue.
+#[derive(Debug, Default)]
+pub struct Intakes(Mutex<BTreeMap<TaskKind, Received>>);
+
+impl Intakes {
+    /// One more message.
+    pub fn count(&self, kind: TaskKind, tasks: usize) {
+        let mut counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let count = counts.entry(kind).or_default();
+        count.messages += 1;
+        count.tasks += tasks as u64;
+    }
+
+    fn counts(&self) -> BTreeMap<TaskKind, Received> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
 

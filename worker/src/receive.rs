@@ -215,6 +215,7 @@ impl Intake {
         own.delivered();
         let tasks = message::read(&delivery.data, clock::now());
         let held = Held { tasks: tasks.len(), bytes: delivery.data.len() };
+        self.worker.identity.received.count(self.kind, held.tasks);
         let tickets = Ticket::issue(delivery.delivery_tag, tasks.len(), settled);
         for (task, ticket) in tasks.into_iter().zip(tickets) {
             // A receiver that is gone belongs to a pipeline that ends: the ticket is dropped, the message comes again.

@@ -1,5 +1,7 @@
 //! Counts finished attempts, each exactly once, in the order of the transactions that wrote them.
 
+use std::collections::BTreeMap;
+
 use deadpool_postgres::GenericClient;
 use metrics::{counter, histogram};
 use metrics_exporter_prometheus::PrometheusHandle;
@@ -18,6 +20,23 @@ const ATTEMPTS_AT_ONCE: u64 = 200_000;
 /// The range to begin with, and the smallest one, in transactions.
 const SMALLEST_RANGE: u64 = 1_000;
 
+/// Attempts that ended.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub(super) struct Ended {
+    /// How many.
+    pub(super) attempts: f64,
+    /// How long they took together.
+    pub(super) seconds: f64,
+}
+
+impl Ended {
+    fn add(&mut self, slice: &Slice) {
+        let attempts = slice.count as f64;
+        self.attempts += attempts;
+        self.seconds += attempts * slice.mean_seconds;
+    }
+}
+
 /// How far the attempts were counted.
 #[derive(Debug, Default)]
 pub(super) struct Tail {
@@ -34,19 +53,20 @@ impl Tail {
         &mut self,
         client: &C,
         handle: &PrometheusHandle,
-    ) -> Result<(), Error> {
+    ) -> Result<BTreeMap<TaskKind, Ended>, Error> {
         let horizon = execution::horizon(client).await?;
         let mut from = match self.counted {
             Some(counted) => counted,
             None => begin(client, horizon).await?,
         };
         self.counted = Some(from);
-        let (mut range, mut total) = (SMALLEST_RANGE, 0);
+        let (mut range, mut total, mut ended) = (SMALLEST_RANGE, 0, BTreeMap::new());
         while from < horizon {
             let to = horizon.min(Xact(from.0.saturating_add(range)));
             let slices = execution::slices(client, from, to, &DURATIONS).await?;
             for slice in &slices {
                 self.count(slice);
+                ended.entry(slice.kind).or_insert(Ended::default()).add(slice);
             }
             // What was counted is not counted again, whatever fails after this.
             self.counted = Some(to);
@@ -63,7 +83,7 @@ impl Tail {
             events::caught_up(total);
         }
         self.success.set(clock::now());
-        Ok(())
+        Ok(ended)
     }
 
     fn count(&mut self, slice: &Slice) {

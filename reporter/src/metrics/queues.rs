@@ -1,5 +1,6 @@
 //! The depth of each queue, over a connection of its own; readiness asks over the same one.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use anyhow::Context as _;
@@ -18,9 +19,15 @@ use super::QUEUE_MESSAGES;
 /// A broker that does not answer for this long is given up, and a new session begins.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Says whether there is a session.
+/// Says whether there is a session, and how deep the queues are.
 #[derive(Debug)]
-pub struct Session(watch::Sender<Option<Channel>>);
+pub struct Session {
+    channel: watch::Sender<Option<Channel>>,
+    depths: watch::Sender<Option<Depths>>,
+}
+
+/// Messages that are ready, by queue.
+pub type Depths = BTreeMap<String, u32>;
 
 /// Knows whether the broker answers.
 #[derive(Debug, Clone)]
@@ -29,11 +36,12 @@ pub struct Reach {
     session: watch::Receiver<Option<Channel>>,
 }
 
-/// Both ends of the knowledge about the broker.
+/// Both ends of the knowledge about the broker; depths are known while there is a session.
 #[must_use]
-pub fn session(broker: &Broker) -> (Session, Reach) {
-    let (sender, session) = watch::channel(None);
-    (Session(sender), Reach { broker: broker.clone(), session })
+pub fn session(broker: &Broker) -> (Session, Reach, watch::Receiver<Option<Depths>>) {
+    let (channel, session) = watch::channel(None);
+    let (depths, known) = watch::channel(None);
+    (Session { channel, depths }, Reach { broker: broker.clone(), session }, known)
 }
 
 impl Reach {
@@ -56,28 +64,37 @@ pub async fn observe(broker: &Broker, session: &Session, refresh: Duration, stop
     broker
         .supervise("queues", stop, async |connection: Connection| {
             let channel = connection.create_channel().await?;
-            session.0.send_replace(Some(channel.clone()));
+            session.channel.send_replace(Some(channel.clone()));
             let ended = tokio::select! {
-                failed = set_depths(&channel, refresh) => failed,
+                failed = set_depths(&channel, &session.depths, refresh) => failed,
                 () = stop.cancelled() => Ok(()),
             };
-            session.0.send_replace(None);
+            session.channel.send_replace(None);
+            session.depths.send_replace(None);
             ended
         })
         .await;
 }
 
-async fn set_depths(channel: &Channel, refresh: Duration) -> anyhow::Result<()> {
+async fn set_depths(
+    channel: &Channel,
+    known: &watch::Sender<Option<Depths>>,
+    refresh: Duration,
+) -> anyhow::Result<()> {
     let queues = queues();
     loop {
         let round = async {
+            let mut depths = Depths::new();
             for queue in &queues {
                 let messages = ready_messages(channel, queue).await?;
                 gauge!(QUEUE_MESSAGES, "queue" => queue.clone()).set(messages);
+                depths.insert(queue.clone(), messages);
             }
-            anyhow::Ok(())
+            anyhow::Ok(depths)
         };
-        tokio::time::timeout(ANSWER_TIMEOUT, round).await.context("the broker does not answer")??;
+        let depths =
+            tokio::time::timeout(ANSWER_TIMEOUT, round).await.context("the broker does not answer")??;
+        known.send_replace(Some(depths));
         tokio::time::sleep(refresh).await;
     }
 }

@@ -20,6 +20,21 @@ pub struct PoolUse {
     pub slots: usize,
     /// How many run.
     pub busy: usize,
+    /// It gives out no slot, because people have paused or drained it.
+    #[serde(default)]
+    pub closed: bool,
+    /// Messages from its queues, and the tasks in them, since the process began.
+    #[serde(default)]
+    pub received: Received,
+}
+
+/// Messages, and the tasks in them.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Received {
+    /// Messages.
+    pub messages: u64,
+    /// Tasks, bad ones as well.
+    pub tasks: u64,
 }
 
 /// Batches since the process began.

@@ -122,7 +122,7 @@ mod tests {
     use super::*;
 
     fn member(slots: usize, view: Option<i64>) -> Member {
-        let pool = PoolUse { slots, busy: 0 };
+        let pool = PoolUse { slots, ..PoolUse::default() };
         Member { id: WorkerId::generate(), pools: [(TaskKind::Backup, pool)].into(), view }
     }
 

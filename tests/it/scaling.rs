@@ -1,0 +1,125 @@
+//! The scaling signal counts what more workers could do, wherever it waits.
+
+use std::collections::BTreeMap;
+
+use harness::{World, eventually, metrics};
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+async fn publish(world: &World, job: &str, tasks: usize) {
+    let tasks: Vec<Value> =
+        (0..tasks).map(|_| json!({ "id": Uuid::now_v7(), "kind": "backup", "job": job })).collect();
+    let body = json!({ "version": 1, "tasks": tasks }).to_string();
+    world.broker.publish("backup.normal", &[body.into()]).await;
+}
+
+/// Waits until the reporter says so of the backup pool.
+async fn until(url: &str, what: &str, expected: &[(&str, f64)]) {
+    eventually(what, async || {
+        let metrics = metrics(url).await;
+        let value = |name: &str| metrics.get(&format!(r#"{name}{{kind="backup"}}"#)).copied();
+        let holds = |&(name, expected): &(&str, f64)| {
+            value(name)
+                .is_some_and(|value| value.total_cmp(&expected).is_eq() || (value - expected).abs() < 1e-6)
+        };
+        expected.iter().all(holds).then_some(())
+    })
+    .await;
+}
+
+const WAITING: &str = "holdfast_pool_waiting";
+const RUNNING: &str = "holdfast_tasks_running";
+const WORK: &str = "holdfast_pool_work_seconds";
+const DRAIN: &str = "holdfast_pool_drain_seconds";
+
+#[tokio::test]
+async fn each_task_that_waits_for_a_slot_is_counted_once_wherever_it_waits() {
+    let world = World::new().await;
+    let source = json!({ "duration": "1h" });
+    let jobs = json!([
+        world.simulated_job("a", &["disk-a"], &source),
+        world.simulated_job("b", &["disk-b"], &source),
+    ]);
+    let narrow = json!({ "limits": { "concurrency": 1 } });
+    let targets = json!([world.target("disk-a", &json!({})), world.target("disk-b", &narrow)]);
+    world.apply(&json!({ "targets": targets, "jobs": jobs })).await;
+    let (reporter, url) = world.start_reporter().await;
+
+    // In a queue, without any worker.
+    publish(&world, "b", 1).await;
+    publish(&world, "b", 1).await;
+    until(&url, "two wait", &[(WAITING, 2.0), (RUNNING, 0.0), (WORK, 120.0), (DRAIN, f64::INFINITY)]).await;
+
+    // The second waits for its target, which no slot can help.
+    let settings = [("HOLDFAST_POOLS_BACKUP_SLOTS", "3"), ("HOLDFAST_GRACE", "1s")];
+    let worker = world.start_worker("w1", &settings);
+    until(&url, "one runs", &[(WAITING, 0.0), (RUNNING, 1.0), (WORK, 0.0), (DRAIN, 0.0)]).await;
+
+    // In the line of the pool, and before that in the worker's hands.
+    publish(&world, "a", 20).await;
+    until(&url, "all slots are taken", &[(WAITING, 18.0), (RUNNING, 3.0), (WORK, 1080.0), (DRAIN, 360.0)])
+        .await;
+
+    // In the queue and in the line; a message of many tasks counts for more than one by what came before it.
+    let paused = world.producer(&["pools", "pause", "backup"]).await;
+    assert_eq!(paused.code, 0, "{paused:?}");
+    eventually("it is paused", async || worker.log().contains("paused").then_some(())).await;
+    publish(&world, "a", 20).await;
+    let metrics = eventually("more wait, and none may start", async || {
+        let metrics = metrics(&url).await;
+        let value = |name: &str| metrics[&format!(r#"{name}{{kind="backup"}}"#)];
+        (value(WAITING) > 19.0 && value(WORK) < 1e-6 && value(DRAIN).is_infinite()).then_some(metrics)
+    })
+    .await;
+    // Three messages with 22 tasks came before.
+    let expected = 18.0 + 22.0 / 3.0;
+    let waiting = metrics[r#"holdfast_pool_waiting{kind="backup"}"#];
+    assert!((waiting - expected).abs() < 1.0, "{waiting} instead of {expected}");
+
+    let resumed = world.producer(&["pools", "resume", "backup"]).await;
+    assert_eq!(resumed.code, 0, "{resumed:?}");
+    until(&url, "all stand in line", &[(WAITING, 38.0), (RUNNING, 3.0)]).await;
+
+    // A worker that is scaled in hands back at once what it runs; the relay has it in the queue again.
+    let producer = world.start_producer();
+    world.stop(worker).await;
+    until(&url, "what ran waits again", &[(WAITING, 41.0), (RUNNING, 0.0), (DRAIN, f64::INFINITY)]).await;
+    world.stop(producer).await;
+    world.stop(reporter).await;
+    world.check_invariants().await;
+}
+
+#[tokio::test]
+async fn rates_and_time_to_drain_are_those_of_what_comes_and_ends() {
+    let world = World::new().await;
+    let jobs = json!([world.simulated_job("a", &["disk-a"], &json!({ "duration": "200ms" }))]);
+    world.apply(&json!({ "targets": [world.target("disk-a", &json!({}))], "jobs": jobs })).await;
+    let (reporter, url) = world.start_reporter().await;
+    let worker = world.start_worker("w1", &[("HOLDFAST_POOLS_BACKUP_SLOTS", "4")]);
+    let value = |metrics: &BTreeMap<String, f64>, name: &str| {
+        metrics.get(&format!(r#"{name}{{kind="backup"}}"#)).copied().unwrap_or(0.0)
+    };
+    publish(&world, "a", 150).await;
+    let seen = eventually("a third has ended", async || {
+        let metrics = metrics(&url).await;
+        let ended = metrics.get(r#"holdfast_executions_total{kind="backup",outcome="success"}"#);
+        (ended.is_some_and(|ended| *ended >= 50.0) && value(&metrics, WAITING) > 0.0).then_some(metrics)
+    })
+    .await;
+    let completions = value(&seen, "holdfast_pool_completions_per_second");
+    // Four slots end at most twenty a second; two looks may see a few more between them.
+    assert!(completions > 0.0 && completions < 22.0, "{completions}");
+    assert!(value(&seen, "holdfast_pool_arrivals_per_second") > 0.0, "{seen:#?}");
+    // Each holds a slot for at least 200 ms.
+    let (waiting, work, drain) = (value(&seen, WAITING), value(&seen, WORK), value(&seen, DRAIN));
+    assert!(work >= waiting * 0.2 * 0.999, "{work} for {waiting}");
+    assert!((drain - work / 4.0).abs() < 1e-6, "{drain} for {work}");
+    eventually("nothing is left", async || {
+        let metrics = metrics(&url).await;
+        let all = [WAITING, RUNNING, WORK, DRAIN].iter().all(|name| value(&metrics, name) < 1e-6);
+        all.then_some(())
+    })
+    .await;
+    world.stop(worker).await;
+    world.stop(reporter).await;
+}
