@@ -25,9 +25,12 @@ const PARTS: [(&str, &[&str]); 13] = [
     ("peers-per-message", &["peers", "--per-message", "100"]),
 ];
 
-/// The part of the document that some arguments make, if one does.
+/// The part of docs/scaling.md.
+const OF_SCALING: [(&str, &[&str]); 1] = [("fleet", &["fleet"])];
+
+/// The part of a document that some arguments make, if one does.
 pub(crate) fn part(arguments: &[String]) -> Option<&'static str> {
-    PARTS.iter().find(|(_, made_by)| *made_by == arguments).map(|(part, _)| *part)
+    PARTS.iter().chain(&OF_SCALING).find(|(_, made_by)| *made_by == arguments).map(|(part, _)| *part)
 }
 
 /// Every scenario, one after the other

@@ -19,7 +19,9 @@ use crate::all::All;
 use crate::backups::Alone;
 use crate::measure::Machine;
 use crate::report::Report;
-use crate::scenarios::{Builds, Files, Growth, Latency, Limits, Memory, Peers, Slots, Stress, Throughput};
+use crate::scenarios::{
+    Builds, Files, Growth, Latency, Limits, Memory, Peers, Scaling, Slots, Stress, Throughput,
+};
 use crate::system::{Servers, connect};
 
 /// Loads Holdfast and measures what it does
@@ -77,6 +79,8 @@ enum Scenario {
     Slots(Slots),
     /// What limits cost: with thousands of limited keys, and beside a long line of tasks that wait for one
     Limits(Limits),
+    /// How far a fleet scales: what workers cost while they are idle, and a day with an autoscaler in virtual time
+    Fleet(Scaling),
     /// What each process keeps in memory, at full rate and with a backlog
     Memory(Memory),
     /// Throughput, queries and indexes with a year of history, beside none
@@ -97,6 +101,7 @@ impl Scenario {
             Self::Latency(scenario) => scenario.run(servers).await,
             Self::Slots(scenario) => scenario.run(servers).await,
             Self::Limits(scenario) => scenario.run(servers).await,
+            Self::Fleet(scenario) => scenario.run(servers).await,
             Self::Memory(scenario) => scenario.run(servers).await,
             Self::Growth(scenario) => scenario.run(servers).await,
             Self::Files(scenario) => scenario.run(servers).await,
@@ -191,8 +196,8 @@ fn arguments() -> Vec<String> {
         let (name, value) =
             argument.split_once('=').map_or((argument.as_str(), None), |(name, value)| (name, Some(value)));
         match name {
-            "--json" | "--document" | "--part" if value.is_none() => _ = arguments.next(),
-            "--json" | "--document" | "--part" => {}
+            "--json" | "--document" | "--part" | "--plot" if value.is_none() => _ = arguments.next(),
+            "--json" | "--document" | "--part" | "--plot" => {}
             _ => asked.push(argument),
         }
     }

@@ -8,6 +8,7 @@ mod growth;
 mod latency;
 mod limits;
 mod memory;
+mod scaling;
 mod slots;
 
 mod files;
@@ -21,6 +22,7 @@ pub(crate) use latency::Latency;
 pub(crate) use limits::Limits;
 pub(crate) use memory::Memory;
 pub(crate) use peers::Peers;
+pub(crate) use scaling::Scaling;
 pub(crate) use slots::Slots;
 pub(crate) use stress::Stress;
 pub(crate) use throughput::Throughput;

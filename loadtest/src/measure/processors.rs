@@ -33,10 +33,12 @@ impl ProcessorTime {
 
     /// What was used since an earlier moment, in microseconds for each of `tasks`, by program.
     pub(crate) fn per_task(&self, earlier: &Self, tasks: usize) -> BTreeMap<&'static str, f64> {
-        let since = |(program, now): (&&'static str, &f64)| {
-            let before = earlier.0.get(program).copied().unwrap_or_default();
-            (*program, (now - before) * 1e6 / tasks as f64)
-        };
-        self.0.iter().map(since).collect()
+        self.0.keys().map(|program| (*program, self.since(earlier, program) * 1e6 / tasks as f64)).collect()
+    }
+
+    /// What a program used since an earlier moment, in seconds.
+    pub(crate) fn since(&self, earlier: &Self, program: &str) -> f64 {
+        let used = |time: &Self| time.0.get(program).copied().unwrap_or_default();
+        used(self) - used(earlier)
     }
 }
