@@ -9,13 +9,14 @@ use crate::Options;
 
 /// The parts of the document, each with the arguments that make it. One after the other, because each needs the whole
 /// machine.
-const PARTS: [(&str, &[&str]); 13] = [
+const PARTS: [(&str, &[&str]); 14] = [
     ("throughput", &["throughput"]),
     ("throughput-per-message", &["throughput", "--per-message", "100"]),
     ("throughput-outbox", &["throughput", "--through", "outbox"]),
     ("latency", &["latency"]),
     ("slots", &["slots"]),
     ("limits", &["limits"]),
+    ("allowance", &["allowance"]),
     ("growth", &["growth"]),
     ("memory", &["memory"]),
     ("files", &["files"]),

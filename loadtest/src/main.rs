@@ -20,7 +20,7 @@ use crate::backups::Alone;
 use crate::measure::Machine;
 use crate::report::Report;
 use crate::scenarios::{
-    Builds, Files, Growth, Latency, Limits, Memory, Peers, Scaling, Slots, Stress, Throughput,
+    Allowance, Builds, Files, Growth, Latency, Limits, Memory, Peers, Scaling, Slots, Stress, Throughput,
 };
 use crate::system::{Servers, connect};
 
@@ -79,6 +79,8 @@ enum Scenario {
     Slots(Slots),
     /// What limits cost: with thousands of limited keys, and beside a long line of tasks that wait for one
     Limits(Limits),
+    /// What a fleet makes of what limits allow while workers come and go, and who of those that wait gets it
+    Allowance(Allowance),
     /// How far a fleet scales: what workers cost while they are idle, and a day with an autoscaler in virtual time
     Fleet(Scaling),
     /// What each process keeps in memory, at full rate and with a backlog
@@ -101,6 +103,7 @@ impl Scenario {
             Self::Latency(scenario) => scenario.run(servers).await,
             Self::Slots(scenario) => scenario.run(servers).await,
             Self::Limits(scenario) => scenario.run(servers).await,
+            Self::Allowance(scenario) => scenario.run(servers).await,
             Self::Fleet(scenario) => scenario.run(servers).await,
             Self::Memory(scenario) => scenario.run(servers).await,
             Self::Growth(scenario) => scenario.run(servers).await,

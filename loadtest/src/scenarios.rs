@@ -1,5 +1,6 @@
 //! One file a scenario.
 
+mod allowance;
 mod builds;
 mod floor;
 mod throughput;
@@ -15,6 +16,7 @@ mod files;
 mod peers;
 mod stress;
 
+pub(crate) use allowance::Allowance;
 pub(crate) use builds::Builds;
 pub(crate) use files::Files;
 pub(crate) use growth::Growth;

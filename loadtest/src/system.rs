@@ -13,7 +13,7 @@ mod servers;
 pub(crate) use arrivals::{Arrival, publish_at, schedule};
 pub(crate) use books::Books;
 pub(crate) use commits::Commits;
-pub(crate) use effects::{EffectLog, What};
+pub(crate) use effects::{Effect, EffectLog, What};
 pub(crate) use fleet::{Fleet, Layout, producer};
 pub(crate) use outbox::fill;
 pub(crate) use publish::{Load, publish, publish_numbers, publish_to};

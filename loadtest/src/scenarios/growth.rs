@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 
 use serde::Serialize;
 use serde_json::json;
-use shared::task::TaskKind;
+use shared::task::{Priority, TaskKind};
 
 use self::held::Held;
 use self::indexes::{Cost, Worth};
@@ -169,7 +169,13 @@ impl Growth {
 }
 
 /// The load of `throughput`.
-const LOAD: Load = Load { kind: TaskKind::Probe, params: r#"{"target":"load"}"#, jobs: JOBS, per_message: 1 };
+const LOAD: Load = Load {
+    kind: TaskKind::Probe,
+    params: r#"{"target":"load"}"#,
+    jobs: JOBS,
+    per_message: 1,
+    priority: Priority::Normal,
+};
 
 /// All that the scenario measures.
 struct Found {

@@ -179,7 +179,7 @@ fn write_source(directory: &Path, job: usize, run: u16) -> anyhow::Result<()> {
 
 impl Bench<'_> {
     async fn run(&mut self, place: Place) -> anyhow::Result<Run> {
-        let load = Load { kind: TaskKind::Backup, params: "{}", jobs: 2 * self.backups, per_message: 1 };
+        let load = Load { kind: TaskKind::Backup, params: "{}", jobs: 2 * self.backups, ..Load::probes(1) };
         let key = routing_key(load.kind, Priority::Normal);
         self.books.ask(self.backups)?;
         let started: DateTime<Utc> =

@@ -6,7 +6,6 @@ use std::time::Instant;
 use anyhow::{Context as _, ensure};
 use serde::Serialize;
 use serde_json::json;
-use shared::task::TaskKind;
 use tokio_postgres::Client;
 
 use super::floor::{Floor, Tuning};
@@ -125,7 +124,7 @@ impl Throughput {
 
     fn load(&self) -> Load {
         let params = r#"{"target":"load"}"#;
-        Load { kind: TaskKind::Probe, params, jobs: JOBS, per_message: self.per_message.into() }
+        Load { params, per_message: self.per_message.into(), ..Load::probes(JOBS) }
     }
 
     async fn holdfast(

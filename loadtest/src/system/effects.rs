@@ -26,6 +26,8 @@ pub(crate) struct Effect {
     pub(crate) at: Moment,
     /// For which task.
     pub(crate) task: Uuid,
+    /// As which owner.
+    pub(crate) epoch: i64,
     /// What.
     #[serde(rename = "effect")]
     pub(crate) what: What,

@@ -68,6 +68,36 @@ pub(crate) struct Fleet {
     pub(crate) producer: Option<Service>,
     /// The reporter, if one runs.
     pub(crate) reporter: Option<Reporter>,
+    launch: Launch,
+}
+
+/// How its programs are started.
+struct Launch {
+    programs: PathBuf,
+    logs: PathBuf,
+    database_url: String,
+    amqp_url: String,
+    settings: BTreeMap<String, String>,
+}
+
+impl Launch {
+    fn command(&self, binary: &str, name: &str) -> ServiceCommand {
+        let program = self.programs.join(binary);
+        ServiceCommand::new(program.to_string_lossy(), self.logs.join(format!("{name}.log")))
+            .arg("run")
+            .env("DATABASE_URL", &self.database_url)
+            .env("AMQP_URL", &self.amqp_url)
+            .env("HOLDFAST_LOG", "warn")
+    }
+
+    fn worker(&self, number: usize) -> anyhow::Result<Service> {
+        let name = format!("load-{number}");
+        let mut command = self.command("worker", &name).env("HOLDFAST_NAME", name);
+        for (key, value) in &self.settings {
+            command = command.args(["--set", &format!("{key}={value}")]);
+        }
+        Service::start(command)
+    }
 }
 
 impl Fleet {
@@ -80,36 +110,31 @@ impl Fleet {
         prepare(servers, &programs, &database_url, &definitions)?;
         declare(servers.amqp_url()).await?;
         let database = Database::new(&database_url.as_str().into(), "holdfast loadtest")?;
-        let command = |binary: &str, name: &str| {
-            ServiceCommand::new(
-                programs.join(binary).to_string_lossy(),
-                servers.directory().join(format!("{name}.log")),
-            )
-            .arg("run")
-            .env("DATABASE_URL", &database_url)
-            .env("AMQP_URL", servers.amqp_url())
-            .env("HOLDFAST_LOG", "warn")
+        let launch = Launch {
+            programs,
+            logs: servers.directory().to_owned(),
+            database_url: database_url.clone(),
+            amqp_url: servers.amqp_url().to_owned(),
+            settings: layout.settings,
         };
-        let workers = (0..layout.workers)
-            .map(|number| {
-                let name = format!("load-{number}");
-                let mut command = command("worker", &name).env("HOLDFAST_NAME", name);
-                for (key, value) in &layout.settings {
-                    command = command.args(["--set", &format!("{key}={value}")]);
-                }
-                Service::start(command)
-            })
-            .collect::<anyhow::Result<_>>()?;
+        let workers =
+            (0..layout.workers).map(|number| launch.worker(number)).collect::<anyhow::Result<_>>()?;
         let producer =
-            layout.producer.then(|| Service::start(command("producer", "producer"))).transpose()?;
+            layout.producer.then(|| Service::start(launch.command("producer", "producer"))).transpose()?;
         let reporter = if layout.reporter {
-            Some(Reporter::start(command("reporter", "reporter")).await?)
+            Some(Reporter::start(launch.command("reporter", "reporter")).await?)
         } else {
             None
         };
-        let fleet = Self { database, database_url, workers, producer, reporter };
+        let fleet = Self { database, database_url, workers, producer, reporter, launch };
         fleet.until_workers_are_seen().await?;
         Ok(fleet)
+    }
+
+    /// Starts one worker more.
+    pub(crate) fn add_worker(&mut self) -> anyhow::Result<()> {
+        self.workers.push(self.launch.worker(self.workers.len())?);
+        Ok(())
     }
 
     /// Stops all programs softly; one that did not end well is an error.

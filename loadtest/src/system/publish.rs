@@ -28,12 +28,20 @@ pub(crate) struct Load {
     pub(crate) jobs: usize,
     /// Tasks that travel in one message.
     pub(crate) per_message: usize,
+    /// Through which queue.
+    pub(crate) priority: Priority,
 }
 
 impl Load {
     /// Probes of the load's target, each a message.
     pub(crate) const fn probes(jobs: usize) -> Self {
-        Self { kind: TaskKind::Probe, params: r#"{"target":"load"}"#, jobs, per_message: 1 }
+        Self {
+            kind: TaskKind::Probe,
+            params: r#"{"target":"load"}"#,
+            jobs,
+            per_message: 1,
+            priority: Priority::Normal,
+        }
     }
 
     /// The body of a message with the tasks of these numbers.
@@ -63,19 +71,19 @@ impl Load {
     }
 
     fn write(&self, body: &mut String, number: usize, id: Uuid) {
-        let Self { kind, params, jobs, .. } = self;
+        let Self { kind, params, jobs, priority, .. } = self;
         let job = number % jobs;
         // Writing into a string cannot fail.
         _ = write!(
             body,
-            r#"{{"version":1,"id":"{id}","kind":"{kind}","job":"load-{job}","requested_by":"loadtest","params":{params}}}"#
+            r#"{{"version":1,"id":"{id}","kind":"{kind}","job":"load-{job}","requested_by":"loadtest","priority":"{priority}","params":{params}}}"#
         );
     }
 }
 
 /// Publishes `tasks` tasks to Holdfast and waits until the broker has confirmed all of them.
 pub(crate) async fn publish(amqp_url: &str, load: &Load, tasks: usize) -> anyhow::Result<()> {
-    publish_to(amqp_url, TASKS_EXCHANGE, &routing_key(load.kind, Priority::Normal), load, tasks).await
+    publish_to(amqp_url, TASKS_EXCHANGE, &routing_key(load.kind, load.priority), load, tasks).await
 }
 
 /// As [`publish`], to any exchange.

@@ -228,3 +228,129 @@ fn limiter_of(rate: Rate, share: f64) -> Option<DefaultDirectRateLimiter> {
     _ = limiter.check_n(burst);
     Some(limiter)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Instant;
+
+    use super::*;
+
+    const HOUR: Duration = Duration::from_hours(1);
+
+    fn gate(per_second: f64, burst: u32, strict: bool) -> Arc<Gate> {
+        Arc::new(Gate::new(Rate { per_second, burst }, strict))
+    }
+
+    fn in_an_hour() -> BootInstant {
+        BootInstant::from_now(HOUR)
+    }
+
+    /// The next permit, however long it takes.
+    fn next(gate: &Arc<Gate>) -> Permit {
+        loop {
+            match gate.take() {
+                Ok(permit) => return permit,
+                Err(wait) => std::thread::sleep(wait.unwrap_or(Duration::from_millis(1))),
+            }
+        }
+    }
+
+    #[test]
+    fn a_share_lets_nothing_through_before_it_is_known_and_after_its_end() {
+        let gate = gate(1e6, 100, false);
+        assert_eq!(gate.take().unwrap_err(), None);
+        gate.set_share(1.0, in_an_hour());
+        drop(next(&gate));
+        gate.set_share(1.0, BootInstant::now());
+        assert_eq!(gate.take().unwrap_err(), None);
+        gate.set_share(0.0, in_an_hour());
+        assert_eq!(gate.take().unwrap_err(), None);
+    }
+
+    #[test]
+    fn a_share_begins_empty_and_never_lets_more_through_than_its_part() {
+        let gate = gate(2000.0, 200, false);
+        let began = Instant::now();
+        gate.set_share(0.25, in_an_hour());
+        let mut starts = 0.0;
+        while began.elapsed() < Duration::from_millis(300) {
+            match gate.take() {
+                Ok(permit) => {
+                    permit.spend();
+                    starts += 1.0;
+                }
+                Err(wait) => assert!(wait.is_some_and(|wait| wait <= Duration::from_millis(2)), "{wait:?}"),
+            }
+        }
+        let allowed = 0.25 * 2000.0 * began.elapsed().as_secs_f64();
+        assert!(starts >= 1.0 && starts <= allowed + 1.0, "{starts} of {allowed}");
+    }
+
+    #[test]
+    fn a_permit_that_is_not_spent_goes_back_and_one_that_is_spent_does_not() {
+        let shared = gate(1000.0, 1, false);
+        shared.set_share(1.0, in_an_hour());
+        let permit = next(&shared);
+        // From now on none comes by itself.
+        shared.set_share(1e-9, in_an_hour());
+        while let Ok(more) = shared.take() {
+            more.spend();
+        }
+        let strict = gate(1000.0, 1, true);
+        strict.supply(vec![Token { from: BootInstant::now(), until: in_an_hour() }]);
+        for (gate, permit) in [(&shared, permit), (&strict, strict.take().unwrap())] {
+            assert!(gate.take().is_err());
+            drop(permit);
+            gate.take().unwrap().spend();
+            assert!(gate.take().is_err());
+        }
+    }
+
+    #[test]
+    fn of_what_was_saved_up_another_share_takes_one_start_along_at_most() {
+        let gate = gate(1000.0, 50, false);
+        gate.set_share(1.0, in_an_hour());
+        let permits: Vec<Permit> = (0..10).map(|_| next(&gate)).collect();
+        drop(permits);
+        std::thread::sleep(Duration::from_millis(2));
+        gate.set_share(1e-9, in_an_hour());
+        let mut starts = 0;
+        while let Ok(permit) = gate.take() {
+            permit.spend();
+            starts += 1;
+        }
+        assert!(starts <= 1, "{starts}");
+    }
+
+    #[test]
+    fn a_strict_gate_asks_for_tokens_and_uses_each_in_its_time() {
+        let gate = gate(100.0, 100, true);
+        assert_eq!(gate.wanted(), 0);
+        assert_eq!(gate.take().unwrap_err(), None);
+        assert_eq!(gate.wanted(), 1);
+        gate.want(3);
+        assert_eq!(gate.wanted(), 3);
+
+        let now = BootInstant::now();
+        gate.supply(vec![
+            Token { from: now, until: now },
+            Token { from: now, until: in_an_hour() },
+            Token { from: in_an_hour(), until: in_an_hour() },
+        ]);
+        assert_eq!(gate.wanted(), 0);
+        let permit = gate.take().unwrap();
+        assert!(permit.is_valid());
+        let wait = gate.take().unwrap_err().unwrap();
+        assert!(wait > HOUR / 2, "{wait:?}");
+    }
+
+    #[test]
+    fn after_there_were_no_tokens_none_is_asked_for_until_there_can_be_one() {
+        let gate = gate(2.0, 2, true);
+        assert!(gate.take().is_err());
+        gate.supply(Vec::new());
+        let wait = gate.take().unwrap_err().unwrap();
+        assert!(wait <= Duration::from_millis(500), "{wait:?}");
+        assert_eq!(gate.wanted(), 0);
+    }
+}

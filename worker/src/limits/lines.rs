@@ -208,3 +208,109 @@ impl Lines {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use shared::task::TaskId;
+
+    use super::*;
+
+    const KIND: TaskKind = TaskKind::Backup;
+
+    fn key(owner: &str) -> Key {
+        Key::Owner(owner.parse().unwrap())
+    }
+
+    fn known(owners: &[&str]) -> Lines {
+        let lines = Lines::default();
+        lines.learn(
+            owners.iter().map(|owner| (KIND, key(owner))).collect(),
+            &HashMap::new(),
+            BTreeSet::new(),
+        );
+        lines
+    }
+
+    fn choose(lines: &Lines) -> Option<Key> {
+        lines.choose(KIND, &Book::default()).ok().map(|callable| callable.key)
+    }
+
+    fn started(tasks: usize) -> Answer {
+        Answer { tasks: (0..tasks).map(|_| TaskId::generate()).collect(), ..Answer::default() }
+    }
+
+    #[test]
+    fn the_line_that_was_called_longest_ago_is_next_and_none_is_called_twice_at_once() {
+        let lines = known(&["a", "b"]);
+        let (first, second) = (choose(&lines).unwrap(), choose(&lines).unwrap());
+        assert_ne!(first, second);
+        assert_eq!(choose(&lines), None);
+        lines.answered(KIND, &second, &started(1));
+        lines.answered(KIND, &first, &started(1));
+        assert_eq!(choose(&lines), Some(first));
+        assert_eq!(choose(&lines), Some(second));
+    }
+
+    #[test]
+    fn a_line_whose_cap_is_full_is_called_when_a_task_of_its_key_has_ended() {
+        let lines = known(&["a"]);
+        let a = choose(&lines).unwrap();
+        lines.answered(KIND, &a, &Answer { full: true, ..Answer::default() });
+        assert_eq!(choose(&lines), None);
+        lines.freed(&Counts::from([("owner:other".to_owned(), 1)]));
+        assert_eq!(choose(&lines), None);
+        lines.freed(&Counts::from([(a.to_string(), 2)]));
+        let callable = lines.choose(KIND, &Book::default()).unwrap();
+        assert_eq!((callable.key, callable.most), (a, 2));
+    }
+
+    #[test]
+    fn a_line_that_another_keys_cap_blocks_is_called_when_that_key_is_free() {
+        let lines = known(&["a"]);
+        let a = choose(&lines).unwrap();
+        let blocked = Some(Refused { key: key("b"), full: true, wait: None });
+        lines.answered(KIND, &a, &Answer { blocked, ..Answer::default() });
+        assert_eq!(choose(&lines), None);
+        lines.freed(&Counts::from([("owner:b".to_owned(), 1)]));
+        assert_eq!(choose(&lines), Some(a));
+    }
+
+    #[test]
+    fn a_line_that_a_rate_blocks_is_left_alone_for_as_long_as_that_takes() {
+        let lines = known(&["a", "b"]);
+        let a = choose(&lines).unwrap();
+        let blocked = Some(Refused { key: key("c"), full: false, wait: Some(Duration::from_hours(1)) });
+        lines.answered(KIND, &a, &Answer { blocked, ..Answer::default() });
+        let b = choose(&lines).unwrap();
+        assert_ne!(a, b);
+        lines.answered(KIND, &b, &Answer { ended: true, ..Answer::default() });
+        let wait = lines.choose(KIND, &Book::default()).unwrap_err().unwrap();
+        assert!(wait > Duration::from_mins(59), "{wait:?}");
+    }
+
+    #[test]
+    fn a_line_that_is_called_is_not_forgotten_when_lines_are_looked_at() {
+        let lines = known(&["a", "b"]);
+        let called = choose(&lines).unwrap();
+        lines.learn(Vec::new(), &HashMap::new(), BTreeSet::new());
+        assert!(lines.stands(KIND, &called));
+        assert!(!lines.is_empty());
+        lines.answered(KIND, &called, &Answer { ended: true, ..Answer::default() });
+        assert!(lines.is_empty());
+    }
+
+    #[test]
+    fn whoever_enters_a_line_wakes_those_who_call() {
+        let lines = Lines::default();
+        let mut changes = lines.changes();
+        lines.entered(KIND, &key("a"), true);
+        assert!(changes.has_changed().unwrap());
+        changes.mark_unchanged();
+        // It waits for a place, not for a call.
+        assert_eq!(choose(&lines), None);
+        assert_eq!(lines.choose(TaskKind::Verify, &Book::default()).unwrap_err(), None);
+        lines.freed(&Counts::from([("owner:a".to_owned(), 1)]));
+        assert!(changes.has_changed().unwrap());
+        assert_eq!(choose(&lines), Some(key("a")));
+    }
+}
