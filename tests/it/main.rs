@@ -35,5 +35,6 @@ mod scaling;
 mod schema;
 mod tables;
 mod tasks;
+mod unheard;
 mod unreadable;
 mod window;

@@ -1,5 +1,6 @@
 //! What a fleet makes of what limits allow, while workers come and go, and who of those that wait gets it.
 
+mod live;
 mod reach;
 mod shares;
 
@@ -10,6 +11,7 @@ use serde_json::{Value, json};
 
 use crate::report::{Report, Table};
 use crate::system::{EffectLog, Fleet, Layout, Servers};
+use live::Live;
 use reach::{EVENTS, LIMITS, Part};
 use shares::Share;
 
@@ -35,10 +37,11 @@ impl Allowance {
         let parts = reach::measure(servers, length).await?;
         let owners = shares::of_owners(servers, length).await?;
         let priorities = shares::of_priorities(servers, length).await?;
-        Ok(self.report(&parts, &[owners, priorities].concat()))
+        let live = live::measure(servers).await?;
+        Ok(self.report(&parts, &[owners, priorities].concat(), &live))
     }
 
-    fn report(&self, parts: &[Part], shares: &[Share]) -> Report {
+    fn report(&self, parts: &[Part], shares: &[Share], live: &[Live]) -> Report {
         let mut reached = Table::new(["", LIMITS[0].1, LIMITS[1].1, LIMITS[2].1]);
         for Part { event, reached: [strict, shared, cap] } in parts {
             reached.row([
@@ -57,12 +60,18 @@ impl Allowance {
                 share.starts.to_string(),
             ]);
         }
+        let mut applied =
+            Table::new(["asked for while they run", "applied on all workers after, s, at the worst"]);
+        for Live { command, worst } in live {
+            applied.row([(*command).to_owned(), format!("{worst:.2}")]);
+        }
         Report {
             about: format!(
                 "What part of the allowed starts happened, and of a cap of {} how many ran in the mean, in {} s after each \
                  event; more waited than could start. At first {} workers with {SLOTS} slots each, a lease of {} s, a strict rate \
                  and a rate of {} starts a second, and tasks of the cap that take {} s. By the workers' own log of their effects: no rate and \
-                 no cap was exceeded in any stretch of time. Then who of those that wait in line for one target gets its rate.",
+                 no cap was exceeded in any stretch of time. Then who of those that wait in line for one target gets its rate; and how soon after its end a command applied on \
+                 two workers that start 100 tasks a second, at the worst of 5 times.",
                 reach::CAP,
                 self.seconds,
                 reach::WORKERS,
@@ -70,8 +79,8 @@ impl Allowance {
                 reach::RATE,
                 reach::TAKES.as_secs(),
             ),
-            tables: vec![reached, got],
-            json: json!({ "scenario": "allowance", "events": EVENTS.len(), "reached": parts, "shares": shares }),
+            tables: vec![reached, got, applied],
+            json: json!({ "scenario": "allowance", "events": EVENTS.len(), "reached": parts, "shares": shares, "live": live }),
         }
     }
 }

@@ -69,7 +69,8 @@ impl Pools {
                 Priority::ALL.iter().filter_map(|&priority| depths.get(&topology::queue(kind, priority)));
             let messages: f64 = messages.map(|messages| f64::from(*messages)).sum();
             let Backlog { in_database, published } = backlog.get(&kind).copied().unwrap_or_default();
-            let alone = messages.min(published as f64);
+            // What was published is in one of the messages, or on its way from there to a slot.
+            let in_queues = (messages * pool.per_message.mean()).max(published as f64);
             let limit = limits.get(&Key::Pool(kind)).map(|setting| setting.limit);
             // What no worker may start, more of them may not start either.
             let is_open = settings.iter().filter(|setting| setting.kind == kind && setting.worker.is_none());
@@ -78,7 +79,7 @@ impl Pools {
             let ended = std::mem::take(&mut pool.ended);
             let look = Look {
                 elapsed,
-                waiting: in_database as f64 + alone + (messages - alone) * pool.per_message.mean(),
+                waiting: in_database as f64 + in_queues,
                 running: running.get(kind.as_str()).copied().unwrap_or(0) as f64,
                 slots: open_slots(workers, kind),
                 ended: ended.attempts,

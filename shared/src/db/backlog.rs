@@ -13,7 +13,7 @@ use crate::task::TaskKind;
 pub struct Backlog {
     /// They are due and were never published, or stand in their pool's line.
     pub in_database: i64,
-    /// They were published, each in a message of its own, and nobody has taken them yet.
+    /// They were published, and no worker has claimed them yet.
     pub published: i64,
 }
 
