@@ -154,8 +154,15 @@ mod tests {
             requested_by: "test".to_owned(),
             enqueued_at: now,
         };
-        let leased =
-            Leased { task, attempt: 3, rescues, epoch: Epoch(7), started_at: now, cancelled_by: None };
+        let leased = Leased {
+            task,
+            attempt: 3,
+            rescues,
+            epoch: Epoch(7),
+            started_at: now,
+            cancelled_by: None,
+            caps: Vec::new(),
+        };
         Expired { leased, worker: WorkerId::generate(), seconds: 1.0 }
     }
 

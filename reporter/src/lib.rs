@@ -33,26 +33,27 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
     let broker = Broker::new(config.amqp_url, "reporter")?;
     let recorder = metrics::install(config.refresh)?;
     let listener = http::listen(config.listen).await?;
-    let (session, reach, depths) = queues::session(&broker);
+    let (session, reach) = queues::session(&broker);
     let lifecycle = Lifecycle::default();
     let stop = &lifecycle.shutdown().soft;
 
     lifecycle.spawn("http", {
-        let observed = Observed { database: database.clone(), broker: reach, metrics: recorder.clone() };
+        let observed =
+            Observed { database: database.clone(), broker: reach.clone(), metrics: recorder.clone() };
         let stop = stop.clone();
         async move { http::serve(listener, observed, stop).await.context("serving") }
     });
     lifecycle.spawn("queues", {
         let stop = stop.clone();
         async move {
-            queues::observe(&broker, &session, config.refresh, &stop).await;
+            queues::observe(&broker, &session, &stop).await;
             Ok(())
         }
     });
     lifecycle.spawn("collector", {
         let (database, stop) = (database.clone(), stop.clone());
         async move {
-            metrics::collect(&database, &recorder, &collection, &depths, &stop).await;
+            metrics::collect(&database, &recorder, &collection, &reach, &stop).await;
             Ok(())
         }
     });

@@ -17,12 +17,11 @@ use std::time::Duration;
 use metrics::{Unit, describe_counter, describe_gauge, describe_histogram};
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 use metrics_util::MetricKindMask;
-use shared::db::{Database, Error, worker};
-use tokio::sync::watch;
+use shared::db::{Database, Error, backlog, worker};
 use tokio_util::sync::CancellationToken;
 
 use crate::events;
-use queues::Depths;
+use queues::Reach;
 
 const EXECUTIONS: &str = "holdfast_executions_total";
 const EXECUTION_DURATION: &str = "holdfast_execution_duration_seconds";
@@ -38,7 +37,7 @@ const POOL_BUSY: &str = "holdfast_pool_busy";
 const POOL_WAITING: &str = "holdfast_pool_waiting";
 const POOL_ARRIVALS: &str = "holdfast_pool_arrivals_per_second";
 const POOL_COMPLETIONS: &str = "holdfast_pool_completions_per_second";
-const POOL_WORK: &str = "holdfast_pool_work_seconds";
+const POOL_NEEDED: &str = "holdfast_pool_slots_needed";
 const POOL_DRAIN: &str = "holdfast_pool_drain_seconds";
 const BATCHES: &str = "holdfast_batches_total";
 const BATCH_TASKS: &str = "holdfast_batch_tasks_total";
@@ -88,7 +87,7 @@ pub async fn collect(
     database: &Database,
     handle: &PrometheusHandle,
     collection: &Collection,
-    depths: &watch::Receiver<Option<Depths>>,
+    broker: &Reach,
     stop: &CancellationToken,
 ) {
     let mut seen = Seen::default();
@@ -100,7 +99,7 @@ pub async fn collect(
             () = stop.cancelled() => return,
         }
         let looked = tokio::select! {
-            looked = look(database, handle, collection, depths, &mut seen) => looked,
+            looked = look(database, handle, collection, broker, &mut seen) => looked,
             () = stop.cancelled() => return,
         };
         if let Err(error) = looked {
@@ -121,18 +120,21 @@ async fn look(
     database: &Database,
     handle: &PrometheusHandle,
     collection: &Collection,
-    depths: &watch::Receiver<Option<Depths>>,
+    broker: &Reach,
     seen: &mut Seen,
 ) -> Result<(), Error> {
     gauges::set_process(database.status());
     let client = database.client().await?;
-    gauges::set(&client, collection.job_series).await?;
+    seen.executions.follow(&client, handle).await?;
+    // One right after the other: what is in a queue now is in a table a moment later.
+    let depths = broker.depths().await;
+    let backlog = backlog::by_kind(&client).await?;
     let workers = worker::present(&client).await?;
+    gauges::set_backlog(&backlog);
     gauges::set_workers(&workers);
     seen.batches.count(&workers);
-    let ended = seen.executions.follow(&client, handle).await?;
-    let depths = depths.borrow().clone();
-    seen.pools.look(&client, &workers, depths.as_ref(), &ended).await
+    seen.pools.look(&client, &backlog, &workers, depths.as_ref(), seen.executions.take_ended()).await?;
+    gauges::set(&client, collection.job_series).await
 }
 
 fn describe() {
@@ -176,10 +178,10 @@ fn describe() {
         "Attempts that end, averaged over the last minute, by kind"
     );
     describe_gauge!(
-        POOL_WORK,
-        Unit::Seconds,
-        "For how long slots have to work on the tasks that wait, all slots together, by kind; without what the pool's own \
-         limits or a pause hold back"
+        POOL_NEEDED,
+        count,
+        "Slots that are needed, by kind: those in which tasks run, and as many more as have all that waits begin within five \
+         minutes, at most one for each task; none for what the pool's own limits or a pause hold back"
     );
     describe_gauge!(
         POOL_DRAIN,

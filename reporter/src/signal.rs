@@ -1,17 +1,17 @@
-//! The scaling signal of a pool: how fast its tasks come and end, and how long its slots have to work on what waits.
+//! The scaling signal of a pool: how fast its tasks come and end, how many slots they need, and how long they wait.
 //!
 //! It is estimated from looks at the pool at intervals. Where no look can tell, it is nearer to too many slots than to too few.
 
 use std::time::Duration;
 
+/// Within which time all that waits is to have begun, in seconds.
+pub const WITHIN: f64 = 300.0;
 /// The time over which rates are averaged: a look that is so old counts 1/e of the newest.
 const MEMORY: Duration = Duration::from_mins(1);
-/// The attempts over which their duration is averaged.
-const ATTEMPTS: f64 = 200.0;
-/// From this duration on an attempt says itself how long it holds a slot. Of shorter ones, claim and record are a part, and so
-/// many end that counting them is precise.
+/// From this duration on an attempt says itself how long it holds a slot, in seconds. Of shorter ones claim and record are a part,
+/// and so many end that counting them is precise.
 const LONG: f64 = 60.0;
-/// What an attempt is taken to last before the first one has ended.
+/// What an attempt is taken to last before the first one has ended, in seconds.
 const UNKNOWN: f64 = 60.0;
 
 /// What a pool is like at one moment.
@@ -23,12 +23,16 @@ pub struct Look {
     pub waiting: f64,
     /// Tasks that run.
     pub running: f64,
-    /// Slots of all workers, taken or not.
+    /// Slots of all workers that may be given out, taken or not.
     pub slots: f64,
-    /// Attempts that ended since the look before.
+    /// Tasks that left the pool since the look before, in whatever way.
+    pub left: f64,
+    /// Attempts among them that came to an end of their own.
     pub ended: f64,
-    /// How long these took together, in seconds.
-    pub took: f64,
+    /// How long the last of these took in the mean, in seconds.
+    pub took: Option<f64>,
+    /// People let new workers start tasks.
+    pub open: bool,
     /// How many may run at once, whatever slots there are.
     pub cap: Option<f64>,
     /// How many may start in a second.
@@ -42,9 +46,9 @@ pub struct Signal {
     pub arrivals: f64,
     /// Attempts that end, in a second.
     pub completions: f64,
-    /// For how many seconds slots have to work on what waits, all together; of what the pool's own limits hold back only as
-    /// much as may start.
-    pub work: f64,
+    /// The slots that are needed: those in which tasks run, and as many more as have all that waits begin within [`WITHIN`], at
+    /// most one for each task. What the pool's own limits, or people, hold back needs none.
+    pub needed: f64,
     /// In how many seconds the last that waits now has begun, with the slots that there are; infinite without any.
     pub drain: f64,
 }
@@ -57,62 +61,55 @@ pub struct Estimator {
     arrivals: Average,
     completions: Average,
     running: Average,
-    /// Attempts and how long they took together, the older ones forgotten.
-    attempts: f64,
-    took: f64,
-    /// How long an attempt holds a slot, in seconds.
+    /// How long a short attempt held a slot when that was known last, in seconds.
     hold: Option<f64>,
 }
 
 impl Estimator {
     /// Takes a look into account. The first one shows what is there, but not yet what comes.
     pub fn look(&mut self, look: &Look) -> Option<Signal> {
-        self.learn_duration(look);
         let present = look.waiting + look.running;
         let before = self.present.replace(present)?;
         let seconds = look.elapsed.as_secs_f64();
         if seconds <= 0.0 {
             return None;
         }
-        // What is there now and was not there before has come, and so has what ended.
-        self.arrivals.add((present - before + look.ended) / seconds, look.elapsed);
+        // What is there now and was not there before has come, and so has what left. An estimate that was corrected has not.
+        self.arrivals.add(((present - before + look.left) / seconds).max(0.0), look.elapsed);
         self.completions.add(look.ended / seconds, look.elapsed);
         self.running.add(look.running, look.elapsed);
-        let hold = self.hold();
+        let hold = self.hold(look.took);
         // By Little's law no more than rate × duration are in work at once.
         let most = [look.cap, look.rate.map(|rate| rate * hold)].into_iter().flatten().reduce(f64::min);
-        let may_start = most.map_or(f64::INFINITY, |most| (most - look.running).max(0.0));
+        let room = most.map_or(f64::INFINITY, |most| (most - look.running).max(0.0));
+        let more = if look.open { look.waiting.min(room) * (hold / WITHIN).min(1.0) } else { 0.0 };
         let slots = most.map_or(look.slots, |most| most.min(look.slots));
+        let drain = match look.waiting {
+            waiting if waiting <= 0.0 => 0.0,
+            _ if slots <= 0.0 => f64::INFINITY,
+            waiting => waiting * hold / slots,
+        };
         Some(Signal {
-            arrivals: self.arrivals.value().max(0.0),
+            arrivals: self.arrivals.value(),
             completions: self.completions.value(),
-            work: look.waiting.min(may_start) * hold,
-            drain: if look.waiting > 0.0 { look.waiting * hold / slots } else { 0.0 },
+            needed: look.running + more,
+            drain,
         })
     }
 
-    fn learn_duration(&mut self, look: &Look) {
-        if look.ended > 0.0 {
-            let kept = (-look.ended / ATTEMPTS).exp();
-            self.attempts = self.attempts * kept + look.ended;
-            self.took = self.took * kept + look.took;
-        }
-    }
-
     /// How long an attempt holds a slot, in seconds: a short one by Little's law, from what ran and what ended.
-    fn hold(&mut self) -> f64 {
-        if self.attempts <= 0.0 {
-            return UNKNOWN;
+    fn hold(&mut self, took: Option<f64>) -> f64 {
+        let Some(took) = took else { return UNKNOWN };
+        if took >= LONG {
+            self.hold = None;
+            return took;
         }
-        let took = self.took / self.attempts;
         let (running, completions) = (self.running.value(), self.completions.value());
         // In a time without any the last that was known holds.
-        if took >= LONG {
-            self.hold = Some(took);
-        } else if completions * MEMORY.as_secs_f64() >= 1.0 {
-            self.hold = Some((running / completions).clamp(took, LONG));
+        if completions * MEMORY.as_secs_f64() >= 1.0 {
+            self.hold = Some(running / completions);
         }
-        self.hold.unwrap_or(took)
+        self.hold.unwrap_or(took).clamp(took, LONG)
     }
 }
 
@@ -135,16 +132,58 @@ impl Average {
     }
 }
 
+/// A mean over about the last so many things, however many came together.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Recent {
+    most: f64,
+    weight: f64,
+    sum: f64,
+}
+
+impl Recent {
+    /// Over about the last `most`.
+    #[must_use]
+    pub const fn new(most: f64) -> Self {
+        Self { most, weight: 0.0, sum: 0.0 }
+    }
+
+    /// Adds some with their mean.
+    pub fn add(&mut self, number: f64, mean: f64) {
+        let number = number.min(self.most);
+        let kept = (-number / self.most).exp();
+        self.weight = self.weight * kept + number;
+        self.sum = self.sum * kept + number * mean;
+    }
+
+    /// Their mean; `None` before there was any.
+    #[must_use]
+    pub fn mean(&self) -> Option<f64> {
+        (self.weight > 0.0).then(|| self.sum / self.weight)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     const EVERY: Duration = Duration::from_secs(10);
+    const POOL: Look = Look {
+        elapsed: EVERY,
+        waiting: 0.0,
+        running: 0.0,
+        slots: 0.0,
+        left: 0.0,
+        ended: 0.0,
+        took: None,
+        open: true,
+        cap: None,
+        rate: None,
+    };
 
     /// Looks at the same pool for ten minutes.
     fn steady(look: Look) -> Signal {
         let mut estimator = Estimator::default();
-        (0..60).fold(None, |_, _| estimator.look(&Look { elapsed: EVERY, ..look })).unwrap()
+        (0..60).fold(None, |_, _| estimator.look(&look)).unwrap()
     }
 
     #[track_caller]
@@ -153,114 +192,139 @@ mod tests {
     }
 
     #[test]
-    fn what_comes_is_what_ended_and_what_there_is_more() {
+    fn what_comes_is_what_left_and_what_there_is_more() {
         let mut estimator = Estimator::default();
         let mut signal = None;
         for n in 0..60_u32 {
             let waiting = 20.0 * f64::from(n);
-            signal = estimator.look(&Look {
-                elapsed: EVERY,
-                waiting,
-                running: 4.0,
-                ended: 30.0,
-                ..Look::default()
-            });
+            signal = estimator.look(&Look { waiting, running: 4.0, left: 30.0, ended: 25.0, ..POOL });
         }
         let signal = signal.unwrap();
         assert_near(signal.arrivals, 5.0);
-        assert_near(signal.completions, 3.0);
+        assert_near(signal.completions, 2.5);
+    }
+
+    #[test]
+    fn an_estimate_that_was_corrected_hides_no_arrivals() {
+        let mut estimator = Estimator::default();
+        let mut arrivals = 0.0;
+        for n in 0..60 {
+            // Half of the way through, the messages turn out to hold less than was thought.
+            let waiting = if n < 30 { 1e6 } else { 10.0 };
+            let signal = estimator.look(&Look { waiting, left: 50.0, ended: 50.0, ..POOL });
+            arrivals = signal.map_or(0.0, |signal| signal.arrivals);
+        }
+        assert_near(arrivals, 5.0);
     }
 
     #[test]
     fn the_first_look_says_nothing_of_rates() {
-        let look = Look { elapsed: EVERY, waiting: 1e6, slots: 1.0, ..Look::default() };
+        let look = Look { waiting: 1e6, slots: 1.0, ..POOL };
         assert_eq!(Estimator::default().look(&look), None);
     }
 
     #[test]
     fn a_short_attempt_holds_its_slot_for_longer_than_its_work_takes() {
         // 100 a second, of which 8 are in work at any moment: 80 ms each, of 10 ms of work.
-        let look =
-            Look { waiting: 1000.0, running: 8.0, slots: 8.0, ended: 1000.0, took: 10.0, ..Look::default() };
-        let signal = steady(look);
-        assert_near(signal.work, 80.0);
-        assert_near(signal.drain, 10.0);
+        let signal = steady(Look {
+            waiting: 30_000.0,
+            running: 8.0,
+            slots: 8.0,
+            ended: 1000.0,
+            took: Some(0.01),
+            ..POOL
+        });
+        assert_near(signal.needed, 8.0 + 8.0);
+        assert_near(signal.drain, 300.0);
     }
 
     #[test]
-    fn long_attempts_are_known_by_those_that_ended() {
-        // One of two hours in ten minutes or so: what ended in the last minute says nothing.
-        let mut estimator = Estimator::default();
-        let mut signal = None;
-        for n in 0..600 {
-            let ended = f64::from(u8::from(n % 60 == 0));
-            let took = ended * 7200.0;
-            let look = Look {
-                elapsed: EVERY,
-                waiting: 3.0,
-                running: 12.0,
-                slots: 12.0,
-                ended,
-                took,
-                ..Look::default()
-            };
-            signal = estimator.look(&look);
-        }
-        let signal = signal.unwrap();
-        assert_near(signal.work, 21_600.0);
+    fn a_task_needs_no_more_than_one_slot_however_long_it_takes() {
+        let long = Look { waiting: 3.0, running: 12.0, slots: 12.0, ended: 0.2, took: Some(7200.0), ..POOL };
+        let signal = steady(long);
+        assert_near(signal.needed, 15.0);
         assert_near(signal.drain, 1_800.0);
+        // Nor more than may run at once.
+        assert_near(steady(Look { waiting: 500.0, cap: Some(20.0), ..long }).needed, 20.0);
     }
 
     #[test]
     fn a_pause_does_not_make_it_forget_how_long_attempts_take() {
         let mut estimator = Estimator::default();
-        let busy =
-            Look { elapsed: EVERY, running: 10.0, slots: 10.0, ended: 50.0, took: 90.0, ..Look::default() };
+        let busy = Look { running: 10.0, slots: 10.0, ended: 50.0, took: Some(1.8), ..POOL };
         for _ in 0..60 {
             estimator.look(&busy);
         }
-        let idle = Look { elapsed: EVERY, slots: 10.0, ..Look::default() };
+        let idle = Look { slots: 10.0, took: Some(1.8), ..POOL };
         for _ in 0..100_000 {
             estimator.look(&idle);
         }
-        let signal = estimator.look(&Look { waiting: 100.0, ..idle }).unwrap();
-        assert_near(signal.work, 200.0);
-        assert_near(signal.drain, 20.0);
+        let signal = estimator.look(&Look { waiting: 150.0, ..idle }).unwrap();
+        assert_near(signal.needed, 1.0);
+        assert_near(signal.drain, 30.0);
+        // What is longer now is not taken for shorter than it is.
+        let longer = estimator.look(&Look { waiting: 150.0, took: Some(50.0), ..idle }).unwrap();
+        assert_near(longer.drain, 750.0);
     }
 
     #[test]
     fn before_any_attempt_has_ended_each_is_worth_a_slot_for_a_minute() {
-        let signal = steady(Look { waiting: 7.0, slots: 2.0, ..Look::default() });
-        assert_near(signal.work, 7.0 * 60.0);
-        assert_near(signal.drain, 210.0);
+        let signal = steady(Look { waiting: 10.0, slots: 2.0, ..POOL });
+        assert_near(signal.needed, 2.0);
+        assert_near(signal.drain, 300.0);
     }
 
     #[test]
-    fn what_a_limit_of_the_pool_holds_back_is_no_work_for_more_slots() {
-        let waiting = Look {
-            waiting: 500.0,
-            running: 20.0,
-            slots: 100.0,
-            ended: 100.0,
-            took: 200.0,
-            ..Look::default()
-        };
+    fn what_a_limit_of_the_pool_holds_back_needs_no_slots() {
         // Each holds a slot for 2 s.
-        assert_near(steady(waiting).work, 1000.0);
+        let waiting =
+            Look { waiting: 3000.0, running: 20.0, slots: 100.0, ended: 100.0, took: Some(2.0), ..POOL };
+        assert_near(steady(waiting).needed, 40.0);
         let capped = steady(Look { cap: Some(20.0), ..waiting });
-        assert_near(capped.work, 0.0);
-        assert_near(capped.drain, 50.0);
-        let roomy = steady(Look { cap: Some(25.0), ..waiting });
-        assert_near(roomy.work, 10.0);
+        assert_near(capped.needed, 20.0);
+        assert_near(capped.drain, 300.0);
+        assert_near(steady(Look { cap: Some(170.0), ..waiting }).needed, 21.0);
         // Ten a second keep no more than twenty slots busy.
-        assert_near(steady(Look { rate: Some(10.0), ..waiting }).work, 0.0);
-        assert_near(steady(Look { rate: Some(15.0), ..waiting }).work, 20.0);
+        assert_near(steady(Look { rate: Some(10.0), ..waiting }).needed, 20.0);
+        assert_near(steady(Look { rate: Some(85.0), ..waiting }).needed, 21.0);
     }
 
     #[test]
-    fn without_slots_nothing_drains() {
-        let signal = steady(Look { waiting: 5.0, ..Look::default() });
-        assert!(signal.drain.is_infinite());
-        assert_near(steady(Look::default()).drain, 0.0);
+    fn a_closed_pool_needs_what_runs_and_drains_with_the_slots_that_are_open_all_the_same() {
+        let one_goes_on = Look {
+            open: false,
+            waiting: 50.0,
+            running: 4.0,
+            slots: 4.0,
+            ended: 20.0,
+            took: Some(2.0),
+            ..POOL
+        };
+        let signal = steady(one_goes_on);
+        assert_near(signal.needed, 4.0);
+        assert_near(signal.drain, 25.0);
+    }
+
+    #[test]
+    fn without_slots_nothing_drains_whatever_is_known() {
+        for took in [None, Some(0.0), Some(10.0)] {
+            assert!(steady(Look { waiting: 5.0, took, ..POOL }).drain.is_infinite());
+            assert_near(steady(Look { took, ..POOL }).drain, 0.0);
+        }
+    }
+
+    #[test]
+    fn a_mean_of_the_last_ones_forgets_a_long_history_as_soon_as_a_short_one() {
+        for history in [1_000.0, 1e9] {
+            let mut recent = Recent::new(200.0);
+            assert_eq!(recent.mean(), None);
+            recent.add(history, 50.0);
+            assert_eq!(recent.mean(), Some(50.0));
+            for _ in 0..1000 {
+                recent.add(1.0, 1.0);
+            }
+            let mean = recent.mean().unwrap();
+            assert!((1.0..2.0).contains(&mean), "{mean} after {history}");
+        }
     }
 }

@@ -25,8 +25,10 @@ const LOOK: Duration = Duration::from_millis(100);
 
 /// The target of all simulated jobs; nothing is ever there.
 const TARGET: &str = "nowhere";
-/// Tasks of all simulated jobs that may run at once: fewer than there are slots for, so that some always wait in line.
-const CAP: usize = 50;
+/// Tasks of all simulated jobs that may run at once: more than there are slots for. A cap that binds keeps the places of lost workers
+/// until their leases are over, and would be what a scenario measures; `limits` has one. Here it has to count right, whatever
+/// happens.
+const CAP: usize = 1000;
 
 /// What a fault happens in.
 pub struct Arena {
@@ -95,6 +97,13 @@ impl Arena {
             json!([{ "owner": "ops", "concurrency": CAP, "starts_per_minute": 300_000, "burst": CAP }]);
         self.world.apply(&json!({ "targets": targets, "jobs": jobs, "limits": limits })).await;
         self.is_capped.store(true, Ordering::Relaxed);
+    }
+
+    /// Ends all sessions with the database but the asker's; `None` while it cannot be asked.
+    pub async fn cut_database(&self) -> Option<i64> {
+        let kick = "select count(pg_terminate_backend(pid)) from pg_stat_activity
+             where pid <> pg_backend_pid() and backend_type = 'client backend' and datname = current_database()";
+        self.number(kick).await
     }
 
     /// Puts a proxy between the broker and the programs that are started from now on.

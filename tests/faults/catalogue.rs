@@ -49,7 +49,11 @@ pub const ALL: &[Fault] = &[
     fault!("T9", "the broker's disk alarm stops publishers", disk_alarm),
     fault!("T11", "a task kills every process that runs it", poison),
     fault!("T13", "workers are restarted one after the other", rolling_restarts),
-    fault!("limits", "workers join, leave, die and hang under caps and a strict rate", limits),
+    fault!(
+        "limits",
+        "workers join, leave, die and hang, and lose the database, under caps and a strict rate",
+        limits
+    ),
     fault!("consumer", "the broker forgets a worker's consumers and says nothing", lost_consumer),
     fault!("model", "the protocol as a pure function, in random interleavings of everything", model_check),
 ];

@@ -82,12 +82,10 @@ pub(super) async fn run(_: &Servers, form: Form, screen: &Screen) -> anyhow::Res
 /// Cuts all connections but its own, again and again.
 async fn cut_connections(arena: &Arena) -> anyhow::Result<Duration> {
     let (cutting, began) = (arena.form.seconds(5, 90), Instant::now());
-    let kick = "select count(pg_terminate_backend(pid)) from pg_stat_activity
-         where pid <> pg_backend_pid() and backend_type = 'client backend'";
     let mut cuts = tokio::time::interval(CUTS);
     while began.elapsed() < cutting {
         cuts.tick().await;
-        if arena.number(kick).await.is_some() {
+        if arena.cut_database().await.is_some() {
             arena.injected();
         }
         arena.tell("cutting connections to the database");

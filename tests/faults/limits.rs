@@ -1,4 +1,4 @@
-//! limits: workers join, leave, die and hang, and no cap and no strict rate is ever exceeded (I6).
+//! limits: workers join, leave, die and hang, connections to the database are cut, and no cap and no strict rate is ever exceeded (I6).
 
 use std::collections::HashSet;
 use std::time::Duration;
@@ -28,7 +28,7 @@ const LIMIT: Duration = Duration::from_mins(1);
 
 /// Runs the scenario.
 pub(super) async fn run(servers: &Servers, form: Form, screen: &Screen) -> anyhow::Result<Report> {
-    let (seconds, rhythm) = form.pick((20_u32, 3), (300, 8));
+    let (seconds, rhythm) = form.pick((20_u32, 1), (300, 8));
     let arena = Arena::on(servers, "limits", form, screen).await;
     define(&arena).await;
     let producer = arena.producer(&[]);
@@ -54,7 +54,7 @@ pub(super) async fn run(servers: &Servers, form: Form, screen: &Screen) -> anyho
             let victim = rand::random_range(0..workers.len());
             let (name, service) = &mut workers[victim];
             _ = tokio::time::timeout(Duration::from_secs(3), arena.until_busy(name)).await;
-            match round % 3 {
+            match round % 4 {
                 0 => {
                     arena.tell("a worker hangs");
                     service.pause()?;
@@ -62,6 +62,10 @@ pub(super) async fn run(servers: &Servers, form: Form, screen: &Screen) -> anyho
                     service.resume()?;
                 }
                 1 => {
+                    arena.tell("connections to the database are cut");
+                    arena.cut_database().await;
+                }
+                2 => {
                     arena.tell("a worker dies");
                     service.kill().await?;
                     workers[victim] = started(&arena, victim, round);
@@ -102,7 +106,7 @@ pub(super) async fn run(servers: &Servers, form: Form, screen: &Screen) -> anyho
                 }),
             ),
             bar(arena.number(counted).await == Some(0), "nothing is counted and no line is left in the end"),
-            bar(arena.injections() >= 3, "workers died, left and hung"),
+            bar(arena.injections() >= 4, "workers died, left and hung, and connections were cut"),
         ],
     };
     let report = arena.close(findings).await;

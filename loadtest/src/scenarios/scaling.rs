@@ -16,7 +16,8 @@ use crate::measure::number;
 use crate::report::{Report, Table};
 use crate::system::Servers;
 use load::Arrivals;
-use simulation::{By, Outcome, WITHIN, World};
+use reporter::signal::WITHIN;
+use simulation::{By, Outcome, World};
 use standing::{Cost, Standing};
 
 /// The `fleet` scenario
@@ -46,9 +47,14 @@ pub(crate) struct Scaling {
 const PROCESSORS: f64 = 2.0;
 /// The sizes for which they are.
 const SIZES: [usize; 5] = [1, 10, 100, 300, 1000];
+/// The most connections to the database that a worker opens: its default.
+const POOL_SIZE: usize = 30;
 /// A steady load, in tasks a second of half a minute each.
 const STEADY: f64 = 20.0;
 const STEADY_SECONDS: u32 = 4 * 3600;
+/// How long what runs may go on in a worker that stops, in seconds: the default, and as long as nearly everything takes.
+const GRACE: u32 = 30;
+const LONG_GRACE: u32 = 4 * 3600;
 /// When half of the workers die, in seconds since midnight.
 const DISASTER: u32 = 21 * 3600 + 120;
 
@@ -56,7 +62,8 @@ const DISASTER: u32 = 21 * 3600 + 120;
 #[derive(Debug, Clone, Serialize)]
 struct Measured {
     standing: Vec<Standing>,
-    cost: Cost,
+    database: Cost,
+    broker: Cost,
     /// Processor seconds of the database and of the broker for a task.
     database_task: f64,
     broker_task: f64,
@@ -65,7 +72,7 @@ struct Measured {
 /// A simulated world and what came of it.
 struct Simulated {
     what: &'static str,
-    by: &'static str,
+    by: String,
     tasks: usize,
     slots: usize,
     outcome: Outcome,
@@ -85,7 +92,9 @@ impl Scaling {
             standing.push(of);
         }
         let (database_task, broker_task) = standing::per_task(servers, self.tasks as usize).await?;
-        let measured = Measured { cost: Cost::of(&standing), standing, database_task, broker_task };
+        let database = Cost::of(&standing, |of| of.database);
+        let broker = Cost::of(&standing, |of| of.broker);
+        let measured = Measured { standing, database, broker, database_task, broker_task };
         let simulated = self.simulate(&measured);
         if let Some(path) = &self.plot {
             plot::draw(path, &simulated[0].outcome.minutes, self.slots)?;
@@ -95,27 +104,33 @@ impl Scaling {
 
     fn simulate(&self, measured: &Measured) -> Vec<Simulated> {
         let capacity = |workers: usize| measured.tasks_per_second(workers);
-        let world = |arrivals: &Arrivals, seconds, by, disaster| World {
+        let world = |arrivals: &Arrivals, seconds, by, grace, disaster| World {
             arrivals: arrivals.clone(),
             seconds,
             slots: self.slots,
             most: self.most,
             by,
+            grace,
             disaster,
             capacity: &capacity,
         };
         let (day, steady) = (load::day(self.nightly), load::steady(STEADY, STEADY_SECONDS));
-        let run = |what, by, arrivals: &Arrivals, seconds, disaster| {
-            let name = if by == By::Signal { "signal" } else { "queue depth" };
-            let outcome = simulation::run(&world(arrivals, seconds, by, disaster));
-            eprintln!("simulated: {what}, by {name}");
-            Simulated { what, by: name, tasks: arrivals.len(), slots: self.slots, outcome }
+        let run = |what, by, grace, arrivals: &Arrivals, seconds, disaster| {
+            let rule = match by {
+                By::Signal => format!("signal, grace {grace} s"),
+                By::QueueDepth => format!("queue depth, grace {grace} s"),
+            };
+            let outcome = simulation::run(&world(arrivals, seconds, by, grace, disaster));
+            eprintln!("simulated: {what}, by {rule}");
+            Simulated { what, by: rule, tasks: arrivals.len(), slots: self.slots, outcome }
         };
+        let disaster = Some(DISASTER);
         vec![
-            run("a day", By::Signal, &day, load::DAY, Some(DISASTER)),
-            run("a day", By::QueueDepth, &day, load::DAY, Some(DISASTER)),
-            run("steady", By::Signal, &steady, STEADY_SECONDS, None),
-            run("steady", By::QueueDepth, &steady, STEADY_SECONDS, None),
+            run("a day", By::Signal, LONG_GRACE, &day, load::DAY, disaster),
+            run("a day", By::Signal, GRACE, &day, load::DAY, disaster),
+            run("a day", By::QueueDepth, LONG_GRACE, &day, load::DAY, disaster),
+            run("steady", By::Signal, GRACE, &steady, STEADY_SECONDS, None),
+            run("steady", By::QueueDepth, GRACE, &steady, STEADY_SECONDS, None),
         ]
     }
 
@@ -126,16 +141,16 @@ impl Scaling {
                  the whole pipeline. Reckoned from that: larger fleets, and what is left for tasks, with {PROCESSORS} processors \
                  for the database and as many for the broker. Simulated in virtual time, in steps of a second: workers with {} \
                  slots, from 1 to {}, under the autoscaler of Kubernetes with its defaults and a start of 40 s. A day has {} \
-                 backups at night, 5000 short tasks each hour and {} more by day, and half of all workers die at 21:02; a steady \
-                 load is {STEADY} tasks a second of 30 s each, for 4 hours. Signal: the slots that run, and what it takes to have \
-                 all that waits begin within {} s. Queue depth: one slot for each task that waits. A reversal undoes the change \
+                 backups at night and 50 of about three hours, 5000 short tasks each hour and {} more by day, and half of all workers die at 21:02; a steady \
+                 load is {STEADY} tasks a second of 30 s each, for 4 hours. Signal: the slots that are needed, as the reporter shows them: \
+                 those that run, and what it takes to have all that waits begin within {} s. Queue depth: one slot for each task that waits. A reversal undoes the change \
                  before it within ten minutes.",
                 list(&self.sizes),
                 number(self.tasks.into()),
                 self.slots,
                 self.most,
                 number(self.nightly.into()),
-                number(simulated[0].tasks as f64 - f64::from(self.nightly / 9 * 9 + 24 * 5000)),
+                number(simulated[0].tasks as f64 - f64::from(self.nightly / 9 * 9 + 50 + 24 * 5000)),
                 number(WITHIN),
             ),
             tables: vec![measured.table(), measured.reckoned(), table(simulated)],
@@ -151,8 +166,8 @@ impl Scaling {
 impl Measured {
     /// What is left for tasks, in a second.
     fn tasks_per_second(&self, workers: usize) -> f64 {
-        let database = (PROCESSORS - self.cost.processors(workers)) / self.database_task;
-        database.min(PROCESSORS / self.broker_task).max(0.0)
+        let left = |cost: Cost, task: f64| (PROCESSORS - cost.processors(workers)) / task;
+        left(self.database, self.database_task).min(left(self.broker, self.broker_task)).max(0.0)
     }
 
     fn table(&self) -> Table {
@@ -179,9 +194,11 @@ impl Measured {
 
     fn reckoned(&self) -> Table {
         let mut table = Table::new([
-            "workers, reckoned",
-            "database for them, processors",
-            "connections to the database",
+            "idle workers, reckoned",
+            "database, processors",
+            "broker, processors",
+            "connections to the database, idle",
+            "at the most",
             "to the broker",
             "tasks/s that are left",
         ]);
@@ -193,8 +210,10 @@ impl Measured {
         for workers in SIZES {
             table.row([
                 number(workers as f64).trim_end_matches(".00").to_owned(),
-                format!("{:.3}", self.cost.processors(workers)),
+                format!("{:.3}", self.database.processors(workers)),
+                format!("{:.3}", self.broker.processors(workers)),
                 number((database * workers as f64).ceil()),
+                number((POOL_SIZE * workers) as f64),
                 number((broker * workers as f64).ceil()),
                 number(self.tasks_per_second(workers)),
             ]);
@@ -247,11 +266,12 @@ fn table(simulated: &[Simulated]) -> Table {
         "changes",
         "reversals",
         "handed back",
+        "slot-hours in vain",
     ]);
     for of in simulated {
         table.row([
             of.what.to_owned(),
-            of.by.to_owned(),
+            of.by.clone(),
             number(of.tasks as f64),
             number(of.outcome.done as f64),
             of.most().to_string(),
@@ -262,6 +282,7 @@ fn table(simulated: &[Simulated]) -> Table {
             of.outcome.changes.to_string(),
             of.outcome.reversals.to_string(),
             of.outcome.handed_back.to_string(),
+            number(of.outcome.wasted / 3600.0),
         ]);
     }
     table

@@ -13,6 +13,7 @@ use shared::task::{Outcome, TaskKind};
 use super::success::Success;
 use super::{DURATIONS, EXECUTION_BYTES, EXECUTION_DURATION, EXECUTIONS};
 use crate::events;
+use crate::signal::Recent;
 
 /// The range of transactions that is read at once adapts to hold about this many attempts: the samples of one range
 /// are in memory together, 24 bytes each.
@@ -20,20 +21,40 @@ const ATTEMPTS_AT_ONCE: u64 = 200_000;
 /// The range to begin with, and the smallest one, in transactions.
 const SMALLEST_RANGE: u64 = 1_000;
 
-/// Attempts that ended.
-#[derive(Debug, Clone, Copy, Default, PartialEq)]
+/// The attempts over which their duration is averaged.
+const RECENT: f64 = 200.0;
+
+/// What came to its end.
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct Ended {
-    /// How many.
+    /// Since this was taken last: attempts, and tasks that were cancelled while they waited.
+    pub(super) left: f64,
+    /// Attempts among them that came to an end of their own: that of a lost worker is known only when its lease is over.
     pub(super) attempts: f64,
-    /// How long they took together.
-    pub(super) seconds: f64,
+    /// How long the last of these took, in seconds.
+    pub(super) took: Recent,
+}
+
+impl Default for Ended {
+    fn default() -> Self {
+        Self { left: 0.0, attempts: 0.0, took: Recent::new(RECENT) }
+    }
 }
 
 impl Ended {
-    fn add(&mut self, slice: &Slice) {
-        let attempts = slice.count as f64;
-        self.attempts += attempts;
-        self.seconds += attempts * slice.mean_seconds;
+    fn add(&mut self, slices: &[&Slice]) {
+        let of_their_own = |slice: &&&Slice| match slice.outcome {
+            Outcome::Success | Outcome::Warning | Outcome::Failed | Outcome::TimedOut => true,
+            Outcome::Cancelled | Outcome::Lost => false,
+        };
+        self.left += slices.iter().map(|slice| slice.count as f64).sum::<f64>();
+        let ended = || slices.iter().filter(of_their_own);
+        let attempts: f64 = ended().map(|slice| slice.count as f64).sum();
+        if attempts > 0.0 {
+            let seconds: f64 = ended().map(|slice| slice.count as f64 * slice.mean_seconds).sum();
+            self.attempts += attempts;
+            self.took.add(attempts, seconds / attempts);
+        }
     }
 }
 
@@ -45,6 +66,7 @@ pub(super) struct Tail {
     /// All that the database held at the start is counted.
     caught_up: bool,
     success: Success,
+    ended: BTreeMap<TaskKind, Ended>,
 }
 
 impl Tail {
@@ -53,21 +75,18 @@ impl Tail {
         &mut self,
         client: &C,
         handle: &PrometheusHandle,
-    ) -> Result<BTreeMap<TaskKind, Ended>, Error> {
+    ) -> Result<(), Error> {
         let horizon = execution::horizon(client).await?;
         let mut from = match self.counted {
             Some(counted) => counted,
             None => begin(client, horizon).await?,
         };
         self.counted = Some(from);
-        let (mut range, mut total, mut ended) = (SMALLEST_RANGE, 0, BTreeMap::new());
+        let (mut range, mut total) = (SMALLEST_RANGE, 0);
         while from < horizon {
             let to = horizon.min(Xact(from.0.saturating_add(range)));
             let slices = execution::slices(client, from, to, &DURATIONS).await?;
-            for slice in &slices {
-                self.count(slice);
-                ended.entry(slice.kind).or_insert(Ended::default()).add(slice);
-            }
+            self.count(&slices);
             // What was counted is not counted again, whatever fails after this.
             self.counted = Some(to);
             from = to;
@@ -83,16 +102,32 @@ impl Tail {
             events::caught_up(total);
         }
         self.success.set(clock::now());
-        Ok(ended)
+        Ok(())
     }
 
-    fn count(&mut self, slice: &Slice) {
-        let (kind, outcome) = (slice.kind.as_str(), slice.outcome.as_str());
-        counter!(EXECUTIONS, "kind" => kind, "outcome" => outcome).increment(slice.count);
-        counter!(EXECUTION_BYTES, "kind" => kind).increment(slice.bytes);
-        let times = usize::try_from(slice.count).unwrap_or(usize::MAX);
-        histogram!(EXECUTION_DURATION, "kind" => kind).record_many(slice.mean_seconds, times);
-        self.success.add(slice);
+    /// What has ended since the last call, by kind.
+    pub(super) fn take_ended(&mut self) -> BTreeMap<TaskKind, Ended> {
+        let ended = self.ended.clone();
+        for ended in self.ended.values_mut() {
+            (ended.left, ended.attempts) = (0.0, 0.0);
+        }
+        ended
+    }
+
+    fn count(&mut self, slices: &[Slice]) {
+        let mut by_kind: BTreeMap<TaskKind, Vec<&Slice>> = BTreeMap::new();
+        for slice in slices {
+            let (kind, outcome) = (slice.kind.as_str(), slice.outcome.as_str());
+            counter!(EXECUTIONS, "kind" => kind, "outcome" => outcome).increment(slice.count);
+            counter!(EXECUTION_BYTES, "kind" => kind).increment(slice.bytes);
+            let times = usize::try_from(slice.count).unwrap_or(usize::MAX);
+            histogram!(EXECUTION_DURATION, "kind" => kind).record_many(slice.mean_seconds, times);
+            self.success.add(slice);
+            by_kind.entry(slice.kind).or_default().push(slice);
+        }
+        for (kind, slices) in by_kind {
+            self.ended.entry(kind).or_default().add(&slices);
+        }
     }
 }
 

@@ -5,9 +5,10 @@ use std::collections::BTreeMap;
 use deadpool_postgres::GenericClient;
 use metrics::{counter, gauge};
 use shared::compliance::{Answer, Rule};
+use shared::db::backlog::Backlog;
 use shared::db::compliance::JobVerdicts;
 use shared::db::worker::{PoolUse, Worker};
-use shared::db::{Error, PoolStatus, compliance, dead_task, partition, running, task};
+use shared::db::{Error, PoolStatus, compliance, dead_task, partition};
 use shared::task::TaskKind;
 
 use super::{
@@ -27,9 +28,6 @@ pub(super) fn set_process(pool: PoolStatus) {
 
 /// Sets what the database knows; at most `job_series` jobs get series of their own.
 pub(super) async fn set<C: GenericClient>(client: &C, job_series: usize) -> Result<(), Error> {
-    let waiting = task::count_waiting(client).await?;
-    set_by_kind(TASKS_WAITING, waiting.into_iter().map(|(kind, tasks, _)| (kind, tasks)));
-    set_by_kind(TASKS_RUNNING, running::count(client).await?);
     gauge!(TASKS_DEAD).set(dead_task::count(client).await? as f64);
     gauge!(DEFAULT_PARTITION_ROWS).set(partition::rows_in_default(client).await? as f64);
     set_compliance(compliance::verdicts(client, None).await?, job_series);
@@ -37,11 +35,11 @@ pub(super) async fn set<C: GenericClient>(client: &C, job_series: usize) -> Resu
 }
 
 /// Sets every kind, so that one with nothing left falls to zero.
-fn set_by_kind(name: &'static str, counts: impl IntoIterator<Item = (String, i64)>) {
-    let counts: BTreeMap<String, i64> = counts.into_iter().collect();
+pub(super) fn set_backlog(backlog: &BTreeMap<TaskKind, Backlog>) {
     for kind in TaskKind::ALL {
-        let count = counts.get(kind.as_str()).copied().unwrap_or(0);
-        gauge!(name, "kind" => kind.as_str()).set(count as f64);
+        let Backlog { waiting, running, .. } = backlog.get(kind).copied().unwrap_or_default();
+        gauge!(TASKS_WAITING, "kind" => kind.as_str()).set(waiting as f64);
+        gauge!(TASKS_RUNNING, "kind" => kind.as_str()).set(running as f64);
     }
 }
 

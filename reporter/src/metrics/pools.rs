@@ -5,18 +5,18 @@ use std::time::Instant;
 
 use deadpool_postgres::GenericClient;
 use metrics::gauge;
-use shared::db::backlog::{self, Backlog};
-use shared::db::pool_setting::{self, PoolState};
+use shared::db::backlog::Backlog;
+use shared::db::pool_setting::{self, PoolSetting, PoolState};
 use shared::db::worker::{PoolUse, Received, Worker};
-use shared::db::{Error, limit, running};
+use shared::db::{Error, limit};
 use shared::limit::{Key, Limit};
 use shared::task::{Priority, TaskKind, WorkerId};
 use shared::topology;
 
 use super::executions::Ended;
 use super::queues::Depths;
-use super::{POOL_ARRIVALS, POOL_COMPLETIONS, POOL_DRAIN, POOL_WAITING, POOL_WORK};
-use crate::signal::{Estimator, Look};
+use super::{POOL_ARRIVALS, POOL_COMPLETIONS, POOL_DRAIN, POOL_NEEDED, POOL_WAITING};
+use crate::signal::{Estimator, Look, Recent};
 
 /// The messages over which the tasks in one are averaged.
 const MESSAGES: f64 = 100.0;
@@ -30,12 +30,20 @@ pub(super) struct Pools {
 }
 
 /// What is known of the pools of one kind.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Pool {
     estimator: Estimator,
-    per_message: PerMessage,
-    /// What ended while nothing could be said of the pool.
-    ended: Ended,
+    /// How many tasks a message holds: the broker only counts messages.
+    per_message: Recent,
+    /// What left, and what ended, while nothing could be said of the pool.
+    left: f64,
+    ended: f64,
+}
+
+impl Default for Pool {
+    fn default() -> Self {
+        Self { estimator: Estimator::default(), per_message: Recent::new(MESSAGES), left: 0.0, ended: 0.0 }
+    }
 }
 
 impl Pools {
@@ -43,59 +51,50 @@ impl Pools {
     pub(super) async fn look<C: GenericClient>(
         &mut self,
         client: &C,
+        backlog: &BTreeMap<TaskKind, Backlog>,
         workers: &[Worker],
         depths: Option<&Depths>,
-        ended: &BTreeMap<TaskKind, Ended>,
+        ended: BTreeMap<TaskKind, Ended>,
     ) -> Result<(), Error> {
         for (kind, received) in
             workers.iter().flat_map(|worker| self.new_messages(worker)).collect::<Vec<_>>()
         {
-            self.by_kind.entry(kind).or_default().per_message.add(received);
+            if received.messages > 0 {
+                let messages = received.messages as f64;
+                let mean = received.tasks as f64 / messages;
+                self.by_kind.entry(kind).or_default().per_message.add(messages, mean);
+            }
         }
-        for (kind, ended) in ended {
-            let sum = &mut self.by_kind.entry(*kind).or_default().ended;
-            *sum = Ended { attempts: sum.attempts + ended.attempts, seconds: sum.seconds + ended.seconds };
+        for (kind, ended) in &ended {
+            let pool = self.by_kind.entry(*kind).or_default();
+            (pool.left, pool.ended) = (pool.left + ended.left, pool.ended + ended.attempts);
         }
         let Some(depths) = depths else { return Ok(()) };
-        let backlog = backlog::by_kind(client).await?;
-        let running: HashMap<String, i64> = running::count(client).await?.into_iter().collect();
         let limits = limit::all(client).await?;
         let (limits, settings) = (limit::effective(&limits), pool_setting::all(client).await?);
         let now = Instant::now();
         let elapsed = self.looked.replace(now).map(|before| now - before).unwrap_or_default();
         for &kind in TaskKind::ALL {
             let pool = self.by_kind.entry(kind).or_default();
-            let messages =
-                Priority::ALL.iter().filter_map(|&priority| depths.get(&topology::queue(kind, priority)));
-            let messages: f64 = messages.map(|messages| f64::from(*messages)).sum();
-            let Backlog { in_database, published } = backlog.get(&kind).copied().unwrap_or_default();
-            // What was published is in one of the messages, or on its way from there to a slot.
-            let in_queues = (messages * pool.per_message.mean()).max(published as f64);
+            let of_kind = backlog.get(&kind).copied().unwrap_or_default();
             let limit = limits.get(&Key::Pool(kind)).map(|setting| setting.limit);
-            // What no worker may start, more of them may not start either.
-            let is_open = settings.iter().filter(|setting| setting.kind == kind && setting.worker.is_none());
-            let is_open =
-                is_open.filter_map(|setting| setting.state).all(|state| state == PoolState::Running);
-            let ended = std::mem::take(&mut pool.ended);
             let look = Look {
                 elapsed,
-                waiting: in_database as f64 + in_queues,
-                running: running.get(kind.as_str()).copied().unwrap_or(0) as f64,
+                waiting: of_kind.for_slot as f64 + pool.in_queues(kind, depths, of_kind),
+                running: of_kind.running as f64,
                 slots: open_slots(workers, kind),
-                ended: ended.attempts,
-                took: ended.seconds,
-                cap: if is_open {
-                    limit.and_then(|limit| limit.concurrency).map(f64::from)
-                } else {
-                    Some(0.0)
-                },
+                left: std::mem::take(&mut pool.left),
+                ended: std::mem::take(&mut pool.ended),
+                took: ended.get(&kind).and_then(|ended| ended.took.mean()),
+                open: is_open(&settings, kind),
+                cap: limit.and_then(|limit| limit.concurrency).map(f64::from),
                 rate: limit.as_ref().and_then(Limit::rate).map(|rate| rate.per_second),
             };
             gauge!(POOL_WAITING, "kind" => kind.as_str()).set(look.waiting);
             if let Some(signal) = pool.estimator.look(&look) {
                 gauge!(POOL_ARRIVALS, "kind" => kind.as_str()).set(signal.arrivals);
                 gauge!(POOL_COMPLETIONS, "kind" => kind.as_str()).set(signal.completions);
-                gauge!(POOL_WORK, "kind" => kind.as_str()).set(signal.work);
+                gauge!(POOL_NEEDED, "kind" => kind.as_str()).set(signal.needed);
                 gauge!(POOL_DRAIN, "kind" => kind.as_str()).set(signal.drain);
             }
         }
@@ -119,22 +118,45 @@ fn open_slots(workers: &[Worker], kind: TaskKind) -> f64 {
     pools.filter(|pool| !pool.closed).map(|pool| pool.slots).sum::<usize>() as f64
 }
 
-/// How many tasks a message holds, by the last ones that were received: the broker only counts messages.
-#[derive(Debug, Default)]
-struct PerMessage {
-    messages: f64,
-    tasks: f64,
+/// Whether people let workers that are new start tasks of a kind: what was said of one worker alone does not count.
+fn is_open(settings: &[PoolSetting], kind: TaskKind) -> bool {
+    let of_all = settings.iter().filter(|setting| setting.kind == kind && setting.worker.is_none());
+    of_all.filter_map(|setting| setting.state).all(|state| state == PoolState::Running)
 }
 
-impl PerMessage {
-    fn add(&mut self, received: Received) {
-        let messages = received.messages as f64;
-        let kept = (-messages / MESSAGES).exp();
-        self.messages = self.messages * kept + messages;
-        self.tasks = self.tasks * kept + received.tasks as f64;
+impl Pool {
+    /// Tasks in the queues of a kind. Those that the database knows are certain; of the messages, so many are taken to be copies of
+    /// them, and the others to hold what messages held before.
+    fn in_queues(&self, kind: TaskKind, depths: &Depths, backlog: Backlog) -> f64 {
+        let messages =
+            Priority::ALL.iter().filter_map(|&priority| depths.get(&topology::queue(kind, priority)));
+        let messages: f64 = messages.map(|messages| f64::from(*messages)).sum();
+        let tasks = messages * self.per_message.mean().unwrap_or(1.0);
+        backlog.published as f64 + (tasks - backlog.publications as f64).max(0.0)
     }
+}
 
-    fn mean(&self) -> f64 {
-        if self.messages > 0.0 { self.tasks / self.messages } else { 1.0 }
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_published_again_and_again_counts_once() {
+        let mut pool = Pool::default();
+        let depths = Depths::from([(topology::queue(TaskKind::Backup, Priority::Normal), 120)]);
+        let in_queues = |pool: &Pool, published, publications| {
+            pool.in_queues(
+                TaskKind::Backup,
+                &depths,
+                Backlog { published, publications, ..Backlog::default() },
+            )
+        };
+        // All messages are somebody else's; then thirty tasks that were published four times each.
+        assert!((in_queues(&pool, 0, 0) - 120.0).abs() < 1e-9);
+        assert!((in_queues(&pool, 30, 120) - 30.0).abs() < 1e-9);
+        // They are on their way from a queue to a slot.
+        assert!((in_queues(&pool, 500, 500) - 500.0).abs() < 1e-9);
+        pool.per_message.add(10.0, 50.0);
+        assert!((in_queues(&pool, 30, 120) - (30.0 + 6000.0 - 120.0)).abs() < 1e-9);
     }
 }

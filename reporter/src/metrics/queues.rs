@@ -11,7 +11,7 @@ use metrics::gauge;
 use shared::broker::Broker;
 use shared::task::{Priority, TaskKind};
 use shared::topology;
-use tokio::sync::watch;
+use tokio::sync::{Mutex, mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 
 use super::QUEUE_MESSAGES;
@@ -19,11 +19,11 @@ use super::QUEUE_MESSAGES;
 /// A broker that does not answer for this long is given up, and a new session begins.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Says whether there is a session, and how deep the queues are.
+/// Says whether there is a session, and answers over it.
 #[derive(Debug)]
 pub struct Session {
     channel: watch::Sender<Option<Channel>>,
-    depths: watch::Sender<Option<Depths>>,
+    asked: Mutex<mpsc::Receiver<oneshot::Sender<Depths>>>,
 }
 
 /// Messages that are ready, by queue.
@@ -34,17 +34,26 @@ pub type Depths = BTreeMap<String, u32>;
 pub struct Reach {
     broker: Broker,
     session: watch::Receiver<Option<Channel>>,
+    ask: mpsc::Sender<oneshot::Sender<Depths>>,
 }
 
-/// Both ends of the knowledge about the broker; depths are known while there is a session.
+/// Both ends of the knowledge about the broker.
 #[must_use]
-pub fn session(broker: &Broker) -> (Session, Reach, watch::Receiver<Option<Depths>>) {
+pub fn session(broker: &Broker) -> (Session, Reach) {
     let (channel, session) = watch::channel(None);
-    let (depths, known) = watch::channel(None);
-    (Session { channel, depths }, Reach { broker: broker.clone(), session }, known)
+    let (ask, asked) = mpsc::channel(1);
+    (Session { channel, asked: Mutex::new(asked) }, Reach { broker: broker.clone(), session, ask })
 }
 
 impl Reach {
+    /// The depths of all queues at this moment; `None` while there is no session.
+    pub async fn depths(&self) -> Option<Depths> {
+        self.session.borrow().as_ref()?;
+        let (answer, depths) = oneshot::channel();
+        self.ask.send(answer).await.ok()?;
+        depths.await.ok()
+    }
+
     /// Whether the broker answers: over the session, or, where there is none, over a connection for this question.
     ///
     /// # Errors
@@ -59,30 +68,32 @@ impl Reach {
     }
 }
 
-/// Sets the depths of all queues again and again until `stop`, starting over at any fault.
-pub async fn observe(broker: &Broker, session: &Session, refresh: Duration, stop: &CancellationToken) {
+/// Answers how deep the queues are until `stop`, starting over at any fault.
+pub async fn observe(broker: &Broker, session: &Session, stop: &CancellationToken) {
     broker
         .supervise("queues", stop, async |connection: Connection| {
             let channel = connection.create_channel().await?;
+            // One session follows the other.
+            let mut asked = session.asked.lock().await;
             session.channel.send_replace(Some(channel.clone()));
             let ended = tokio::select! {
-                failed = set_depths(&channel, &session.depths, refresh) => failed,
+                failed = answer(&channel, &mut asked) => failed,
                 () = stop.cancelled() => Ok(()),
             };
             session.channel.send_replace(None);
-            session.depths.send_replace(None);
+            // Whoever asked meanwhile must not wait for the next one.
+            while asked.try_recv().is_ok() {}
             ended
         })
         .await;
 }
 
-async fn set_depths(
+async fn answer(
     channel: &Channel,
-    known: &watch::Sender<Option<Depths>>,
-    refresh: Duration,
+    asked: &mut mpsc::Receiver<oneshot::Sender<Depths>>,
 ) -> anyhow::Result<()> {
     let queues = queues();
-    loop {
+    while let Some(answer) = asked.recv().await {
         let round = async {
             let mut depths = Depths::new();
             for queue in &queues {
@@ -94,9 +105,10 @@ async fn set_depths(
         };
         let depths =
             tokio::time::timeout(ANSWER_TIMEOUT, round).await.context("the broker does not answer")??;
-        known.send_replace(Some(depths));
-        tokio::time::sleep(refresh).await;
+        // Whoever asked may have given up.
+        _ = answer.send(depths);
     }
+    Ok(())
 }
 
 fn queues() -> Vec<String> {

@@ -1,4 +1,4 @@
-//! What waits for a slot and for nothing else, as far as the database knows.
+//! What each pool has before it and in work, as far as the database knows.
 
 use std::collections::BTreeMap;
 
@@ -8,30 +8,46 @@ use super::{Error, line, parsed, prepared};
 use crate::limit::Key;
 use crate::task::TaskKind;
 
-/// Tasks of one kind that wait for a slot.
+/// The tasks of one kind.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Backlog {
-    /// They are due and were never published, or stand in their pool's line.
-    pub in_database: i64,
-    /// They were published, and no worker has claimed them yet.
+    /// They wait, for whatever it is.
+    pub waiting: i64,
+    /// Of these: they wait for a slot, and are in no queue. They are due and were never published, or stand in their pool's line.
+    pub for_slot: i64,
+    /// Of those that wait as well: they were published, and no worker has claimed them yet.
     pub published: i64,
+    /// How often these were published, all together: each time is another copy in a queue.
+    pub publications: i64,
+    /// They run.
+    pub running: i64,
 }
 
-/// The tasks of each kind that wait for a slot; without those in queues that the database does not know.
+/// The tasks of each kind at one moment; without those in queues that the database does not know.
 pub async fn by_kind<C: GenericClient>(client: &C) -> Result<BTreeMap<TaskKind, Backlog>, Error> {
-    let statement =
-        "select kind, count(*) filter (where publication = 0 or waiting_for is not null) as in_database,
-             count(*) filter (where publication > 0 and waiting_for is null) as published
-         from task
-         where kind = any($1) and (run_at <= now() and waiting_for is null or waiting_for = any($2))
-         group by kind";
+    let statement = "with waiting as (
+             select kind, count(*) as waiting,
+                 count(*) filter (where waiting_for = any($2) or is_due and publication = 0) as for_slot,
+                 count(*) filter (where is_due and publication > 0) as published,
+                 coalesce(sum(publication) filter (where is_due), 0)::bigint as publications
+             from (select kind, waiting_for, publication, run_at <= now() and waiting_for is null as is_due from task) as t
+             where kind = any($1) group by kind),
+         running as (select kind, count(*) as running from lease where kind = any($1) group by kind)
+         select kind, coalesce(waiting, 0) as waiting, coalesce(for_slot, 0) as for_slot, coalesce(published, 0) as published,
+             coalesce(publications, 0) as publications, coalesce(running, 0) as running
+         from waiting full join running using (kind)";
     let statement = prepared(client, statement).await?;
     let lines: Vec<String> = TaskKind::ALL.iter().map(|kind| line::waiting_for(&Key::Pool(*kind))).collect();
     let rows = client.query(&statement, &[&super::task::known_kinds(), &lines]).await?;
     rows.iter()
         .map(|row| {
-            let backlog =
-                Backlog { in_database: row.try_get("in_database")?, published: row.try_get("published")? };
+            let backlog = Backlog {
+                waiting: row.try_get("waiting")?,
+                for_slot: row.try_get("for_slot")?,
+                published: row.try_get("published")?,
+                publications: row.try_get("publications")?,
+                running: row.try_get("running")?,
+            };
             Ok((parsed(row, "kind")?, backlog))
         })
         .collect()

@@ -35,6 +35,8 @@ pub struct Leased {
     pub started_at: DateTime<Utc>,
     /// Who asked for its end, if somebody did.
     pub cancelled_by: Option<String>,
+    /// The caps that it is counted under.
+    pub caps: Vec<String>,
 }
 
 /// The caps that tasks are to be counted under; those that come under none are absent.
@@ -51,8 +53,15 @@ pub async fn insert_fresh(
     // The transaction's own time, as `now()` gives it to every other statement.
     let now = transaction.query_one(&prepared(transaction, "select now()").await?, &[]).await?;
     let started_at: DateTime<Utc> = now.try_get(0)?;
-    let first =
-        |task: Task| Leased { task, attempt: 1, rescues: 0, epoch: Epoch(1), started_at, cancelled_by: None };
+    let first = |task: Task| Leased {
+        attempt: 1,
+        rescues: 0,
+        epoch: Epoch(1),
+        started_at,
+        cancelled_by: None,
+        caps: caps.get(&task.id).cloned().unwrap_or_default(),
+        task,
+    };
     let leased: Vec<Leased> = tasks.into_iter().map(first).collect();
     let columns = [
         ("task_id", Type::UUID),
@@ -71,7 +80,7 @@ pub async fn insert_fresh(
         ("caps", Type::TEXT_ARRAY),
     ];
     let mut rows = Bulk::begin(transaction, "lease", &columns).await?;
-    for Leased { task, attempt, rescues, epoch, .. } in &leased {
+    for Leased { task, attempt, rescues, epoch, caps, .. } in &leased {
         rows.row(&[
             &task.id.0,
             &task.kind.as_str(),
@@ -86,7 +95,7 @@ pub async fn insert_fresh(
             &worker.0,
             &started_at,
             &(started_at + lease),
-            &caps.get(&task.id),
+            &(!caps.is_empty()).then_some(caps),
         ])
         .await?;
     }
@@ -143,13 +152,8 @@ async fn take(
 }
 
 /// Counts tasks that were taken in this transaction under their caps, which it has locked.
-pub async fn count<'a>(
-    transaction: &Transaction<'_>,
-    taken: impl Iterator<Item = &'a Leased>,
-    caps: &Caps,
-) -> Result<(), Error> {
-    let caps = taken.filter_map(|leased| caps.get(&leased.task.id));
-    cap::begin(transaction, &counts(caps.flatten())).await
+pub async fn count(transaction: &Transaction<'_>, taken: &[Leased]) -> Result<(), Error> {
+    cap::begin(transaction, &counts(taken.iter().flat_map(|leased| &leased.caps))).await
 }
 
 fn counts<'a>(keys: impl Iterator<Item = &'a String>) -> Counts {
@@ -374,13 +378,13 @@ pub async fn take_expired(
          returning *, extract(epoch from now() - started_at)::float8 as seconds";
     let statement = prepared(transaction, statement).await?;
     let rows = transaction.query(&statement, &[&limit, &super::task::known_kinds()]).await?;
-    let (mut expired, mut caps) = (Vec::with_capacity(rows.len()), Vec::new());
-    for row in &rows {
-        caps.extend(row.try_get::<_, Option<Vec<String>>>("caps")?.into_iter().flatten());
+    let expired = |row: &Row| {
         let worker = WorkerId(row.try_get("worker_id")?);
-        expired.push(Expired { leased: leased(row)?, worker, seconds: row.try_get("seconds")? });
-    }
-    Ok((expired, counts(caps.iter())))
+        Ok(Expired { leased: leased(row)?, worker, seconds: row.try_get("seconds")? })
+    };
+    let expired: Vec<Expired> = rows.iter().map(expired).collect::<Result<_, Error>>()?;
+    let caps = counts(expired.iter().flat_map(|expired| &expired.leased.caps));
+    Ok((expired, caps))
 }
 
 fn leased(row: &Row) -> Result<Leased, Error> {
@@ -391,5 +395,6 @@ fn leased(row: &Row) -> Result<Leased, Error> {
         epoch: Epoch(row.try_get("epoch")?),
         started_at: row.try_get("started_at")?,
         cancelled_by: row.try_get("cancelled_by")?,
+        caps: row.try_get::<_, Option<Vec<String>>>("caps")?.unwrap_or_default(),
     })
 }

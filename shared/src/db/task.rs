@@ -1,15 +1,17 @@
 //! Table `task`: what waits. It is the outbox as well: the relay publishes a row when its `publish_at` has come.
 
+use std::collections::HashMap;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use deadpool_postgres::{GenericClient, Transaction};
 use serde_json::Value;
+use tokio_postgres::Row;
 use uuid::Uuid;
 
 use super::columns::{ARRAYS, Columns, task_of};
 use super::{Error, prepared};
-use crate::job::JobName;
+use crate::job::{JobId, JobName};
 use crate::message::TaskMessage;
 use crate::params::Params;
 use crate::target::TargetName;
@@ -360,6 +362,24 @@ pub async fn list<C: GenericClient>(client: &C, which: &Which, limit: i64) -> Re
             })
         })
         .collect()
+}
+
+/// What some tasks that wait are to work on: their jobs and parameters.
+pub async fn work<C: GenericClient>(
+    client: &C,
+    ids: &[TaskId],
+) -> Result<HashMap<TaskId, (Option<JobId>, Params)>, Error> {
+    if ids.is_empty() {
+        return Ok(HashMap::new());
+    }
+    let statement = prepared(client, "select id, job_id, params from task where id = any($1)").await?;
+    let ids: Vec<Uuid> = ids.iter().map(|id| id.0).collect();
+    let rows = client.query(&statement, &[&ids]).await?;
+    let work = |row: &Row| {
+        let job = row.try_get::<_, Option<i32>>("job_id")?.map(JobId);
+        Ok((TaskId(row.try_get("id")?), (job, row.try_get("params")?)))
+    };
+    rows.iter().map(work).collect()
 }
 
 /// How many tasks of each kind wait, and how many of these for something that wakes them.

@@ -11,6 +11,7 @@ use shared::db::{self, Committed};
 use shared::job::JobId;
 use shared::limit::Key;
 use shared::message::{Refusal, TaskMessage};
+use shared::params::Params;
 use shared::task::{TaskId, TaskKind};
 
 use super::Batch;
@@ -73,7 +74,9 @@ pub(super) struct Earlier {
 pub(super) struct Accepted<'b> {
     pub(super) task: &'b TaskMessage,
     pub(super) wish: &'b Wish,
+    /// Its job and its parameters: those of its row where it is known, whatever the message says.
     pub(super) job: Option<JobId>,
+    params: &'b Params,
     pub(super) is_new: bool,
 }
 
@@ -98,6 +101,10 @@ enum Origin<'b> {
 }
 
 impl Candidate<'_> {
+    const fn is_called(&self) -> bool {
+        matches!(self.from, Origin::Line { .. })
+    }
+
     const fn id(&self) -> TaskId {
         match &self.from {
             Origin::Queue(accepted) => accepted.task.id,
@@ -127,7 +134,9 @@ pub(super) async fn transact(
     for (place, Admitted { task, wish, .. }) in batch.delivered.iter().enumerate() {
         match above.get(&task.id).map_or_else(|| db::job::accept(task, &jobs), |above| Err(above.clone())) {
             // Of one id in a batch the first counts; the second is acknowledged as known.
-            Ok(job) if seen.insert(task.id) => accepted.push(Accepted { task, wish, job, is_new: false }),
+            Ok(job) if seen.insert(task.id) => {
+                accepted.push(Accepted { task, wish, job, params: &task.params, is_new: false });
+            }
             Ok(_) => {}
             Err(refusal) => _ = refused.insert(place, refusal),
         }
@@ -136,12 +145,19 @@ pub(super) async fn transact(
     let ids: Vec<TaskId> = accepted.iter().map(|accepted| accepted.task.id).collect();
     let fresh = db::known_id::insert(&transaction, &ids).await?;
 
+    let known = ids.iter().filter(|id| !fresh.contains(id)).copied().collect::<Vec<_>>();
+    let rows = if book.is_empty() { HashMap::new() } else { db::task::work(&transaction, &known).await? };
+
     let now = db::now(&transaction).await?;
     let mut claim =
         Claim { kind, worker, book: &book, transaction: &transaction, waiting: Waiting::default() };
     let (mut candidates, mut parking) = (Vec::new(), Vec::new());
     for accepted in accepted {
-        let accepted = Accepted { is_new: fresh.contains(&accepted.task.id), ..accepted };
+        let is_new = fresh.contains(&accepted.task.id);
+        let (job, params) = rows
+            .get(&accepted.task.id)
+            .map_or((accepted.job, accepted.params), |(job, params)| (*job, params));
+        let accepted = Accepted { job, params, is_new, ..accepted };
         let its_time_has_come = accepted.task.not_before.is_none_or(|not_before| not_before <= now);
         match accepted.wish {
             Wish::Start(_, permits) if its_time_has_come => {
@@ -176,7 +192,7 @@ impl Claim<'_, '_> {
     /// A delivered task that has all its permits; the book may be newer than the one by which it was admitted. Otherwise it is
     /// to wait.
     fn candidate<'b>(&mut self, accepted: Accepted<'b>, permits: &Permits) -> Option<Candidate<'b>> {
-        let limits = self.book.limits(self.kind, accepted.job, &accepted.task.params);
+        let limits = self.book.limits(self.kind, accepted.job, accepted.params);
         let has = |key: &Key| permits.iter().any(|(of, permit)| of == key && permit.is_valid());
         match admit::permits(&limits, has) {
             Ok(permits) => {
@@ -309,10 +325,12 @@ impl Claim<'_, '_> {
     ) -> Result<HashMap<TaskId, Started>, db::Error> {
         let (own, lease) = (self.worker.identity.id, self.worker.lease);
         let (mut new, mut known, mut called) = (Vec::new(), Vec::new(), Vec::new());
-        let mut caps = Caps::new();
+        // One id may be called and delivered at once: what it is counted under goes by what is taken.
+        let (mut of_delivered, mut of_called) = (Caps::new(), Caps::new());
         for candidate in &mut starting {
+            let of = if candidate.is_called() { &mut of_called } else { &mut of_delivered };
             if !candidate.caps.is_empty() {
-                caps.insert(candidate.id(), std::mem::take(&mut candidate.caps));
+                of.insert(candidate.id(), std::mem::take(&mut candidate.caps));
             }
             match &candidate.from {
                 Origin::Queue(accepted) if accepted.is_new => new.push(accepted.task.to_task(accepted.job)),
@@ -322,17 +340,16 @@ impl Claim<'_, '_> {
         }
         let mut leased = Vec::new();
         if !new.is_empty() {
-            leased = db::lease::insert_fresh(self.transaction, own, lease, new, &caps).await?;
+            leased = db::lease::insert_fresh(self.transaction, own, lease, new, &of_delivered).await?;
         }
         if !known.is_empty() {
-            leased.extend(db::lease::take_waiting(self.transaction, own, lease, &known, &caps).await?);
+            leased
+                .extend(db::lease::take_waiting(self.transaction, own, lease, &known, &of_delivered).await?);
         }
         if !called.is_empty() {
-            leased.extend(db::lease::take_called(self.transaction, own, lease, &called, &caps).await?);
+            leased.extend(db::lease::take_called(self.transaction, own, lease, &called, &of_called).await?);
         }
-        if !caps.is_empty() {
-            db::lease::count(self.transaction, leased.iter(), &caps).await?;
-        }
+        db::lease::count(self.transaction, &leased).await?;
         let mut leased: HashMap<TaskId, Leased> =
             leased.into_iter().map(|leased| (leased.task.id, leased)).collect();
 

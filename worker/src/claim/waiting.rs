@@ -64,7 +64,7 @@ pub(super) async fn park(
     now: DateTime<Utc>,
 ) -> Result<(), db::Error> {
     let (mut new, mut known) = (Vec::new(), Vec::new());
-    for Accepted { task, wish, job, is_new } in parking {
+    for Accepted { task, wish, job, is_new, .. } in parking {
         if *is_new {
             let run_at = task.not_before.unwrap_or(now).max(now);
             new.push(db::task::Waiting::new(task.to_task(*job), run_at));

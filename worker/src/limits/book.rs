@@ -99,6 +99,12 @@ impl Book {
         self.version
     }
 
+    /// Whether nothing is limited.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.limits.is_empty()
+    }
+
     /// What a key is limited to, if it is.
     #[must_use]
     pub fn limit(&self, key: &Key) -> Option<&Arc<Limited>> {
@@ -150,7 +156,7 @@ impl Book {
     /// The limits that a task comes under.
     #[must_use]
     pub fn limits(&self, kind: TaskKind, job: Option<JobId>, params: &Params) -> Limits {
-        if self.limits.is_empty() {
+        if self.is_empty() {
             return Limits::new();
         }
         let job = job.and_then(|job| self.jobs.get(&job));

@@ -21,8 +21,8 @@ pub(super) struct Arrival {
 pub(super) type Arrivals = Vec<Arrival>;
 
 /// A day of an organisation: in each of nine hours of the night the same number of backups, all within a minute, of which
-/// half take no more than 90 s and one of a thousand an hour or longer; 5000 short tasks at each full hour; and in the day
-/// tasks that people ask for, most of them at noon.
+/// half take no more than 90 s and one of a thousand an hour or longer, and fifty that take about three hours; 5000 short tasks at
+/// each full hour; and in the day tasks that people ask for, most of them at noon.
 pub(super) fn day(nightly: u32) -> Arrivals {
     // Each run is to have the same day.
     let mut random = SmallRng::seed_from_u64(3_2_1_1_0);
@@ -36,6 +36,9 @@ pub(super) fn day(nightly: u32) -> Arrivals {
             });
         }
     }
+    arrivals.extend(
+        (0..50).map(|n| Arrival { at: 22 * HOUR + n, lasts: log_normal(&mut random, 10_800.0, 0.3) }),
+    );
     for hour in 0..24 {
         for _ in 0..5000 {
             arrivals.push(Arrival {
@@ -101,7 +104,7 @@ mod tests {
     fn a_day_has_all_its_tasks_and_is_the_same_each_time() {
         let arrivals = day(90_000);
         assert!(arrivals.is_sorted_by_key(|arrival| arrival.at));
-        let people = arrivals.len() - 90_000 - 24 * 5000;
+        let people = arrivals.len() - 90_000 - 50 - 24 * 5000;
         assert!((165_000..180_000).contains(&people), "{people}");
         assert_eq!(arrivals, day(90_000));
     }

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use rand::rngs::SmallRng;
 use rand::{RngExt as _, SeedableRng as _};
-use reporter::signal::{Estimator, Look};
+use reporter::signal::{Estimator, Look, Recent};
 
 use super::load::Arrivals;
 use super::rule::{self, Autoscaler};
@@ -20,22 +20,17 @@ const LOOK: u32 = 10;
 const SCRAPE: u32 = 15;
 /// From the decision to a worker that claims, in seconds.
 const START: u32 = 40;
-/// How long what runs may go on in a worker that stops, in seconds: the worker's default.
-const GRACE: u32 = 30;
 /// When a lost worker's tasks are queued again, in seconds: the default lease.
 const LEASE: u32 = 300;
 
 /// What the autoscaler goes by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum By {
-    /// The slots that run, and those that it takes to have all that waits begin within [`WITHIN`] seconds.
+    /// The slots that are needed, as the reporter shows them.
     Signal,
     /// The tasks that wait in the queue, as where running tasks are not known.
     QueueDepth,
 }
-
-/// In how long what waits is to have begun, in seconds.
-pub(super) const WITHIN: f64 = 300.0;
 
 /// What is simulated.
 #[derive(Clone)]
@@ -50,6 +45,8 @@ pub(super) struct World<'c> {
     pub(super) most: usize,
     /// What decides how many there are.
     pub(super) by: By,
+    /// How long what runs may go on in a worker that stops, in seconds.
+    pub(super) grace: u32,
     /// When half of all workers die at once, in seconds.
     pub(super) disaster: Option<u32>,
     /// How many tasks a second all workers together can claim and record, by how many they are.
@@ -133,8 +130,10 @@ struct Simulation<'w> {
     ends: BinaryHeap<Reverse<(u32, usize, u64)>>,
     attempts: u64,
     estimator: Estimator,
-    /// Attempts that ended since the last look, and how long they took.
-    ended: (f64, f64),
+    /// Tasks that left, and attempts that ended, since the last look, and how long the last of those took.
+    left: f64,
+    ended: f64,
+    took: Recent,
     /// Slots that are needed, as the reporter shows it, and as the autoscaler has read it.
     shown: Option<f64>,
     read: Option<f64>,
@@ -156,7 +155,9 @@ pub(super) fn run(world: &World<'_>) -> Outcome {
         ends: BinaryHeap::new(),
         attempts: 0,
         estimator: Estimator::default(),
-        ended: (0.0, 0.0),
+        left: 0.0,
+        ended: 0.0,
+        took: Recent::new(200.0),
         shown: None,
         read: None,
         last_change: None,
@@ -223,8 +224,9 @@ impl Simulation<'_> {
                 self.free.push(number);
             }
             self.outcome.done += 1;
-            self.ended.0 += 1.0;
-            self.ended.1 += f64::from(running.task.lasts);
+            self.left += 1.0;
+            self.ended += 1.0;
+            self.took.add(1.0, f64::from(running.task.lasts));
         }
     }
 
@@ -244,6 +246,7 @@ impl Simulation<'_> {
                 State::Dead(at) if at <= self.now => {
                     let back = std::mem::take(&mut worker.running);
                     self.outcome.lost += back.len();
+                    self.left += back.len() as f64;
                     back
                 }
                 State::Up => {
@@ -286,20 +289,22 @@ impl Simulation<'_> {
     fn look(&mut self) {
         let slots =
             self.up().filter(|worker| self.workers[*worker].ready_at <= self.now).count() * self.world.slots;
-        let (ended, took) = std::mem::take(&mut self.ended);
         let (waiting, running) = (self.waiting.len() as f64, self.running() as f64);
         let look = Look {
             elapsed: Duration::from_secs(LOOK.into()),
             waiting,
             running,
             slots: slots as f64,
-            ended,
-            took,
-            ..Look::default()
+            left: std::mem::take(&mut self.left),
+            ended: std::mem::take(&mut self.ended),
+            took: self.took.mean(),
+            open: true,
+            cap: None,
+            rate: None,
         };
         let signal = self.estimator.look(&look);
         self.shown = match self.world.by {
-            By::Signal => signal.map(|signal| running + signal.work / WITHIN),
+            By::Signal => signal.map(|signal| signal.needed),
             By::QueueDepth => Some(waiting),
         };
     }
@@ -318,7 +323,7 @@ impl Simulation<'_> {
             // The newest first, as Kubernetes does.
             let newest: Vec<usize> = self.up().collect();
             for number in newest.into_iter().rev().take(workers - wanted) {
-                self.workers[number].state = State::Stopping(self.now + GRACE);
+                self.workers[number].state = State::Stopping(self.now + self.world.grace);
             }
         }
         self.outcome.changes += 1;
@@ -329,15 +334,21 @@ impl Simulation<'_> {
 
     fn kill_half(&mut self) {
         let up: Vec<usize> = self.up().collect();
-        for number in up.into_iter().step_by(2) {
-            self.workers[number].state = State::Dead(self.now + LEASE);
+        let lost: Vec<usize> = up.into_iter().step_by(2).collect();
+        for number in &lost {
+            self.workers[*number].state = State::Dead(self.now + LEASE);
         }
+        // Whoever is to see to their number starts as many anew.
+        self.start_workers(lost.len(), START);
     }
 
     fn account(&mut self) {
         let workers = self.up().count();
-        let busy = self.running();
-        self.outcome.worker_seconds += workers as f64;
+        // A worker that stops is there as long as it has something to do; one that died is not.
+        let alive = |number: &&usize| matches!(self.workers[**number].state, State::Up | State::Stopping(_));
+        let alive: Vec<usize> = self.present.iter().filter(alive).copied().collect();
+        let busy: usize = alive.iter().map(|number| self.workers[*number].running.len()).sum();
+        self.outcome.worker_seconds += alive.len() as f64;
         self.outcome.busy_seconds += busy as f64;
         if self.now % 60 == 59 {
             self.outcome.minutes.push(Minute { workers, busy, waiting: self.waiting.len() });
@@ -351,7 +362,16 @@ mod tests {
     use super::*;
 
     fn world(arrivals: Arrivals, seconds: u32) -> World<'static> {
-        World { arrivals, seconds, slots: 8, most: 1000, by: By::Signal, disaster: None, capacity: &|_| 1e6 }
+        World {
+            arrivals,
+            seconds,
+            slots: 8,
+            most: 1000,
+            by: By::Signal,
+            grace: 30,
+            disaster: None,
+            capacity: &|_| 1e6,
+        }
     }
 
     #[test]
@@ -386,15 +406,30 @@ mod tests {
 
     #[test]
     fn a_worker_that_stops_gives_back_what_is_not_done_after_its_grace() {
-        // Two workers' worth for ten minutes, then one task of an hour on each slot that there is.
-        let long = (0..4).map(|_| Arrival { at: 0, lasts: 3000 });
-        let short = (0..600).flat_map(|at| (0..2).map(move |_| Arrival { at, lasts: 20 }));
-        let mut arrivals: Arrivals = long.chain(short).collect();
-        arrivals.sort_by_key(|arrival| arrival.at);
+        // Many short tasks have workers started; the long ones that come last are on all of them when those are not needed any more.
+        let short = (0..900).flat_map(|at| (0..20).map(move |_| Arrival { at, lasts: 20 }));
+        let long = (900..910).flat_map(|at| (0..4).map(move |_| Arrival { at, lasts: 3000 }));
+        let arrivals: Arrivals = short.chain(long).collect();
         let tasks = arrivals.len();
-        let outcome = run(&world(arrivals, 12_000));
+        let outcome = run(&world(arrivals, 20_000));
         assert_eq!(outcome.done, tasks);
         assert_eq!(outcome.waits.len(), tasks + outcome.handed_back);
+        assert!(
+            outcome.handed_back > 5 && outcome.wasted > 1000.0,
+            "{} {}",
+            outcome.handed_back,
+            outcome.wasted
+        );
+    }
+
+    #[test]
+    fn tasks_of_hours_have_no_more_workers_started_than_there_are_tasks_for() {
+        let arrivals = (0..400).map(|at| Arrival { at: at * 10, lasts: 7200 }).collect();
+        let outcome = run(&World { grace: 7200, ..world(arrivals, 20_000) });
+        let most = outcome.minutes.iter().map(|minute| minute.workers).max();
+        // 400 tasks fill 50 workers.
+        assert!(most <= Some(56), "{most:?}");
+        assert_eq!((outcome.done, outcome.handed_back), (400, 0));
     }
 
     #[test]

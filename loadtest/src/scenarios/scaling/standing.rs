@@ -122,7 +122,7 @@ fn connections_to(port: u16) -> anyhow::Result<usize> {
     Ok(list.lines().filter(is_one).count())
 }
 
-/// What the fleet's size costs the database, by two measured sizes.
+/// What the fleet's size costs a server, by measured sizes.
 ///
 /// Each worker looks once a second, and less often in proportion where there are more than 200 (see the worker's limits);
 /// a look costs something for itself and something for each worker that it sees.
@@ -136,10 +136,12 @@ pub(super) struct Cost {
 
 impl Cost {
     /// From measured sizes, by least squares.
-    pub(super) fn of(standing: &[Standing]) -> Self {
+    pub(super) fn of(standing: &[Standing], processors: fn(&Standing) -> f64) -> Self {
         // `database / looks = look + seen × workers`: a line through the sizes.
-        let points: Vec<(f64, f64)> =
-            standing.iter().map(|of| (of.workers as f64, of.database / looks(of.workers as f64))).collect();
+        let points: Vec<(f64, f64)> = standing
+            .iter()
+            .map(|of| (of.workers as f64, processors(of) / looks(of.workers as f64)))
+            .collect();
         let n = points.len() as f64;
         let (x, y) = points.iter().fold((0.0, 0.0), |(x, y), point| (x + point.0 / n, y + point.1 / n));
         let (above, below) = points.iter().fold((0.0, 0.0), |(above, below), point| {
@@ -151,7 +153,7 @@ impl Cost {
         Self { look: (y - seen * x).max(0.0), seen }
     }
 
-    /// Processors that the database needs for so many idle workers.
+    /// Processors that it needs for so many idle workers.
     pub(super) fn processors(self, workers: usize) -> f64 {
         let workers = workers as f64;
         looks(workers) * (self.look + self.seen * workers)
@@ -181,7 +183,10 @@ mod tests {
     #[test]
     fn the_cost_of_a_fleet_is_found_again_from_what_two_sizes_need() {
         let truth = Cost { look: 0.001, seen: 0.000_01 };
-        let found = Cost::of(&[standing(10, truth.processors(10)), standing(50, truth.processors(50))]);
+        let found =
+            Cost::of(&[standing(10, truth.processors(10)), standing(50, truth.processors(50))], |of| {
+                of.database
+            });
         assert!(
             (found.look - truth.look).abs() < 1e-9 && (found.seen - truth.seen).abs() < 1e-9,
             "{found:?}"
