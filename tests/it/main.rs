@@ -10,6 +10,7 @@
 mod bad_messages;
 mod claims;
 mod control;
+mod copies;
 mod dead;
 mod definitions;
 mod demo;

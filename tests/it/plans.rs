@@ -7,9 +7,12 @@ use deadpool_postgres::Client;
 use harness::World;
 use serde_json::{Value, json};
 use shared::db::definition::Definitions;
+use shared::db::line::{self, Place};
 use shared::db::{self, Database, DatabaseConfig, lease, task};
 use shared::job::JobId;
-use shared::task::{Epoch, TaskId, WorkerId};
+use shared::limit::Key;
+use shared::params::Params;
+use shared::task::{Epoch, Priority, Task, TaskId, TaskKind, WorkerId};
 use uuid::Uuid;
 
 const LEASE: Duration = Duration::from_mins(5);
@@ -73,6 +76,38 @@ async fn the_newest_version_of_a_jobs_facts_is_found_from_the_end_of_the_index_a
         .map(|node| (text(node, "Node Type"), text(node, "Scan Direction")))
         .collect();
     assert_eq!(ways, [("Index Scan", "Backward"), ("Tid Scan", "")]);
+}
+
+#[tokio::test]
+async fn the_line_that_has_had_the_least_is_found_from_the_beginning_of_an_index_among_thousands() {
+    let world = World::new().await;
+    let mut client = planning_once(&world).await;
+    let lines = "insert into line (waiting_for, kind, owner, priority, served)
+             select 'limit:target:full', 'probe', 'owner-' || i, 'normal', i from generate_series(1, 5000) i;
+         analyze line";
+    world.execute(lines).await;
+    let (kind, key) = (TaskKind::Probe, Key::Target("full".parse().unwrap()));
+    let task = Task {
+        id: TaskId::generate(),
+        kind,
+        priority: Priority::Normal,
+        job: None,
+        params: Params::from(&json!({})),
+        requested_by: "test".to_owned(),
+        enqueued_at: shared::clock::now(),
+    };
+    let place = Place { key: key.clone(), owner: "another".to_owned() };
+    let transaction = client.transaction().await.unwrap();
+    line::enter(&transaction, &[(task, place)]).await.unwrap();
+    line::call(&transaction, kind, &key, 1, |_| 1).await.unwrap();
+    transaction.commit().await.unwrap();
+
+    let plans = plans(&client, "min\\(served\\)|order by l.served").await;
+    assert_eq!(plans.len(), 2, "one to open a line, one to call");
+    for (statement, plan) in plans {
+        let found = nodes(&plan).into_iter().any(|node| text(node, "Index Name") == "line_served_idx");
+        assert!(found, "{statement}:\n{plan:#}");
+    }
 }
 
 /// A worker's session that plans each statement once, as the server does after some uses, and not for the values at hand.

@@ -10,11 +10,11 @@ mod lines;
 mod speeds;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::Duration;
 
-use deadpool_postgres::GenericClient;
+use deadpool_postgres::{Client, GenericClient};
+use shared::db::worker::Shares;
 use shared::db::{self, Database, pool_setting};
 use shared::limit::{Key, TOKEN_LIFE};
 use shared::task::TaskKind;
@@ -30,7 +30,7 @@ use crate::engine::clock::BootInstant;
 use crate::events;
 use crate::identity::Identity;
 use crate::slots::{Setting, Slots};
-use fleet::Fleet;
+use fleet::Seen;
 use gate::Token;
 
 /// How often a worker looks what has changed: what people ask for applies within two seconds.
@@ -47,9 +47,8 @@ const SUPPLY: Duration = Duration::from_millis(20);
 #[derive(Debug)]
 pub struct Control {
     book: RwLock<Arc<Book>>,
-    fleet: Mutex<Fleet>,
-    /// Until when the others count on this worker's shares, in nanoseconds of the machine.
-    heard_until: AtomicU64,
+    /// What this worker has of rates, and until when the others count on that.
+    shares: Mutex<(Shares, BootInstant)>,
     lines: Lines,
     speeds: Speeds,
     /// The worker's name.
@@ -65,8 +64,7 @@ impl Control {
         let pools = pools.into_iter().map(|(kind, slots)| (kind, (slots.clone(), slots.total()))).collect();
         Self {
             book: RwLock::default(),
-            fleet: Mutex::default(),
-            heard_until: AtomicU64::new(0),
+            shares: Mutex::new((Shares::default(), BootInstant::from_nanos(0))),
             lines: Lines::default(),
             speeds: Speeds::default(),
             name: name.to_owned(),
@@ -125,11 +123,17 @@ impl Control {
 
     /// Gives gates their part of their rates, for as long as the others count on this worker.
     fn share(&self, book: &Book) {
-        let until = self.heard_until.load(Ordering::Relaxed);
-        let fleet = self.fleet();
+        let (shares, until) = &*self.shares();
         for (key, gate) in book.gates() {
-            gate.set_share(fleet.shares().of(key), BootInstant::from_nanos(until));
+            gate.set_share(fleet::share_of(shares, key), *until);
         }
+    }
+
+    /// Uses other shares from now on.
+    fn use_shares(&self, shares: Shares, until: BootInstant) {
+        *self.shares() = (shares, until);
+        // A claim may have read a newer book meanwhile.
+        self.share(&self.book());
     }
 
     /// Keeps up with what people change, who comes and goes, and who waits, until `stop`.
@@ -153,10 +157,10 @@ impl Control {
         let mut rest = LOOK;
         while !stop.is_cancelled() {
             let looked = async {
-                let client = database.client().await?;
+                let mut client = database.client().await?;
                 let version = db::job::definitions_version(&client).await?;
                 let book = self.at(&client, version).await?;
-                let members = self.see_fleet(&client, identity, lease, &book).await?;
+                let members = self.see_fleet(&mut client, identity, lease, &book).await?;
                 self.learn_lines(&client).await?;
                 self.speeds.look(&client, &book).await?;
                 Ok(members)
@@ -171,9 +175,9 @@ impl Control {
     }
 
     /// Looks who is there, where a rate is to be shared; says how many.
-    async fn see_fleet<C: GenericClient>(
+    async fn see_fleet(
         &self,
-        client: &C,
+        client: &mut Client,
         identity: &Identity,
         lease: Duration,
         book: &Book,
@@ -181,24 +185,24 @@ impl Control {
         if book.gates().next().is_none() {
             return Ok(0);
         }
-        let heard_until = identity.heard_at().after(fleet::good_for(lease));
-        self.heard_until.store(heard_until.as_nanos(), Ordering::Relaxed);
+        // Before the database is asked: it counts from a later moment.
+        let until = identity.heard_at().after(fleet::good_for(lease));
         let members = db::worker::members(client, lease).await?;
-        match members.iter().find(|member| member.id == identity.id) {
-            // Nobody knows of this worker yet, or any more.
-            None => self.fleet().forget(),
-            Some(own) => {
-                let view = self.fleet().see(identity.id, &members);
-                // What this worker gives up is given up before the others are told, and they are told before it takes more.
-                self.share(&self.book());
-                if own.view != Some(view) {
-                    db::worker::set_view(client, identity.id, view).await?;
-                }
-                self.fleet().grow();
-            }
+        // Asked afterwards: if it is not late now, it was not when the rows were read.
+        let late = self.shares().1.is_past();
+        let Some(Seen { kept, is_less, wanted }) = fleet::see(identity.id, &members, late) else {
+            self.use_shares(Shares::default(), until);
+            return Ok(members.len());
+        };
+        // What this worker gives up it does not use any more when the others hear of it.
+        self.use_shares(kept.clone(), until);
+        if is_less {
+            db::worker::set_shares(client, identity.id, &kept).await?;
         }
-        // A claim may have read a newer book meanwhile.
-        self.share(&self.book());
+        if let Some(wanted) = wanted {
+            let taken = fleet::take(client, identity.id, lease, &wanted).await?;
+            self.use_shares(taken, until);
+        }
         self.lines.wake();
         Ok(members.len())
     }
@@ -240,8 +244,8 @@ impl Control {
         self.pools.keys().copied().collect()
     }
 
-    fn fleet(&self) -> MutexGuard<'_, Fleet> {
-        self.fleet.lock().unwrap_or_else(PoisonError::into_inner)
+    fn shares(&self) -> MutexGuard<'_, (Shares, BootInstant)> {
+        self.shares.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -24,6 +24,8 @@ pub(crate) struct Effect {
     /// When.
     #[serde(rename = "at_ns")]
     pub(crate) at: Moment,
+    /// By which worker.
+    pub(crate) worker: Uuid,
     /// For which task.
     pub(crate) task: Uuid,
     /// As which owner.
@@ -56,17 +58,17 @@ impl EffectLog {
         ("effect_log".to_owned(), self.path.display().to_string())
     }
 
-    /// What was written since the last call. Only whole lines are there once the attempts are recorded.
+    /// What was written since the last call, as far as its lines are whole.
     pub(crate) fn take(&mut self) -> anyhow::Result<Vec<Effect>> {
         let mut file = File::open(&self.path)
             .with_context(|| format!("no attempt has written to {}", self.path.display()))?;
         file.seek(SeekFrom::Start(self.read))?;
-        let mut effects = Vec::new();
-        for line in BufReader::new(&file).lines() {
-            let line = line?;
+        let (mut lines, mut line, mut effects) = (BufReader::new(file), String::new(), Vec::new());
+        while lines.read_line(&mut line)? > 0 && line.ends_with('\n') {
             effects.push(serde_json::from_str(&line).with_context(|| format!("not an effect: {line}"))?);
+            self.read += line.len() as u64;
+            line.clear();
         }
-        self.read = file.stream_position()?;
         Ok(effects)
     }
 }

@@ -69,6 +69,8 @@ pub(crate) struct Fleet {
     /// The reporter, if one runs.
     pub(crate) reporter: Option<Reporter>,
     launch: Launch,
+    /// Workers that were ever started.
+    started: usize,
 }
 
 /// How its programs are started.
@@ -126,14 +128,16 @@ impl Fleet {
         } else {
             None
         };
-        let fleet = Self { database, database_url, workers, producer, reporter, launch };
+        let started = layout.workers;
+        let fleet = Self { database, database_url, workers, producer, reporter, launch, started };
         fleet.until_workers_are_seen().await?;
         Ok(fleet)
     }
 
     /// Starts one worker more.
     pub(crate) fn add_worker(&mut self) -> anyhow::Result<()> {
-        self.workers.push(self.launch.worker(self.workers.len())?);
+        self.workers.push(self.launch.worker(self.started)?);
+        self.started += 1;
         Ok(())
     }
 

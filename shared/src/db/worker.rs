@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use deadpool_postgres::GenericClient;
+use deadpool_postgres::{GenericClient, Transaction};
 use serde::{Deserialize, Serialize};
 use tokio_postgres::types::{Json, ToSql};
 
@@ -79,33 +79,57 @@ pub async fn report<C: GenericClient>(client: &C, worker: &Worker) -> Result<(),
 }
 
 /// A worker as others see it who share rates with it.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Member {
     /// Its process.
     pub id: WorkerId,
     /// Its pools by kind.
     pub pools: BTreeMap<TaskKind, PoolUse>,
-    /// Which fleet it has taken into account.
-    pub view: Option<i64>,
+    /// The parts of limited rates that it has taken.
+    pub shares: Shares,
 }
+
+/// Parts of limited rates, each 0 to 1.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Shares {
+    /// Of the rates of pools.
+    pub pools: BTreeMap<TaskKind, f64>,
+    /// Of what tasks of several kinds have in common.
+    pub all: f64,
+}
+
+/// The lock that is held by whoever takes more of a rate. The number is arbitrary.
+const TAKING: i64 = 0x686f_6c64_7368_6172;
 
 /// The workers that were heard of within a lease.
 pub async fn members<C: GenericClient>(client: &C, lease: Duration) -> Result<Vec<Member>, Error> {
-    let statement = "select id, pools, view from worker where seen_at > now() - make_interval(secs => $1)";
+    let statement = "select id, pools, shares from worker where seen_at > now() - make_interval(secs => $1)";
     let statement = prepared(client, statement).await?;
     let rows = client.query(&statement, &[&lease.as_secs_f64()]).await?;
     rows.iter()
         .map(|row| {
             let id = WorkerId(row.try_get("id")?);
-            Ok(Member { id, pools: from_json(row, "pools")?, view: row.try_get("view")? })
+            Ok(Member { id, pools: from_json(row, "pools")?, shares: from_json(row, "shares")? })
         })
         .collect()
 }
 
-/// Says which fleet a worker has taken into account.
-pub async fn set_view<C: GenericClient>(client: &C, worker: WorkerId, view: i64) -> Result<(), Error> {
-    let statement = prepared(client, "update worker set view = $2 where id = $1").await?;
-    client.execute(&statement, &[&worker.0, &view]).await?;
+/// Says which parts of rates a worker has taken: fewer than before, or under the lock of [`lock_shares`].
+pub async fn set_shares<C: GenericClient>(
+    client: &C,
+    worker: WorkerId,
+    shares: &Shares,
+) -> Result<(), Error> {
+    let statement = prepared(client, "update worker set shares = $2 where id = $1").await?;
+    client.execute(&statement, &[&worker.0, &Json(shares)]).await?;
+    Ok(())
+}
+
+/// Keeps others from taking parts of rates until the transaction ends.
+pub async fn lock_shares(transaction: &Transaction<'_>) -> Result<(), Error> {
+    let statement = prepared(transaction, "select pg_advisory_xact_lock($1)").await?;
+    transaction.execute(&statement, &[&TAKING]).await?;
     Ok(())
 }
 

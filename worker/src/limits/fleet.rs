@@ -1,112 +1,25 @@
 //! The fleet: how much of each rate is this worker's.
 //!
-//! A rate is shared by slots. All workers look at the same rows, and each writes down which fleet it has taken into account.
-//! A share becomes smaller at once, and larger only when all others have taken the same fleet into account, or were not heard
-//! of for as long as a lease lasts: by then they have stopped by themselves.
+//! A rate is shared by slots. Each worker writes down the part that it has taken, and takes no more than the others leave. What is
+//! more than its own slots speak for it gives up at once, as soon as it sees others. What a lost worker had taken is free when
+//! it was not heard of for as long as a lease lasts: by then it has stopped by itself.
 
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 use std::time::Duration;
 
-use sha2::{Digest as _, Sha256};
-use shared::db::worker::Member;
+use deadpool_postgres::Client;
+use shared::db::worker::{Member, Shares};
+use shared::db::{self, worker};
 use shared::limit::Key;
 use shared::task::{TaskKind, WorkerId};
 
-/// Shares of rates by pool, each 0 to 1.
-#[derive(Debug, Clone, Default, PartialEq)]
-pub(super) struct Shares {
-    pools: BTreeMap<TaskKind, f64>,
-    /// Of what tasks of several kinds have in common.
-    all: f64,
-}
-
-impl Shares {
-    /// The share of a key's rate.
-    #[must_use]
-    pub(super) fn of(&self, key: &Key) -> f64 {
-        match key {
-            Key::Pool(kind) => self.pools.get(kind).copied().unwrap_or(0.0),
-            Key::Target(_) | Key::Source(_) | Key::Owner(_) => self.all,
-        }
+/// The share of a key's rate.
+#[must_use]
+pub(super) fn share_of(shares: &Shares, key: &Key) -> f64 {
+    match key {
+        Key::Pool(kind) => part(shares, *kind),
+        Key::Target(_) | Key::Source(_) | Key::Owner(_) => shares.all,
     }
-
-    /// A worker's part of all slots.
-    fn in_fleet(own: WorkerId, fleet: &[Member]) -> Self {
-        let slots = |of: &dyn Fn(&Member) -> usize| {
-            let all: usize = fleet.iter().map(of).sum();
-            let mine: usize = fleet.iter().filter(|member| member.id == own).map(of).sum();
-            if all == 0 { 0.0 } else { mine as f64 / all as f64 }
-        };
-        let kinds = fleet.iter().flat_map(|member| member.pools.keys().copied());
-        let pool =
-            |kind| (kind, slots(&|member: &Member| member.pools.get(&kind).map_or(0, |pool| pool.slots)));
-        // Reports come under no job.
-        let on_jobs = |member: &Member| {
-            member.pools.iter().filter(|(kind, _)| kind.needs_job()).map(|(_, pool)| pool.slots).sum()
-        };
-        Self { pools: kinds.map(pool).collect(), all: slots(&on_jobs) }
-    }
-
-    /// What of these shares may be used while others go by another fleet.
-    fn at_most(&self, before: &Self) -> Self {
-        let pools = self.pools.iter();
-        let pools =
-            pools.map(|(kind, share)| (*kind, share.min(before.pools.get(kind).copied().unwrap_or(0.0))));
-        Self { pools: pools.collect(), all: self.all.min(before.all) }
-    }
-}
-
-/// What this worker knows of the fleet.
-#[derive(Debug, Default)]
-pub(super) struct Fleet {
-    shares: Shares,
-    wanted: Shares,
-    agreed: bool,
-}
-
-impl Fleet {
-    /// Looks at the workers that were heard of within a lease, and gives up what is not this worker's own any more. The others
-    /// are to be told the number that comes back before [`Fleet::grow`].
-    pub(super) fn see(&mut self, own: WorkerId, fleet: &[Member]) -> i64 {
-        let view = view(fleet);
-        self.wanted = Shares::in_fleet(own, fleet);
-        self.shares = self.wanted.at_most(&self.shares);
-        self.agreed = fleet.iter().all(|member| member.id == own || member.view == Some(view));
-        view
-    }
-
-    /// Takes what has become this worker's own, if all others had taken the same fleet into account.
-    pub(super) fn grow(&mut self) {
-        if self.agreed {
-            self.shares = self.wanted.clone();
-        }
-    }
-
-    /// Forgets the shares: nobody may count on this worker any more.
-    pub(super) fn forget(&mut self) {
-        self.shares = Shares::default();
-    }
-
-    /// The shares that may be used now.
-    #[must_use]
-    pub(super) const fn shares(&self) -> &Shares {
-        &self.shares
-    }
-}
-
-/// A number for who is there with how many slots, the same in every worker.
-fn view(fleet: &[Member]) -> i64 {
-    let mut hash = Sha256::new();
-    let mut members: Vec<&Member> = fleet.iter().collect();
-    members.sort_by_key(|member| member.id);
-    for member in members {
-        hash.update(member.id.0.as_bytes());
-        for (kind, pool) in &member.pools {
-            hash.update(format!("{kind}={};", pool.slots));
-        }
-    }
-    let hash = hash.finalize();
-    hash.iter().take(8).fold(0, |number, byte| number << 8 | i64::from(*byte))
 }
 
 /// How long a look at the fleet is good: with a margin, since the others count on it for a whole lease.
@@ -115,76 +28,180 @@ pub(super) fn good_for(lease: Duration) -> Duration {
     lease.mul_f64(0.9)
 }
 
+/// What a worker is to do when it has looked at the workers that were heard of within a lease.
+#[derive(Debug, PartialEq)]
+pub(super) struct Seen {
+    /// What it has taken and may go on to use; to be written down where that is less than before.
+    pub(super) kept: Shares,
+    /// It is less than before.
+    pub(super) is_less: bool,
+    /// What it should have, if that is more.
+    pub(super) wanted: Option<Shares>,
+}
+
+/// Looks at the fleet; `None` if nobody knows of this worker yet, or any more. One that was `late`, so that the others may have taken
+/// what it had, begins anew.
+pub(super) fn see(own: WorkerId, fleet: &[Member], late: bool) -> Option<Seen> {
+    let taken = &fleet.iter().find(|member| member.id == own)?.shares;
+    let wanted = by_slots(own, fleet);
+    let kept = if late { Shares::default() } else { least(&wanted, taken) };
+    let wanted = exceeds(&wanted, &kept).then_some(wanted);
+    Some(Seen { is_less: exceeds(taken, &kept), kept, wanted })
+}
+
+/// Whether a part of one is more than that of the other, by more than sums of parts are exact.
+fn exceeds(more: &Shares, less: &Shares) -> bool {
+    let exceeds = |more: f64, less: f64| more > less + 1e-9;
+    let of_pool = |(kind, share): (&TaskKind, &f64)| exceeds(*share, part(less, *kind));
+    exceeds(more.all, less.all) || more.pools.iter().any(of_pool)
+}
+
+/// Takes as much of what is wanted as the others leave, and returns what this worker has then.
+pub(super) async fn take(
+    client: &mut Client,
+    own: WorkerId,
+    lease: Duration,
+    wanted: &Shares,
+) -> Result<Shares, db::Error> {
+    let transaction = client.transaction().await?;
+    worker::lock_shares(&transaction).await?;
+    let taken = least(wanted, &left_by_others(own, &worker::members(&transaction, lease).await?));
+    worker::set_shares(&transaction, own, &taken).await?;
+    transaction.commit().await?;
+    Ok(taken)
+}
+
+/// A worker's part of all slots.
+fn by_slots(own: WorkerId, fleet: &[Member]) -> Shares {
+    let slots = |of: &dyn Fn(&Member) -> usize| {
+        let all: usize = fleet.iter().map(of).sum();
+        let mine: usize = fleet.iter().filter(|member| member.id == own).map(of).sum();
+        if all == 0 { 0.0 } else { mine as f64 / all as f64 }
+    };
+    let kinds: BTreeSet<TaskKind> = fleet.iter().flat_map(|member| member.pools.keys().copied()).collect();
+    let pool = |kind| (kind, slots(&|member: &Member| member.pools.get(&kind).map_or(0, |pool| pool.slots)));
+    // Reports come under no job.
+    let on_jobs = |member: &Member| {
+        member.pools.iter().filter(|(kind, _)| kind.needs_job()).map(|(_, pool)| pool.slots).sum()
+    };
+    Shares { pools: kinds.into_iter().map(pool).collect(), all: slots(&on_jobs) }
+}
+
+/// What nobody else has taken.
+fn left_by_others(own: WorkerId, fleet: &[Member]) -> Shares {
+    let others = || fleet.iter().filter(|member| member.id != own).map(|member| &member.shares);
+    let left = |taken: f64| (1.0 - taken).max(0.0);
+    let kinds = TaskKind::ALL.iter();
+    let pools = kinds.map(|kind| (*kind, left(others().map(|shares| part(shares, *kind)).sum())));
+    Shares { pools: pools.collect(), all: left(others().map(|shares| shares.all).sum()) }
+}
+
+/// The lesser part of each.
+fn least(a: &Shares, b: &Shares) -> Shares {
+    let pools = a.pools.iter().map(|(kind, share)| (*kind, share.min(part(b, *kind))));
+    Shares { pools: pools.collect(), all: a.all.min(b.all) }
+}
+
+fn part(shares: &Shares, kind: TaskKind) -> f64 {
+    shares.pools.get(&kind).copied().unwrap_or(0.0)
+}
+
 #[cfg(test)]
 mod tests {
     use shared::db::worker::PoolUse;
 
     use super::*;
 
-    fn member(slots: usize, view: Option<i64>) -> Member {
+    /// A worker as it is, beside its row.
+    struct Worker {
+        row: Member,
+        is_heard: bool,
+        used: Shares,
+        wants: Option<Shares>,
+    }
+
+    fn member(slots: usize) -> Member {
         let pool = PoolUse { slots, ..PoolUse::default() };
-        Member { id: WorkerId::generate(), pools: [(TaskKind::Backup, pool)].into(), view }
+        Member {
+            id: WorkerId::generate(),
+            pools: [(TaskKind::Backup, pool)].into(),
+            shares: Shares::default(),
+        }
     }
 
-    /// Looks, tells and grows; returns what it tells.
-    fn look(fleet: &mut Fleet, own: WorkerId, rows: &[Member]) -> i64 {
-        let view = fleet.see(own, rows);
-        fleet.grow();
-        view
-    }
-
-    fn share(fleet: &Fleet) -> String {
-        format!("{:.2}", part(fleet))
-    }
-
-    fn part(fleet: &Fleet) -> f64 {
-        fleet.shares().of(&Key::Pool(TaskKind::Backup))
+    /// A look of one worker, as it writes it down; says what it has.
+    fn look(fleet: &mut [Member], at: usize) -> String {
+        let own = fleet[at].id;
+        let Seen { kept, wanted, .. } = see(own, fleet, false).unwrap();
+        fleet[at].shares = kept;
+        if let Some(wanted) = wanted {
+            fleet[at].shares = least(&wanted, &left_by_others(own, fleet));
+        }
+        format!("{:.2}", part(&fleet[at].shares, TaskKind::Backup))
     }
 
     #[test]
     fn a_worker_alone_has_the_whole_rate() {
-        let (mut fleet, own) = (Fleet::default(), member(4, None));
-        look(&mut fleet, own.id, &[own]);
-        assert_eq!(share(&fleet), "1.00");
+        assert_eq!(look(&mut [member(4)], 0), "1.00");
     }
 
     #[test]
-    fn a_share_shrinks_at_once_and_grows_when_all_others_know() {
-        let (mut old, mut new) = (member(3, None), member(1, None));
-        let (mut of_old, mut of_new) = (Fleet::default(), Fleet::default());
-        old.view = Some(look(&mut of_old, old.id, std::slice::from_ref(&old)));
-
-        // The new one sees that the old one does not know of it.
-        new.view = Some(look(&mut of_new, new.id, &[old.clone(), new.clone()]));
-        assert_eq!(share(&of_new), "0.00");
-        // The old one gives up what is not its own any more.
-        old.view = Some(look(&mut of_old, old.id, &[old.clone(), new.clone()]));
-        assert_eq!(share(&of_old), "0.75");
-        look(&mut of_new, new.id, &[old, new.clone()]);
-        assert_eq!(share(&of_new), "0.25");
+    fn a_worker_that_joins_takes_what_the_others_give_up() {
+        let mut fleet = [member(3), member(1)];
+        assert_eq!(look(&mut fleet[..1], 0), "1.00");
+        assert_eq!(look(&mut fleet, 1), "0.00");
+        assert_eq!(look(&mut fleet, 0), "0.75");
+        assert_eq!(look(&mut fleet, 1), "0.25");
     }
 
     #[test]
-    fn what_a_lost_worker_had_is_shared_by_those_that_agree_that_it_is_lost() {
-        let mut fleet: Vec<Member> = (0..3).map(|_| member(1, None)).collect();
-        let mut views: Vec<Fleet> = fleet.iter().map(|_| Fleet::default()).collect();
-        let mut look = |present: &[usize], at: usize| {
-            let rows: Vec<Member> = present.iter().map(|&n| fleet[n].clone()).collect();
-            fleet[at].view = Some(look(&mut views[at], fleet[at].id, &rows));
-            share(&views[at])
-        };
-        for _ in 0..2 {
-            (0..3).for_each(|at| _ = look(&[0, 1, 2], at));
+    fn what_a_lost_worker_had_is_free_when_it_is_not_there_any_more() {
+        let mut fleet: Vec<Member> = (0..3).map(|_| member(1)).collect();
+        for at in [0, 1, 2, 0, 1, 2] {
+            look(&mut fleet, at);
         }
-        assert_eq!(look(&[0, 1, 2], 0), "0.33");
-        assert_eq!(look(&[0, 1], 0), "0.33", "the other one does not know yet");
-        assert_eq!(look(&[0, 1], 1), "0.50");
-        assert_eq!(look(&[0, 1], 0), "0.50");
+        // Until then a new one gets nothing of it, and the others go on.
+        fleet.push(member(1));
+        assert_eq!([look(&mut fleet, 3), look(&mut fleet, 0)], ["0.00", "0.25"]);
+        assert_eq!(look(&mut fleet, 3), "0.08");
+        fleet.remove(1);
+        assert_eq!([look(&mut fleet, 2), look(&mut fleet, 0)], ["0.33", "0.33"]);
     }
 
     #[test]
-    fn shares_never_add_up_to_more_than_the_rate() {
-        // Whatever the order in which workers look, join and are lost: seeded, so that a failure can be repeated.
+    fn one_that_joins_again_and_again_leaves_the_others_what_they_have() {
+        let mut fleet: Vec<Member> = (0..4).map(|_| member(1)).collect();
+        for at in [0, 1, 2, 3, 0, 1, 2, 3] {
+            look(&mut fleet, at);
+        }
+        for _ in 0..20 {
+            // The last one is lost, and another one is there in its place as soon as it is forgotten.
+            fleet.pop();
+            fleet.push(member(1));
+            assert_eq!(look(&mut fleet, 3), "0.25");
+            assert_eq!(look(&mut fleet, 0), "0.25");
+        }
+    }
+
+    #[test]
+    fn a_worker_that_nobody_knows_has_nothing() {
+        assert_eq!(see(WorkerId::generate(), &[member(1)], false), None);
+    }
+
+    #[test]
+    fn thirds_that_add_up_to_a_little_less_than_all_are_not_asked_for_again_and_again() {
+        let mut fleet: Vec<Member> = (0..3).map(|_| member(1)).collect();
+        for at in [0, 1, 2, 0, 1, 2] {
+            look(&mut fleet, at);
+        }
+        let seen = |at: usize| see(fleet[at].id, &fleet, false).unwrap();
+        assert!((0..3).all(|at| seen(at).wanted.is_none() && !seen(at).is_less), "{fleet:?}");
+    }
+
+    #[test]
+    fn what_workers_use_never_adds_up_to_more_than_the_rate() {
+        // Whatever the order in which workers look, join, change and are lost, and however late they go on: seeded, so that a
+        // failure can be repeated.
         let mut state = 0x9E37_79B9_7F4A_7C15_u64;
         let mut dice = move |sides: usize| {
             state ^= state << 13;
@@ -192,24 +209,51 @@ mod tests {
             state ^= state << 17;
             usize::try_from(state % sides as u64).unwrap()
         };
-        let mut workers: Vec<(Member, Fleet)> = Vec::new();
-        for _ in 0..50_000 {
+        let backup = |shares: &Shares| part(shares, TaskKind::Backup);
+        let mut workers: Vec<Worker> = Vec::new();
+        let mut most = 0.0_f64;
+        for _ in 0..200_000 {
             let at = dice(workers.len().max(1));
-            match dice(12) {
-                0 if workers.len() < 8 => workers.push((member(1 + dice(5), None), Fleet::default())),
+            // Those whose rows are too old are seen by nobody.
+            let rows: Vec<Member> =
+                workers.iter().filter(|worker| worker.is_heard).map(|worker| worker.row.clone()).collect();
+            match dice(16) {
+                0 if workers.len() < 8 => workers.push(Worker {
+                    row: member(1 + dice(5)),
+                    is_heard: true,
+                    used: Shares::default(),
+                    wants: None,
+                }),
                 1 if !workers.is_empty() => _ = workers.remove(at),
-                2 if !workers.is_empty() => workers[at].0.pools = member(1 + dice(5), None).pools,
-                // A look, which may be followed by others' before it goes on.
-                3..=8 if !workers.is_empty() => {
-                    let rows: Vec<Member> = workers.iter().map(|(member, _)| member.clone()).collect();
-                    let (member, fleet) = &mut workers[at];
-                    member.view = Some(fleet.see(member.id, &rows));
+                2 if !workers.is_empty() => workers[at].row.pools = member(1 + dice(5)).pools,
+                // It hangs until its row is too old: by then its gates have closed.
+                3 if !workers.is_empty() => {
+                    let worker = &mut workers[at];
+                    (worker.is_heard, worker.used, worker.wants) = (false, Shares::default(), None);
                 }
-                9..=11 if !workers.is_empty() => workers[at].1.grow(),
+                // A look: less is used before it is written down. One that goes on has been heard of again.
+                4..=9 if !workers.is_empty() => {
+                    let worker = &mut workers[at];
+                    let late = !std::mem::replace(&mut worker.is_heard, true);
+                    let rows = if late { [rows, vec![worker.row.clone()]].concat() } else { rows };
+                    let Seen { kept, wanted, .. } = see(worker.row.id, &rows, late).unwrap();
+                    (worker.used, worker.wants) = (kept.clone(), wanted);
+                    worker.row.shares = kept;
+                }
+                // It takes more, some time later and under the lock.
+                10..=15 if !workers.is_empty() => {
+                    let worker = &mut workers[at];
+                    if let Some(wanted) = worker.wants.take() {
+                        worker.row.shares = least(&wanted, &left_by_others(worker.row.id, &rows));
+                        worker.used = worker.row.shares.clone();
+                    }
+                }
                 _ => {}
             }
-            let sum: f64 = workers.iter().map(|(_, fleet)| part(fleet)).sum();
+            let sum: f64 = workers.iter().map(|worker| backup(&worker.used)).sum();
             assert!(sum < 1.0 + 1e-9, "{sum}");
+            most = most.max(sum);
         }
+        assert!(most > 0.999, "{most}");
     }
 }

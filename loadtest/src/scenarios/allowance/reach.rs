@@ -71,9 +71,9 @@ pub(super) async fn measure(servers: &Servers, length: Duration) -> anyhow::Resu
     let mut effects = EffectLog::new(servers);
     let definitions = definitions(servers, &[Duration::ZERO, Duration::ZERO, TAKES], &json!({}), &limits);
     let mut fleet = start(servers, "reach", WORKERS, definitions, Some(&effects)).await?;
-    // As much of each as all parts, and what lies between them, can start.
+    // More of each than all parts, and what lies between them, can start.
     let seconds = (length + LEASE * 2) * u32::try_from(EVENTS.len())?;
-    let tasks = 3 * usize::try_from(seconds.as_secs())? * 100;
+    let tasks = 3 * usize::try_from(seconds.as_secs())? * 150;
     publish(servers.amqp_url(), &Load { per_message: 100, ..Load::probes(3) }, tasks).await?;
     let mut times = Vec::new();
     for event in EVENTS {
@@ -92,6 +92,9 @@ pub(super) async fn measure(servers: &Servers, length: Duration) -> anyhow::Resu
         times.push((event, from, Moment::now()));
     }
     fleet.workers[0].resume()?;
+    let in_line = "select count(distinct waiting_for) from task where waiting_for like 'limit:owner:%'";
+    let in_line: i64 = fleet.database.client().await?.query_one(in_line, &[]).await?.try_get(0)?;
+    ensure!(in_line == 3, "of {} limits, {in_line} had tasks waiting to the end", LIMITS.len());
     let by_job = by_job(&fleet, effects.take()?).await?;
     fleet.stop().await?;
     judge(&by_job, &times)
@@ -139,7 +142,10 @@ fn judge(by_job: &ByJob, times: &[(Event, Moment, Moment)]) -> anyhow::Result<Ve
         let busy = attempts.iter().map(busy).sum::<Duration>().as_secs_f64();
         Part { event: *event, reached: [rate(0), rate(1), busy / (CAP as f64 * seconds)] }
     };
-    Ok(times.iter().map(part).collect())
+    let parts: Vec<Part> = times.iter().map(part).collect();
+    let undisturbed = parts.first().is_some_and(|part| part.reached.iter().all(|reached| *reached > 0.9));
+    ensure!(undisturbed, "not even with all workers there was it reached: {parts:?}");
+    Ok(parts)
 }
 
 /// Whether no stretch of time holds more starts than the burst and the rate allow: as the generic cell rate algorithm
@@ -181,7 +187,7 @@ mod tests {
 
     fn effect(milliseconds: u64, task: u128, what: What) -> Effect {
         let at = serde_json::from_value(json!(milliseconds * 1_000_000)).unwrap();
-        Effect { at, task: Uuid::from_u128(task), epoch: 1, what }
+        Effect { at, worker: Uuid::nil(), task: Uuid::from_u128(task), epoch: 1, what }
     }
 
     #[test]

@@ -48,7 +48,7 @@ pub(super) async fn of_owners(servers: &Servers, length: Duration) -> anyhow::Re
             starts.get(&(format!("owner-{owner}"), "normal".to_owned())).copied().unwrap_or(0),
         )
     };
-    Ok(shares(weights.iter().enumerate().map(of).collect()))
+    shares(weights.iter().enumerate().map(of).collect())
 }
 
 /// Those of both priorities.
@@ -60,20 +60,25 @@ pub(super) async fn of_priorities(servers: &Servers, length: Duration) -> anyhow
         let started = starts.get(&("owner-0".to_owned(), priority.to_string())).copied().unwrap_or(0);
         (format!("tasks of {priority} priority"), weight, started)
     };
-    Ok(shares([(Priority::High, HIGH), (Priority::Normal, 1.0)].map(of).to_vec()))
+    shares([(Priority::High, HIGH), (Priority::Normal, 1.0)].map(of).to_vec())
 }
 
-fn shares(of: Vec<(String, f64, i64)>) -> Vec<Share> {
+fn shares(of: Vec<(String, f64, i64)>) -> anyhow::Result<Vec<Share>> {
     let weights: f64 = of.iter().map(|(_, weight, _)| weight).sum();
     let all: i64 = of.iter().map(|(.., starts)| starts).sum();
-    of.into_iter()
+    ensure!(all > 0, "nothing started");
+    let shares: Vec<Share> = of
+        .into_iter()
         .map(|(who, weight, starts)| Share {
             who,
             expected: weight / weights,
             got: starts as f64 / all as f64,
             starts,
         })
-        .collect()
+        .collect();
+    let fair = shares.iter().all(|share| (share.got - share.expected).abs() < 0.1);
+    ensure!(fair, "it is not shared by weight: {shares:?}");
+    Ok(shares)
 }
 
 /// Numbers of tasks by owner and priority.
