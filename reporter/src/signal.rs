@@ -10,7 +10,7 @@ pub const WITHIN: f64 = 300.0;
 const MEMORY: Duration = Duration::from_mins(1);
 /// From this duration on an attempt says itself how long it holds a slot, in seconds. Of shorter ones claim and record are a part,
 /// and so many end that counting them is precise.
-const LONG: f64 = 60.0;
+const LONG: f64 = 5.0;
 /// What an attempt is taken to last before the first one has ended, in seconds.
 const UNKNOWN: f64 = 60.0;
 

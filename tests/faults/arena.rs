@@ -86,11 +86,26 @@ impl Arena {
         }
     }
 
-    /// Defines simulated jobs by their names and sources.
+    /// Defines simulated jobs by their names and sources; they come under a cap and a rate.
     pub async fn define(&self, jobs: impl IntoIterator<Item = (String, Value)>) {
-        let jobs: Vec<Value> = jobs
-            .into_iter()
-            .map(|(name, source)| self.world.simulated_job(&name, &[TARGET], &source))
+        self.define_beside([], jobs).await;
+    }
+
+    /// As [`Arena::define`], beside jobs that come under no limit.
+    pub async fn define_beside(
+        &self,
+        free: impl IntoIterator<Item = (String, Value)>,
+        limited: impl IntoIterator<Item = (String, Value)>,
+    ) {
+        let free = free.into_iter().map(|job| ("free", job));
+        let limited = limited.into_iter().map(|job| ("ops", job));
+        let jobs: Vec<Value> = free
+            .chain(limited)
+            .map(|(owner, (name, source))| {
+                let mut job = self.world.simulated_job(&name, &[TARGET], &source);
+                job["owner"] = json!(owner);
+                job
+            })
             .collect();
         let targets = [self.world.target(TARGET, &json!({}))];
         let limits =

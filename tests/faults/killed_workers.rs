@@ -48,7 +48,8 @@ async fn storm(servers: &Servers, form: Form, screen: &Screen) -> anyhow::Result
     );
     let arena = Arena::on(servers, "T1", form, screen).await;
     let short = (0..JOBS).map(|number| (format!("short-{number}"), json!({ "duration": "0s" })));
-    arena.define(short.chain([("long".to_owned(), json!({ "duration": size.long_takes }))])).await;
+    // Short tasks of one owner, all under its cap, would be claimed and recorded one transaction after the other.
+    arena.define_beside(short, [("long".to_owned(), json!({ "duration": size.long_takes }))]).await;
     let producer = arena.producer(&[]);
     let mut workers: Vec<(String, Service)> = (0..size.workers).map(|n| started(&arena, n, 0)).collect();
 

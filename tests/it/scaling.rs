@@ -76,7 +76,8 @@ async fn each_task_that_waits_for_a_slot_is_counted_once_wherever_it_waits() {
     // A worker that is scaled in hands back at once what it runs; the relay publishes it.
     let producer = world.start_producer();
     world.stop(worker).await;
-    until(&url, "what ran waits again", &[(WAITING, 41.0), (RUNNING, 0.0), (DRAIN, f64::INFINITY)]).await;
+    // So does the one for whose target there is room now.
+    until(&url, "what ran waits again", &[(WAITING, 42.0), (RUNNING, 0.0), (DRAIN, f64::INFINITY)]).await;
     world.stop(producer).await;
     world.stop(reporter).await;
     world.check_invariants().await;

@@ -8,7 +8,7 @@ use metrics::gauge;
 use shared::db::backlog::Backlog;
 use shared::db::pool_setting::{self, PoolSetting, PoolState};
 use shared::db::worker::{PoolUse, Received, Worker};
-use shared::db::{Error, limit};
+use shared::db::{Error, cap, limit, line};
 use shared::limit::{Key, Limit};
 use shared::task::{Priority, TaskKind, WorkerId};
 use shared::topology;
@@ -72,6 +72,9 @@ impl Pools {
         let Some(depths) = depths else { return Ok(()) };
         let limits = limit::all(client).await?;
         let (limits, settings) = (limit::effective(&limits), pool_setting::all(client).await?);
+        let lines = line::waiting(client).await?;
+        let caps: HashMap<Key, usize> =
+            cap::all(client).await?.into_iter().map(|cap| (cap.key.clone(), cap.room())).collect();
         let now = Instant::now();
         let elapsed = self.looked.replace(now).map(|before| now - before).unwrap_or_default();
         for &kind in TaskKind::ALL {
@@ -80,7 +83,9 @@ impl Pools {
             let limit = limits.get(&Key::Pool(kind)).map(|setting| setting.limit);
             let look = Look {
                 elapsed,
-                waiting: of_kind.for_slot as f64 + pool.in_queues(kind, depths, of_kind),
+                waiting: of_kind.for_slot as f64
+                    + pool.in_queues(kind, depths, of_kind)
+                    + startable(kind, &lines, &limits, &caps),
                 running: of_kind.running as f64,
                 slots: open_slots(workers, kind),
                 left: std::mem::take(&mut pool.left),
@@ -118,6 +123,28 @@ fn open_slots(workers: &[Worker], kind: TaskKind) -> f64 {
     pools.filter(|pool| !pool.closed).map(|pool| pool.slots).sum::<usize>() as f64
 }
 
+/// How many tasks stand in lines of other keys than their pool although these would let them start, if they were called.
+fn startable(
+    kind: TaskKind,
+    lines: &[line::Waiting],
+    limits: &BTreeMap<&Key, &limit::Setting>,
+    caps: &HashMap<Key, usize>,
+) -> f64 {
+    let of_kind = lines.iter().filter(|line| line.kind == kind && line.key != Key::Pool(kind));
+    let startable = |line: &line::Waiting| {
+        let tasks = usize::try_from(line.tasks).unwrap_or(0);
+        match limits.get(&line.key).map(|setting| setting.limit) {
+            // When a rate lets the next one start, it is called.
+            Some(limit) if limit.rate().is_some() => 0,
+            Some(limit) if limit.concurrency.is_some() => {
+                tasks.min(caps.get(&line.key).copied().unwrap_or(tasks))
+            }
+            _ => tasks,
+        }
+    };
+    of_kind.map(startable).sum::<usize>() as f64
+}
+
 /// Whether people let workers that are new start tasks of a kind: what was said of one worker alone does not count.
 fn is_open(settings: &[PoolSetting], kind: TaskKind) -> bool {
     let of_all = settings.iter().filter(|setting| setting.kind == kind && setting.worker.is_none());
@@ -139,6 +166,33 @@ impl Pool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_stands_in_the_line_of_a_key_that_has_room_counts_as_far_as_that_goes() {
+        let key = |owner: &str| Key::Owner(owner.parse().unwrap());
+        let line = |owner: &str, tasks| line::Waiting {
+            kind: TaskKind::Backup,
+            key: key(owner),
+            tasks,
+            since: shared::clock::now(),
+        };
+        let setting = |owner: &str, limit| limit::Setting {
+            key: key(owner),
+            origin: limit::Origin::Live,
+            limit,
+            set_by: "test".to_owned(),
+            set_at: shared::clock::now(),
+        };
+        let capped = Limit { concurrency: Some(5), ..Limit::default() };
+        let paced = Limit { starts_per_minute: Some(60.0), ..capped };
+        let settings = [setting("capped", capped), setting("full", capped), setting("paced", paced)];
+        let limits = limit::effective(&settings);
+        let caps = HashMap::from([(key("capped"), 3), (key("full"), 0), (key("paced"), 5)]);
+        let lines = [line("capped", 10), line("full", 20), line("paced", 40), line("free", 80)];
+        let count = |kind| startable(kind, &lines, &limits, &caps);
+        assert!((count(TaskKind::Backup) - 83.0).abs() < 1e-9, "{}", count(TaskKind::Backup));
+        assert!(count(TaskKind::Verify).abs() < 1e-9);
+    }
 
     #[test]
     fn what_was_published_again_and_again_counts_once() {

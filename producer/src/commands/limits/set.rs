@@ -58,8 +58,36 @@ impl<T: Copy> Asked<T> {
     }
 }
 
+impl Args {
+    const fn is_empty(&self) -> bool {
+        let Self { key: _, starts_per_minute, burst, concurrency, bytes_per_second, weight, strict } = self;
+        starts_per_minute.is_none()
+            && burst.is_none()
+            && concurrency.is_none()
+            && bytes_per_second.is_none()
+            && weight.is_none()
+            && strict.is_none()
+    }
+
+    /// What was not asked for follows: without a rate there is no burst, and no more start at once than may run.
+    fn fit(&self, mut limit: Limit) -> Limit {
+        if limit.starts_per_minute.is_none() {
+            limit.burst = limit.burst.filter(|_| self.burst.is_some());
+            limit.strict &= self.strict.is_some();
+        }
+        if self.burst.is_none() {
+            let most = limit.concurrency.unwrap_or(u32::MAX);
+            limit.burst = limit.burst.map(|burst| burst.min(most).max(1));
+        }
+        limit
+    }
+}
+
 pub(super) async fn run(database: &Database, args: &Args) -> Result<Exit, Failure> {
     let key = &args.key;
+    if args.is_empty() {
+        return Err(Failure::BadInput(format!("{key}: nothing to set, see --help for what can be")));
+    }
     let mut client = database.client().await?;
     let transaction = client.transaction().await?;
     db::job::lock_definitions(&transaction).await?;
@@ -77,6 +105,7 @@ pub(super) async fn run(database: &Database, args: &Args) -> Result<Exit, Failur
         weight: Asked::or(args.weight, now.weight),
         strict: args.strict.unwrap_or(now.strict),
     };
+    let limit = args.fit(limit);
     let defined = settings.iter().any(|setting| setting.key == *key && setting.origin == Origin::Definitions);
     if limit == Limit::default() && defined {
         // Nothing at all, in the place of what the definitions say.
@@ -125,4 +154,43 @@ async fn check_exists(transaction: &Transaction<'_>, key: &Key) -> Result<(), Fa
         Key::Source(_) | Key::Pool(_) => "no job's source has this failure_domain".to_owned(),
     };
     Err(Failure::BadInput(format!("{key}: {why}")))
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Parser)]
+    struct Line {
+        #[command(flatten)]
+        args: Args,
+    }
+
+    fn args(options: &[&str]) -> Args {
+        Line::parse_from([&["set", "target:disk-a"], options].concat()).args
+    }
+
+    #[test]
+    fn what_was_not_asked_for_follows_what_was() {
+        let now =
+            Limit { starts_per_minute: Some(60.0), burst: Some(5), concurrency: Some(1), ..Limit::default() };
+        let fit = |options: &[&str], limit: Limit| args(options).fit(limit).burst;
+        assert_eq!(fit(&["--concurrency", "1"], now), Some(1));
+        assert_eq!(
+            fit(&["--concurrency", "1", "--burst", "5"], now),
+            Some(5),
+            "it is to be refused by its name"
+        );
+        let without_rate = Limit { starts_per_minute: None, strict: true, ..now };
+        assert_eq!(fit(&["--starts-per-minute", "none"], without_rate), None);
+        assert!(!args(&["--starts-per-minute", "none"]).fit(without_rate).strict);
+    }
+
+    #[test]
+    fn a_command_that_sets_nothing_is_known() {
+        assert!(args(&[]).is_empty());
+        assert!(!args(&["--weight", "none"]).is_empty());
+    }
 }

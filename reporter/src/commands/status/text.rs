@@ -43,7 +43,7 @@ fn workers(status: &Status) -> Table {
 }
 
 fn waiting_tasks(status: &Status) -> Table {
-    let mut table = terminal::table(&["kind", "tasks", "for a target"]);
+    let mut table = terminal::table(&["kind", "tasks", "held back"]);
     for waiting in &status.waiting {
         table.add_row([waiting.kind.clone(), waiting.tasks.to_string(), waiting.held.to_string()]);
     }
