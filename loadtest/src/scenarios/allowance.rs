@@ -112,7 +112,12 @@ async fn start(
 }
 
 /// Jobs `load-0` and so on, each with an owner of its own and a source of its own, all on one target.
-fn definitions(servers: &Servers, durations: &[Duration], target: &Value, limits: &Value) -> Value {
+fn definitions(
+    servers: &Servers,
+    durations: &[Duration],
+    limits_of_target: Option<&Value>,
+    limits: &Value,
+) -> Value {
     let jobs: Vec<Value> = durations
         .iter()
         .enumerate()
@@ -127,12 +132,12 @@ fn definitions(servers: &Servers, durations: &[Duration], target: &Value, limits
             })
         })
         .collect();
-    json!({
-        "targets": [{
-            "name": "load", "repository": servers.directory().join("repository"), "site": "hq", "media": "nas",
-            "failure_domain": "array-1", "password": { "env": "UNUSED" }, "limits": target,
-        }],
-        "jobs": jobs,
-        "limits": limits,
-    })
+    let mut target = json!({
+        "name": "load", "repository": servers.directory().join("repository"), "site": "hq", "media": "nas",
+        "failure_domain": "array-1", "password": { "env": "UNUSED" },
+    });
+    if let Some(limits) = limits_of_target {
+        target["limits"] = limits.clone();
+    }
+    json!({ "targets": [target], "jobs": jobs, "limits": limits })
 }

@@ -52,7 +52,7 @@ pub(super) struct Live {
 pub(super) async fn measure(servers: &Servers) -> anyhow::Result<Vec<Live>> {
     let limits = json!([{ "owner": "owner-0", "starts_per_minute": RATE * 60, "burst": 10 }]);
     let mut effects = EffectLog::new(servers);
-    let definitions = definitions(servers, &[Duration::ZERO], &json!({}), &limits);
+    let definitions = definitions(servers, &[Duration::ZERO], None, &limits);
     let fleet = start(servers, "live", WORKERS, definitions, Some(&effects)).await?;
     let tasks = RATE * ROUNDS * u32::try_from(COMMANDS.len() + 2)? * u32::try_from(LOOK.as_secs())?;
     publish(servers.amqp_url(), &Load { per_message: 100, ..Load::probes(1) }, usize::try_from(tasks)?)

@@ -15,9 +15,9 @@ use crate::system::{Effect, EffectLog, Fleet, Load, Servers, What, publish};
 
 /// Workers at first.
 pub(super) const WORKERS: usize = 4;
-/// Tasks of either rate that may start in a second, and at once.
+/// Tasks of either rate that may start in a second, and at once: a strict rate needs more than those of a second.
 pub(super) const RATE: f64 = 100.0;
-const BURST: u32 = 100;
+const BURST: u32 = 110;
 /// Tasks of the cap that may run at once, and how long one takes.
 pub(super) const CAP: usize = 20;
 pub(super) const TAKES: Duration = Duration::from_secs(2);
@@ -69,7 +69,7 @@ pub(super) async fn measure(servers: &Servers, length: Duration) -> anyhow::Resu
         { "owner": "owner-2", "concurrency": CAP },
     ]);
     let mut effects = EffectLog::new(servers);
-    let definitions = definitions(servers, &[Duration::ZERO, Duration::ZERO, TAKES], &json!({}), &limits);
+    let definitions = definitions(servers, &[Duration::ZERO, Duration::ZERO, TAKES], None, &limits);
     let mut fleet = start(servers, "reach", WORKERS, definitions, Some(&effects)).await?;
     // More of each than all parts, and what lies between them, can start.
     let seconds = (length + LEASE * 2) * u32::try_from(EVENTS.len())?;

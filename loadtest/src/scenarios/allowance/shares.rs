@@ -95,7 +95,7 @@ async fn measure(
 ) -> anyhow::Result<Counts> {
     // Nothing starts until all stand in line.
     let closed = json!({ "starts_per_minute": 0.001 });
-    let definitions = definitions(servers, &vec![Duration::ZERO; jobs], &closed, limits);
+    let definitions = definitions(servers, &vec![Duration::ZERO; jobs], Some(&closed), limits);
     let fleet = start(servers, name, 2, definitions, None).await?;
     let all = WAITING * jobs * loads.len();
     for load in loads {
