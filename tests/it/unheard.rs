@@ -56,6 +56,10 @@ async fn what_a_claim_started_without_hearing_of_its_commit_keeps_its_limits_and
     })
     .await;
     proxy.set(Mode::Cut);
+    let sessions = "select count(*) from pg_stat_activity
+         where application_name = 'worker' and datname = current_database()";
+    eventually("the worker's sessions are gone", async || (world.number(sessions).await == 0).then_some(()))
+        .await;
     proxy.set(Mode::Pass);
 
     let done = "select count(*) from execution where kind = 'backup' and outcome = 'success'";

@@ -364,7 +364,7 @@ impl Claim<'_, '_> {
             }
             started.insert(id, Started { leased, permits: candidate.permits });
         }
-        self.adopt(&known, &mut started, answers, earlier, batch).await?;
+        self.adopt(&mut started, answers, earlier, batch).await?;
         for (called, answer) in earlier.called.iter_mut().zip(&*answers) {
             called.clone_from(&answer.tasks);
         }
@@ -374,7 +374,6 @@ impl Claim<'_, '_> {
     /// Takes over what an earlier try of this transaction started.
     async fn adopt(
         &self,
-        known: &[TaskId],
         started: &mut HashMap<TaskId, Started>,
         answers: &mut [Answer],
         earlier: &Earlier,
@@ -383,9 +382,12 @@ impl Claim<'_, '_> {
         if !earlier.any {
             return Ok(());
         }
+        // Also those that may not start any more, because what they started with counts already.
+        let delivered = batch.delivered.iter().filter(|admitted| matches!(admitted.wish, Wish::Start(..)));
+        let delivered = delivered.map(|admitted| &admitted.task.id);
         let called = earlier.called.iter().flatten();
         let unknown = |id: &TaskId| !self.worker.leases.knows(*id) && !started.contains_key(id);
-        let ids: Vec<TaskId> = known.iter().chain(called).copied().filter(unknown).collect();
+        let ids: Vec<TaskId> = delivered.chain(called).copied().filter(unknown).collect();
         for leased in
             db::lease::adopt(self.transaction, self.worker.identity.id, self.worker.lease, &ids).await?
         {
