@@ -19,7 +19,7 @@ use shares::Share;
 #[derive(Debug, Clone, clap::Args)]
 pub(crate) struct Allowance {
     /// How long each part is looked at, in seconds
-    #[arg(long, default_value_t = 30, value_parser = clap::value_parser!(u16).range(5..=300))]
+    #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u16).range(5..=300))]
     seconds: u16,
 }
 
