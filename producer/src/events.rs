@@ -130,3 +130,18 @@ pub(crate) fn letter_replayed(letter: &str, tasks: &[TaskId], by: &str) {
 pub(crate) fn letter_dropped(letter: &str, reason: &str, queue: &str, body: &str, by: &str) {
     tracing::info!(letter, reason, queue, body, by, "a dead letter is dropped");
 }
+
+pub(crate) fn scheduler_leads(term: Option<i64>) {
+    match term {
+        Some(term) => tracing::info!(term, "this process sees to schedules"),
+        None => tracing::info!("another process sees to schedules"),
+    }
+}
+
+pub(crate) fn scheduled(schedules: usize, tasks: usize) {
+    tracing::debug!(schedules, tasks, "due times were seen to");
+}
+
+pub(crate) fn scheduler_failed(error: &Error) {
+    tracing::warn!(%error, "the scheduler could not use the database: trying again");
+}

@@ -11,6 +11,7 @@ pub mod definitions;
 pub mod reaper;
 pub mod relay;
 pub mod returns;
+pub mod scheduler;
 pub mod upkeep;
 
 mod events;
@@ -21,6 +22,7 @@ use shared::db::Database;
 use shared::lifecycle::Lifecycle;
 
 use config::Config;
+use scheduler::Scheduler;
 
 /// Runs the long-running process until a signal or a failure ends it.
 ///
@@ -60,6 +62,13 @@ pub async fn run(config: Config, database: Database) -> anyhow::Result<()> {
         let (database, stop) = (database.clone(), shutdown.soft.clone());
         async move {
             reaper::run(&database, config.reaper_interval, &stop).await;
+            Ok(())
+        }
+    });
+    lifecycle.spawn("scheduler", {
+        let (database, stop) = (database.clone(), shutdown.soft.clone());
+        async move {
+            Scheduler::default().run(&database, &stop).await;
             Ok(())
         }
     });

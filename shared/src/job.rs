@@ -6,6 +6,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::name::{id_type, name_type, text_enum};
+use crate::schedule::Schedule;
 use crate::target::{Media, TargetName};
 use crate::task::{Priority, TaskKind};
 
@@ -47,6 +48,9 @@ pub struct Job {
     pub strict: bool,
     /// An inactive job takes no tasks.
     pub active: bool,
+    /// When it is backed up by itself; without it only when somebody asks.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub schedule: Option<Schedule>,
 }
 
 impl Job {

@@ -7,11 +7,14 @@ use anyhow::Context as _;
 use deadpool_postgres::Transaction;
 use serde_json::json;
 use shared::db::job::StoredJob;
+use shared::db::schedule::{self, Defined};
 use shared::db::target::StoredTarget;
 use shared::db::{self, Database, limit};
 use shared::job::{Job, JobId};
 use shared::limit::{Key, Limit};
+use shared::params::Params;
 use shared::target::{Target, TargetId, TargetName};
+use shared::task::TaskKind;
 
 use super::{Exit, Failure, operator};
 use crate::definitions::change::Change;
@@ -123,7 +126,9 @@ impl Plan {
         for (job, _) in definitions.jobs.iter().zip(&self.jobs).filter(|(_, c)| c.is_needed()) {
             let targets: Vec<TargetId> =
                 job.targets.iter().filter_map(|name| ids.get(name).copied()).collect();
-            judged.insert(db::job::upsert(transaction, job, &targets).await?);
+            let id = db::job::upsert(transaction, job, &targets).await?;
+            set_schedule(transaction, job, id).await?;
+            judged.insert(id);
         }
         let limits = self.change_limits(transaction, definitions).await?;
         let judged: Vec<JobId> = judged.into_iter().collect();
@@ -170,6 +175,18 @@ impl Plan {
             limits.for_each(|(name, change)| println!("{}", change.line("limit", name)));
         }
     }
+}
+
+/// Has a job backed up when it says, from now on.
+async fn set_schedule(transaction: &Transaction<'_>, job: &Job, id: JobId) -> Result<(), db::Error> {
+    let (kind, name) = (TaskKind::Backup, job.name.as_str());
+    let Some(spec) = &job.schedule else {
+        schedule::remove(transaction, kind, name).await?;
+        return Ok(());
+    };
+    let now = db::now(transaction).await?;
+    let defined = Defined { kind, name, job: Some(id), params: &Params::from(&json!({})), spec };
+    schedule::upsert(transaction, &defined, now).await
 }
 
 /// The limits of targets that are defined without them now. Others stay until they are defined anew.

@@ -7,6 +7,7 @@ mod enqueue;
 mod limits;
 mod migrate;
 mod pools;
+mod schedule;
 mod target;
 
 mod dead;
@@ -56,6 +57,9 @@ enum Command {
     /// Shows the workers' pools, and changes, pauses and drains them while they run
     #[command(subcommand)]
     Pools(pools::Command),
+    /// Shows what is enqueued again and again, and when; pauses it
+    #[command(subcommand)]
+    Schedule(schedule::Command),
     /// Shows tasks that wait or run, and ends them
     #[command(subcommand)]
     Tasks(tasks::Command),
@@ -87,6 +91,7 @@ pub async fn run(cli: Cli) -> Result<Exit, Failure> {
         Command::Target(command) => target::run(&database, command).await,
         Command::Limits(command) => limits::run(&database, command).await,
         Command::Pools(command) => pools::run(&database, command).await,
+        Command::Schedule(command) => schedule::run(&database, command).await,
         Command::Tasks(command) => tasks::run(&database, command).await,
         Command::Dead(command) => dead::run(&database, &config, command).await,
     }

@@ -100,6 +100,21 @@ impl<'d, 'p> Fields<'d, 'p> {
         self.descend(key, node)
     }
 
+    /// As [`Fields::optional_below`]; a certain word says as well that there is nothing.
+    pub(super) fn optional_below_or(&mut self, key: &'static str, word: &str) -> Option<Fields<'d, '_>> {
+        let node = self.take(key)?;
+        if node.value == Value::Text(word.to_owned()) {
+            return None;
+        }
+        self.descend(key, node)
+    }
+
+    /// Reads each mapping of a list that may be absent.
+    pub(super) fn each_below<T>(&mut self, key: &'static str, read: fn(Fields<'_, '_>) -> T) -> Vec<T> {
+        let items = self.nodes(key);
+        items.iter().filter_map(|item| self.descend(key, item).map(read)).collect()
+    }
+
     /// Whether a field is there that was not read yet.
     pub(super) fn has(&self, key: &str) -> bool {
         self.rest.iter().any(|(_, name, _)| *name == key)

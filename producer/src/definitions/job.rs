@@ -10,8 +10,8 @@ use shared::task::{Priority, TaskKind};
 
 use super::fields::{Fields, Located};
 use super::node::Value;
-use super::source;
 use super::values::{parsed, period, text, truth};
+use super::{schedule, source};
 
 /// Reads a job, and notes the targets that it names; `None` when a problem was noted.
 pub(super) fn read(mut fields: Fields<'_, '_>, references: &mut Vec<Located<TargetName>>) -> Option<Job> {
@@ -26,7 +26,9 @@ pub(super) fn read(mut fields: Fields<'_, '_>, references: &mut Vec<Located<Targ
     let tries = tries(&mut fields);
     let strict = fields.optional("strict", truth).unwrap_or(false);
     let active = fields.optional("active", truth).unwrap_or(true);
-    fields.not_implemented("schedule");
+    let before = fields.problems();
+    let schedule = fields.optional_below_or("schedule", "manual").and_then(schedule::read);
+    let schedule = (fields.problems() == before).then_some(schedule);
     fields.not_implemented("retention");
     fields.finish();
     references.extend(targets.iter().cloned());
@@ -42,6 +44,7 @@ pub(super) fn read(mut fields: Fields<'_, '_>, references: &mut Vec<Located<Targ
         tries,
         strict,
         active,
+        schedule: schedule?,
     })
 }
 

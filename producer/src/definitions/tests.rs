@@ -1,8 +1,10 @@
 use std::time::Duration;
 
+use chrono_tz::Tz;
 use shared::compliance::{DEFAULT_RPO, READ_WINDOW, RESTORE_WINDOW};
 use shared::job::{Hashes, SourceData, TryLimits};
 use shared::limit::Limit;
+use shared::schedule::{Blackout, CatchUp, Day, Overlap, Schedule, When};
 use shared::target::{Isolation, SecretRef};
 use shared::task::{Priority, TaskKind};
 
@@ -212,12 +214,6 @@ fn each_bad_job_is_reported_with_file_line_and_field() {
         ),
         (
             "[disk-a]\n",
-            "[disk-a]\n  schedule: { cron: x }\n",
-            11,
-            "schedule: schedule is not implemented yet",
-        ),
-        (
-            "[disk-a]\n",
             "[disk-a]\n  tries: { report: {} }\n",
             11,
             "tries.report: is unknown, use one of: backup",
@@ -239,6 +235,62 @@ fn each_bad_job_is_reported_with_file_line_and_field() {
     for (line, instead, number, message) in cases {
         let text = format!("{}{TARGET}", with(JOB, line, instead));
         assert_only_problem(&text, number, &format!("jobs.docs.{message}"));
+    }
+}
+
+#[test]
+fn a_schedule_says_when_by_whose_clock_and_what_becomes_of_what_was_missed() {
+    let schedule = "  schedule:
+    cron: \"0 2 * * *\"
+    timezone: Europe/Berlin
+    catch_up: all(3)
+    jitter: 5m
+    overlap: queue
+    blackouts: [{ from: \"22:00\", until: \"01:00\", days: [fri, sat] }]
+";
+    let (definitions, problems) = read(&[("demo.yaml", &format!("{JOB}{schedule}{TARGET}"))]);
+    assert_eq!(problems, Vec::<String>::new());
+    let expected = Schedule {
+        catch_up: CatchUp::All(3),
+        jitter: Duration::from_mins(5),
+        overlap: Overlap::Queue,
+        blackouts: vec![Blackout {
+            from: "22:00".parse().unwrap(),
+            until: "01:00".parse().unwrap(),
+            days: vec![Day::Friday, Day::Saturday],
+        }],
+        ..Schedule::new(When::Cron("0 2 * * *".parse().unwrap()), Tz::Europe__Berlin)
+    };
+    assert_eq!(definitions.jobs[0].schedule, Some(expected));
+    let (manual, problems) = read(&[("demo.yaml", &format!("{JOB}  schedule: manual\n{TARGET}"))]);
+    assert_eq!((&manual.jobs[0].schedule, problems), (&None, Vec::new()));
+}
+
+#[test]
+fn each_bad_schedule_is_reported_with_line_and_field() {
+    for (fields, message) in [
+        ("{}", "schedule: needs one of cron and every"),
+        ("{ cron: \"@daily\", every: 1h }", "schedule: needs one of cron and every"),
+        ("{ cron: x }", "schedule.cron: \"x\" is no cron expression"),
+        ("{ cron: \"0 0 31 2 *\" }", "schedule.cron: \"0 0 31 2 *\" is no cron expression: it never comes"),
+        ("{ every: 100ms }", "schedule.every: is shorter than a second"),
+        ("{ every: 1h, timezone: Berlin }", "schedule.timezone: \"Berlin\" is no time zone"),
+        ("{ every: 1h, catch_up: all }", "schedule.catch_up: \"all\" is none of: none, latest, all(N)"),
+        ("{ every: 1h, catch_up: all(1001) }", "schedule.catch_up: \"all(1001)\" is none of"),
+        ("{ every: 1h, jitter: 25h }", "schedule.jitter: is longer than 24h"),
+        ("{ every: 1h, overlap: maybe }", "schedule.overlap: \"maybe\" is unknown"),
+        (
+            "{ every: 1h, blackouts: [{ from: \"7\", until: \"8:00\" }] }",
+            "schedule.blackouts.from: \"7\" is no",
+        ),
+        (
+            "{ every: 1h, blackouts: [{ from: \"00:00\", until: \"00:00\" }] }",
+            "schedule.blackouts: leave no time in which anything could be due",
+        ),
+        ("weekly", "schedule: is a text, a mapping is needed"),
+    ] {
+        let text = format!("{JOB}  schedule: {fields}\n{TARGET}");
+        assert_only_problem(&text, 11, &format!("jobs.docs.{message}"));
     }
 }
 

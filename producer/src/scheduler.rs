@@ -1,0 +1,159 @@
+//! The scheduler: puts the tasks of due times into the outbox, each due time once, whatever number of producers runs.
+//!
+//! One of them leads. That the others rest saves work and no more: a due time, its task and the next due time are written in
+//! one transaction that has the schedule's row, and a due time that somebody noted already is left alone.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use deadpool_postgres::Transaction;
+use shared::db::schedule::{Advance, Open, Run, Stored};
+use shared::db::{self, Database, leader, schedule};
+use shared::job::JobId;
+use shared::schedule::Overlap;
+use shared::task::{Priority, Task, TaskId};
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+use crate::{events, outbox};
+
+/// How often the leader looks, and the others whether they are to lead.
+const LOOK: Duration = Duration::from_secs(1);
+/// How long a leader may go without a word.
+pub const TTL: Duration = Duration::from_secs(5);
+/// Schedules that are seen to in one transaction.
+const BATCH: usize = 1000;
+/// The role in the table of leaders.
+const ROLE: &str = "scheduler";
+/// Who asks, in the tasks of schedules.
+const REQUESTED_BY: &str = "schedule";
+
+/// A scheduler among others.
+#[derive(Debug)]
+pub struct Scheduler {
+    id: Uuid,
+    leads: bool,
+}
+
+impl Default for Scheduler {
+    fn default() -> Self {
+        Self { id: Uuid::now_v7(), leads: false }
+    }
+}
+
+impl Scheduler {
+    /// Sees to due times until `stop`, while it leads.
+    pub async fn run(mut self, database: &Database, stop: &CancellationToken) {
+        while !stop.is_cancelled() {
+            let stepped = async {
+                let now = db::now(&database.client().await?).await?;
+                self.step(database, now).await
+            };
+            let rest = match db::within(TTL, stepped).await {
+                Ok(BATCH) => Duration::ZERO,
+                Ok(_) => LOOK,
+                Err(error) => {
+                    events::scheduler_failed(&error);
+                    LOOK
+                }
+            };
+            _ = tokio::time::timeout(rest, stop.cancelled()).await;
+        }
+        self.resign(database).await;
+    }
+
+    /// Leads if nobody else does, and sees to what is due at a moment; returns how many schedules it has seen to.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn step(&mut self, database: &Database, now: DateTime<Utc>) -> Result<usize, db::Error> {
+        let mut client = database.client().await?;
+        let term = leader::hold(&client, ROLE, self.id, now, TTL).await?;
+        if self.leads != term.is_some() {
+            self.leads = term.is_some();
+            events::scheduler_leads(term);
+        }
+        if term.is_none() {
+            return Ok(0);
+        }
+        let transaction = client.transaction().await?;
+        let firing =
+            schedule::take_firing(&transaction, now, i64::try_from(BATCH).unwrap_or(i64::MAX)).await?;
+        let last: Vec<TaskId> = firing.iter().filter_map(|stored| stored.last_task).collect();
+        let open = schedule::open(&transaction, &last).await?;
+        let priorities = priorities(&transaction, &firing).await?;
+        let (mut runs, mut tasks, mut advances) = (Vec::new(), Vec::new(), Vec::new());
+        for stored in &firing {
+            let seen = see_to(stored, now, &open);
+            advances.push(seen.advance);
+            for run in &seen.runs {
+                tasks.extend(run.task.map(|id| Task {
+                    id,
+                    kind: stored.kind,
+                    priority:
+                        stored.job.and_then(|job| priorities.get(&job).copied()).unwrap_or(Priority::Normal),
+                    job: stored.job,
+                    params: stored.params.clone(),
+                    requested_by: REQUESTED_BY.to_owned(),
+                    enqueued_at: now,
+                }));
+            }
+            runs.extend(seen.runs);
+        }
+        let fresh = schedule::note(&transaction, &runs).await?;
+        tasks.retain(|task| fresh.contains(&task.id));
+        outbox::put(&transaction, tasks, now).await?;
+        schedule::advance(&transaction, &advances).await?;
+        transaction.commit().await?;
+        if !firing.is_empty() {
+            events::scheduled(firing.len(), fresh.len());
+        }
+        Ok(firing.len())
+    }
+
+    async fn resign(&self, database: &Database) {
+        let resigned = async { leader::resign(&database.client().await?, ROLE, self.id).await };
+        // Otherwise it expires.
+        if self.leads
+            && let Err(error) = db::within(Duration::from_secs(2), resigned).await
+        {
+            events::scheduler_failed(&error);
+        }
+    }
+}
+
+/// The priorities of the jobs of some schedules.
+async fn priorities(
+    transaction: &Transaction<'_>,
+    firing: &[Stored],
+) -> Result<BTreeMap<JobId, Priority>, db::Error> {
+    let jobs: Vec<JobId> = firing.iter().filter_map(|stored| stored.job).collect();
+    let jobs = db::job::load(transaction, &jobs).await?;
+    Ok(jobs.into_iter().map(|stored| (stored.id, stored.job.priority)).collect())
+}
+
+/// What is written of one schedule.
+struct Seen {
+    runs: Vec<Run>,
+    advance: Advance,
+}
+
+/// Decides about the due times of a schedule that fires. All that are due at once are worked on or passed over together: they
+/// overlap with what was enqueued before, not with each other.
+fn see_to(stored: &Stored, now: DateTime<Utc>, open: &BTreeMap<TaskId, Open>) -> Seen {
+    let Stored { id, spec, name, .. } = stored;
+    let delay = spec.delay(name);
+    let first = stored.next_due.unwrap_or(now);
+    let tick = spec.tick(first, now - delay);
+    let before = stored.last_task.and_then(|task| open.get(&task));
+    let runs = match (spec.overlap, before) {
+        (_, None) | (Overlap::Allow, _) | (Overlap::Queue, Some(Open::Runs)) => true,
+        (Overlap::Skip, Some(_)) | (Overlap::Queue, Some(Open::Waits)) => false,
+    };
+    let run = |due_at| Run { schedule: *id, due_at, task: runs.then(TaskId::generate) };
+    let runs: Vec<Run> = tick.due.into_iter().map(run).collect();
+    let last_task = runs.last().and_then(|run| run.task);
+    let next = tick.next.map(|next| (next, next + delay));
+    Seen { runs, advance: Advance { schedule: *id, next, last_task } }
+}

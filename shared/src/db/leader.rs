@@ -1,0 +1,41 @@
+//! Table `leader`: which of several processes does what only one is to do.
+//!
+//! Leadership saves work and contention. What a leader writes must be safe without it: a process that was stopped may go on
+//! as leader after another one has taken over.
+
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use deadpool_postgres::GenericClient;
+use uuid::Uuid;
+
+use super::{Error, prepared};
+
+/// Takes a role, or extends it, at a moment; `None` if somebody else has it. The number is that of the term: it grows each time the
+/// role changes hands.
+pub async fn hold<C: GenericClient>(
+    client: &C,
+    role: &str,
+    holder: Uuid,
+    now: DateTime<Utc>,
+    ttl: Duration,
+) -> Result<Option<i64>, Error> {
+    let statement = "insert into leader as l (role, holder, term, expires_at)
+         values ($1, $2, 1, $3 + make_interval(secs => $4))
+         on conflict (role) do update set holder = $2, expires_at = $3 + make_interval(secs => $4),
+             term = l.term + case when l.holder = $2 then 0 else 1 end
+         where l.holder = $2 or l.expires_at <= $3
+         returning term";
+    let statement = prepared(client, statement).await?;
+    let row = client.query_opt(&statement, &[&role, &holder, &now, &ttl.as_secs_f64()]).await?;
+    Ok(row.map(|row| row.try_get(0)).transpose()?)
+}
+
+/// Gives a role up, so that another process need not wait until it expires.
+pub async fn resign<C: GenericClient>(client: &C, role: &str, holder: Uuid) -> Result<(), Error> {
+    let statement =
+        prepared(client, "update leader set expires_at = '-infinity' where role = $1 and holder = $2")
+            .await?;
+    client.execute(&statement, &[&role, &holder]).await?;
+    Ok(())
+}
