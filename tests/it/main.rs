@@ -8,6 +8,7 @@
 )]
 
 mod bad_messages;
+mod calendar;
 mod claims;
 mod control;
 mod copies;

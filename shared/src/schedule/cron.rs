@@ -3,7 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, DurationRound as _, TimeDelta, Utc};
 use chrono_tz::Tz;
 use croner::parser::{CronParser, Seconds, Year};
 use serde::{Deserialize, Serialize};
@@ -16,7 +16,7 @@ const LONGEST: usize = 200;
 ///
 /// Where a clock is set forward, a fixed time in the gap is right after it; where it is set back, a fixed time is
 /// there once and a wildcard as often as the clock shows it (<https://docs.rs/croner>).
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct Cron {
     text: String,
@@ -35,16 +35,22 @@ impl Cron {
     /// The first time after a moment; `None` when there is none in any time to come.
     #[must_use]
     pub(super) fn next(&self, after: DateTime<Utc>, timezone: Tz) -> Option<DateTime<Utc>> {
-        let next = self.cron.find_next_occurrence(&after.with_timezone(&timezone), false).ok()?;
+        let next = self.cron.find_next_occurrence(&on_the_second(after, timezone), false).ok()?;
         Some(next.with_timezone(&Utc))
     }
 
     /// The last time up to a moment.
     #[must_use]
     pub(super) fn previous(&self, until: DateTime<Utc>, timezone: Tz) -> Option<DateTime<Utc>> {
-        let previous = self.cron.find_previous_occurrence(&until.with_timezone(&timezone), true).ok()?;
+        let previous = self.cron.find_previous_occurrence(&on_the_second(until, timezone), true).ok()?;
         Some(previous.with_timezone(&Utc))
     }
+}
+
+/// The second in which a moment lies, which is all that counts for times of whole seconds: from within the second before a clock is
+/// set back, croner 4 finds "previous" times that are still to come.
+fn on_the_second(at: DateTime<Utc>, timezone: Tz) -> DateTime<Tz> {
+    at.duration_trunc(TimeDelta::seconds(1)).unwrap_or(at).with_timezone(&timezone)
 }
 
 impl FromStr for Cron {
@@ -77,6 +83,13 @@ impl TryFrom<String> for Cron {
 impl From<Cron> for String {
     fn from(cron: Cron) -> Self {
         cron.text
+    }
+}
+
+/// The parsed form fills pages.
+impl fmt::Debug for Cron {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(&self.text, f)
     }
 }
 

@@ -182,3 +182,29 @@ fn the_longest_gap_of_workdays_is_the_weekend() {
         Some(TimeDelta::hours(1))
     );
 }
+
+#[test]
+fn time_goes_on_wherever_within_a_second_one_asks_while_clocks_are_set() {
+    let zones = [
+        (Tz::Europe__Berlin, "2026-10-25T01:00:00Z"),
+        (Tz::Africa__Cairo, "2026-10-29T21:00:00Z"),
+        (Tz::America__Havana, "2026-11-01T05:00:00Z"),
+        (Tz::Australia__Lord_Howe, "2026-10-03T15:30:00Z"),
+    ];
+    for (zone, set) in zones {
+        for text in ["0 * * * *", "30 * * * *", "*/15 1-3 * * *", "0 0 * * *", "30 2 * * *"] {
+            let schedule = cron(text, zone);
+            for minutes in -8..8 {
+                for before in [-1, 0, 1, 999_999_999] {
+                    let moment = at(set) + TimeDelta::minutes(15 * minutes) - TimeDelta::nanoseconds(before);
+                    let previous = schedule.when.previous(moment, zone).unwrap();
+                    let next = schedule.next(moment).unwrap();
+                    assert!(
+                        previous <= moment && moment < next,
+                        "{text} {zone} {moment}: {previous}, {next}"
+                    );
+                }
+            }
+        }
+    }
+}
