@@ -12,14 +12,14 @@ use shared::db::schedule::{Advance, Open, Run, Stored};
 use shared::db::{self, Database, leader, schedule};
 use shared::job::JobId;
 use shared::schedule::Overlap;
-use shared::task::{Priority, Task, TaskId};
+use shared::task::{Priority, Task, TaskId, TaskKind};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use crate::{events, outbox};
 
 /// How often the leader looks, and the others whether they are to lead.
-const LOOK: Duration = Duration::from_secs(1);
+const LOOK: Duration = Duration::from_millis(250);
 /// How long a leader may go without a word.
 pub const TTL: Duration = Duration::from_secs(5);
 /// Schedules that are seen to in one transaction.
@@ -88,16 +88,9 @@ impl Scheduler {
             let seen = see_to(stored, now, &open);
             advances.push(seen.advance);
             for run in &seen.runs {
-                tasks.extend(run.task.map(|id| Task {
-                    id,
-                    kind: stored.kind,
-                    priority:
-                        stored.job.and_then(|job| priorities.get(&job).copied()).unwrap_or(Priority::Normal),
-                    job: stored.job,
-                    params: stored.params.clone(),
-                    requested_by: REQUESTED_BY.to_owned(),
-                    enqueued_at: now,
-                }));
+                let priority = stored.job.and_then(|job| priorities.get(&job).copied());
+                let enqueued = run.task.map(|id| Task { id, ..task(stored, priority, REQUESTED_BY, now) });
+                tasks.extend(enqueued);
             }
             runs.extend(seen.runs);
         }
@@ -120,6 +113,58 @@ impl Scheduler {
         {
             events::scheduler_failed(&error);
         }
+    }
+}
+
+/// What came of asking for a schedule's work at once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RunNow {
+    /// It is enqueued.
+    Enqueued(TaskId),
+    /// Its job takes no tasks.
+    Inactive,
+    /// There is no such schedule.
+    Missing,
+}
+
+/// Enqueues the work of a schedule now, whatever it says about overlaps. What is due later overlaps with it as with any other.
+///
+/// # Errors
+/// The database's.
+pub async fn run_now(
+    database: &Database,
+    kind: TaskKind,
+    name: &str,
+    requested_by: &str,
+) -> Result<RunNow, db::Error> {
+    let mut client = database.client().await?;
+    let transaction = client.transaction().await?;
+    let Some(stored) = schedule::lock(&transaction, kind, name).await? else { return Ok(RunNow::Missing) };
+    let job = match stored.job {
+        Some(id) => db::job::load(&transaction, &[id]).await?.pop().map(|stored| stored.job),
+        None => None,
+    };
+    if job.as_ref().is_some_and(|job| !job.active) {
+        return Ok(RunNow::Inactive);
+    }
+    let now = db::now(&transaction).await?;
+    let task = task(&stored, job.map(|job| job.priority), requested_by, now);
+    let id = task.id;
+    outbox::put(&transaction, vec![task], now).await?;
+    schedule::set_last_task(&transaction, stored.id, id).await?;
+    transaction.commit().await?;
+    Ok(RunNow::Enqueued(id))
+}
+
+fn task(stored: &Stored, priority: Option<Priority>, requested_by: &str, now: DateTime<Utc>) -> Task {
+    Task {
+        id: TaskId::generate(),
+        kind: stored.kind,
+        priority: priority.unwrap_or(Priority::Normal),
+        job: stored.job,
+        params: stored.params.clone(),
+        requested_by: requested_by.to_owned(),
+        enqueued_at: now,
     }
 }
 

@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use chrono::NaiveDate;
 use shared::db::partition::Created;
-use shared::db::{self, Database, dead_task, evidence_kept, known_id, partition, repository_lock, worker};
+use shared::db::{
+    self, Database, dead_task, evidence_kept, known_id, partition, repository_lock, schedule, worker,
+};
 use tokio_util::sync::CancellationToken;
 
 use crate::events;
@@ -13,6 +15,8 @@ use crate::events;
 pub const MONTHS_AHEAD: u32 = 3;
 /// How often everything is looked after.
 const INTERVAL: Duration = Duration::from_hours(1);
+/// How long it is known which due times were seen to; each schedule knows by itself where it goes on.
+const DUE_TIMES: Duration = Duration::from_hours(30 * 24);
 /// Pages of ids that are looked through in one statement: some 40,000 ids.
 const FORGET_PAGES: i64 = 256;
 
@@ -52,6 +56,7 @@ async fn look_after(database: &Database, keeping: Keeping, forgotten: &mut Optio
     report("sweeping repository locks", sweep_locks(database).await);
     report("sweeping workers", sweep_workers(database).await);
     report("sweeping dead tasks", sweep_dead_tasks(database).await);
+    report("forgetting due times", forget_due_times(database).await);
 }
 
 /// Creates this month's partitions, those of the months ahead, and those of rows that found none; returns the new ones.
@@ -127,6 +132,10 @@ async fn sweep_workers(database: &Database) -> Result<u64, db::Error> {
 
 async fn sweep_dead_tasks(database: &Database) -> Result<u64, db::Error> {
     dead_task::sweep(&database.client().await?).await
+}
+
+async fn forget_due_times(database: &Database) -> Result<u64, db::Error> {
+    schedule::forget(&database.client().await?, DUE_TIMES).await
 }
 
 fn report(duty: &'static str, done: Result<u64, db::Error>) {

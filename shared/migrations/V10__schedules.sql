@@ -25,6 +25,7 @@ create table schedule_run (
     schedule_id  integer not null references schedule on delete cascade,
     due_at       timestamptz not null,
     task_id      uuid,
+    seen_at      timestamptz not null default now(),
     primary key (schedule_id, due_at)
 );
 

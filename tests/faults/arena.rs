@@ -24,7 +24,7 @@ use crate::{Servers, World};
 const LOOK: Duration = Duration::from_millis(100);
 
 /// The target of all simulated jobs; nothing is ever there.
-const TARGET: &str = "nowhere";
+pub(super) const TARGET: &str = "nowhere";
 /// Tasks of all simulated jobs that may run at once: more than there are slots for. A cap that binds keeps the places of lost workers
 /// until their leases are over, and would be what a scenario measures; `limits` has one. Here it has to count right, whatever
 /// happens.
@@ -132,6 +132,11 @@ impl Arena {
 
     /// Starts a producer that looks for expired leases often.
     pub fn producer(&self, settings: &[(&str, &str)]) -> Service {
+        self.named_producer("producer", settings)
+    }
+
+    /// As [`Arena::producer`], where there are several.
+    pub fn named_producer(&self, name: &str, settings: &[(&str, &str)]) -> Service {
         let sweep = setting(self.form.sweep());
         let defaults = [
             ("AMQP_URL", self.amqp.as_str()),
@@ -139,7 +144,7 @@ impl Arena {
             ("HOLDFAST_REAPER_INTERVAL", &sweep),
             ("HOLDFAST_GRACE", "5s"),
         ];
-        self.world.start("producer", "producer", &[&defaults, settings].concat())
+        self.world.start("producer", name, &[&defaults, settings].concat())
     }
 
     /// Starts a worker with short leases that writes effects down.

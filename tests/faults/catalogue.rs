@@ -10,8 +10,9 @@ use super::form::Form;
 use super::report::Report;
 use super::screen::Screen;
 use super::{
-    black_hole, broker_outages, consumer_timeout, database_outages, disk_alarm, full_disk, killed_workers,
-    limits, lost_consumer, model_check, paused_workers, poison, rolling_restarts, wiped_broker,
+    black_hole, broker_outages, consumer_timeout, database_outages, disk_alarm, full_disk, killed_producers,
+    killed_workers, limits, lost_consumer, model_check, paused_workers, poison, rolling_restarts,
+    wiped_broker,
 };
 use crate::Servers;
 
@@ -48,6 +49,7 @@ pub const ALL: &[Fault] = &[
     fault!("T8", "the database's disk is full", full_disk),
     fault!("T9", "the broker's disk alarm stops publishers", disk_alarm),
     fault!("T11", "a task kills every process that runs it", poison),
+    fault!("T12", "producers that see to schedules are killed at random", killed_producers),
     fault!("T13", "workers are restarted one after the other", rolling_restarts),
     fault!(
         "limits",

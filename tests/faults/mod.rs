@@ -23,6 +23,7 @@ mod consumer_timeout;
 mod database_outages;
 mod disk_alarm;
 mod full_disk;
+mod killed_producers;
 mod killed_workers;
 mod limits;
 mod lost_consumer;

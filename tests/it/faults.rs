@@ -37,6 +37,11 @@ async fn a_task_that_kills_its_workers_ends_dead_and_takes_no_neighbour_along() 
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn killed_producers_miss_and_double_no_due_time() {
+    survives("T12").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn caps_and_strict_rates_hold_while_workers_join_leave_die_and_hang() {
     survives("limits").await;
 }

@@ -34,6 +34,7 @@ mod reporter;
 mod restic;
 mod returned;
 mod scaling;
+mod schedules;
 mod schema;
 mod tables;
 mod tasks;

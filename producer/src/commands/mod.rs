@@ -80,6 +80,11 @@ pub async fn run(cli: Cli) -> Result<Exit, Failure> {
         crate::run(config, database).await?;
         return Ok(Exit::Done);
     }
+    if let Command::Schedule(command) = &cli.command
+        && let Some(answer) = schedule::run_alone(command)
+    {
+        return answer;
+    }
     let config = Base::read(&cli.sources)?;
     config.telemetry.start();
     let database = Database::new(&config.database, "producer")?;

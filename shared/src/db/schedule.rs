@@ -1,6 +1,7 @@
 //! Tables `schedule` and `schedule_run`: what is enqueued again and again, and which due times were seen to.
 
 use std::collections::{BTreeMap, HashSet};
+use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use deadpool_postgres::{GenericClient, Transaction};
@@ -195,10 +196,29 @@ pub async fn set_paused<C: GenericClient>(
     Ok(client.execute(&statement, &[&kind.as_str(), &name, &by]).await? == 1)
 }
 
-/// Forgets runs that were due before a moment, except the last of each schedule; returns how many.
-pub async fn forget<C: GenericClient>(client: &C, before: DateTime<Utc>) -> Result<u64, Error> {
-    let statement = prepared(client, "delete from schedule_run where due_at < $1").await?;
-    Ok(client.execute(&statement, &[&before]).await?)
+/// Forgets which due times were seen to longer ago than this; returns how many.
+pub async fn forget<C: GenericClient>(client: &C, after: Duration) -> Result<u64, Error> {
+    let statement = "delete from schedule_run where due_at < now() - make_interval(secs => $1)";
+    let statement = prepared(client, statement).await?;
+    Ok(client.execute(&statement, &[&after.as_secs_f64()]).await?)
+}
+
+/// One schedule, kept from others until the transaction ends.
+pub async fn lock(
+    transaction: &Transaction<'_>,
+    kind: TaskKind,
+    name: &str,
+) -> Result<Option<Stored>, Error> {
+    let statement = format!("select {COLUMNS} from schedule where kind = $1 and name = $2 for update");
+    let statement = prepared(transaction, &statement).await?;
+    transaction.query_opt(&statement, &[&kind.as_str(), &name]).await?.as_ref().map(stored).transpose()
+}
+
+/// Notes what was enqueued last, where no due time asked for it.
+pub async fn set_last_task(transaction: &Transaction<'_>, schedule: i32, task: TaskId) -> Result<(), Error> {
+    let statement = prepared(transaction, "update schedule set last_task = $2 where id = $1").await?;
+    transaction.execute(&statement, &[&schedule, &task.0]).await?;
+    Ok(())
 }
 
 fn stored(row: &Row) -> Result<Stored, Error> {

@@ -7,6 +7,7 @@ use shared::db::{self, Database, schedule};
 use shared::task::TaskKind;
 
 use super::{Exit, Failure, operator};
+use crate::scheduler::{self, RunNow};
 
 #[derive(Debug, clap::Subcommand)]
 pub(super) enum Command {
@@ -22,6 +23,8 @@ pub(super) enum Command {
     Pause(Which),
     /// Has a paused schedule go on; what was due meanwhile is caught up as it says
     Resume(Which),
+    /// Enqueues the work of a schedule now, beside its due times
+    Run(Which),
 }
 
 /// One schedule.
@@ -34,12 +37,21 @@ pub(super) struct Which {
     kind: TaskKind,
 }
 
+/// Runs a command that needs no database; `None` where it needs one.
+pub(super) fn run_alone(command: &Command) -> Option<Result<Exit, Failure>> {
+    match command {
+        Command::Next(args) => next::run_alone(args),
+        _ => None,
+    }
+}
+
 pub(super) async fn run(database: &Database, command: Command) -> Result<Exit, Failure> {
     match command {
         Command::List { json } => list::run(database, json).await,
         Command::Next(args) => next::run(database, &args).await,
         Command::Pause(which) => pause(database, &which, Some(&operator())).await,
         Command::Resume(which) => pause(database, &which, None).await,
+        Command::Run(which) => run_now(database, &which).await,
     }
 }
 
@@ -50,6 +62,18 @@ async fn pause(database: &Database, which: &Which, by: Option<&str>) -> Result<E
     }
     let now = if by.is_some() { "paused" } else { "goes on" };
     println!("the {} schedule of {} {now}", which.kind, which.name);
+    Ok(Exit::Done)
+}
+
+async fn run_now(database: &Database, which: &Which) -> Result<Exit, Failure> {
+    match scheduler::run_now(database, which.kind, &which.name, &operator()).await? {
+        RunNow::Enqueued(task) => println!("{task} enqueued"),
+        RunNow::Inactive => {
+            let why = format!("the job of the {} schedule of {} is not active", which.kind, which.name);
+            return Err(Failure::BadInput(why));
+        }
+        RunNow::Missing => return Err(missing(&database.client().await?, which.kind, &which.name).await?),
+    }
     Ok(Exit::Done)
 }
 

@@ -11,7 +11,7 @@ use super::missing;
 use crate::commands::{Exit, Failure, shown};
 
 #[derive(Debug, clap::Args)]
-#[group(id = "of", required = true, multiple = false, args = ["cron", "job"])]
+#[command(group = clap::ArgGroup::new("of").required(true).args(["cron", "job"]))]
 pub(in crate::commands) struct Args {
     /// A cron expression of five or six fields, or a nickname such as @daily
     #[arg(long)]
@@ -37,11 +37,28 @@ fn timezone(text: &str) -> Result<Tz, String> {
     text.parse().map_err(|_| "it is no time zone such as Europe/Berlin or UTC".to_owned())
 }
 
+impl Args {
+    /// The schedule of an expression, for which no database is needed.
+    fn of_expression(&self) -> Option<Schedule> {
+        let cron = self.cron.clone()?;
+        Some(Schedule::new(When::Cron(cron), self.timezone.unwrap_or_default()))
+    }
+}
+
+/// Answers without a database; `None` where it takes one.
+pub(super) fn run_alone(args: &Args) -> Option<Result<Exit, Failure>> {
+    args.of_expression().map(|spec| print(&spec, args))
+}
+
 pub(super) async fn run(database: &Database, args: &Args) -> Result<Exit, Failure> {
-    let spec = match (&args.cron, &args.job) {
-        (Some(cron), _) => Schedule::new(When::Cron(cron.clone()), args.timezone.unwrap_or_default()),
-        (None, job) => of_job(database, args.kind, job.as_deref().unwrap_or_default()).await?,
+    let spec = match args.of_expression() {
+        Some(spec) => spec,
+        None => of_job(database, args.kind, args.job.as_deref().unwrap_or_default()).await?,
     };
+    print(&spec, args)
+}
+
+fn print(spec: &Schedule, args: &Args) -> Result<Exit, Failure> {
     let first = spec.next(args.from.unwrap_or_else(clock::now));
     let times = std::iter::successors(first, |due| spec.next(*due))
         .take(usize::try_from(args.count).unwrap_or(usize::MAX));
