@@ -1,5 +1,6 @@
 //! The producer's settings.
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use secrecy::SecretString;
@@ -19,7 +20,8 @@ const ID_WINDOW: Duration = Duration::from_hours(7 * 24);
 /// How long executions and evidence are kept: a year, so that the same season can be compared, and a month to do it in.
 const HISTORY: Duration = Duration::from_hours(400 * 24);
 /// What only the long-running process uses; the commands let it stand in the same file.
-const SERVICE_KEYS: [&str; 5] = ["grace", "reaper_interval", "republish_after", "id_window", "history"];
+const SERVICE_KEYS: [&str; 6] =
+    ["grace", "reaper_interval", "republish_after", "id_window", "history", "listen"];
 
 /// What every command needs.
 #[derive(Debug, Clone)]
@@ -63,6 +65,8 @@ pub struct Config {
     pub base: Base,
     /// Where the broker is.
     pub amqp_url: SecretString,
+    /// Where commands are taken over HTTP; nowhere when absent.
+    pub listen: Option<SocketAddr>,
     /// How long the last batch may take after the first signal.
     pub grace: Duration,
     /// How often expired leases are looked for.
@@ -86,6 +90,7 @@ impl Config {
         let config = Self {
             base: Base::from(&mut settings),
             amqp_url: settings.url("amqp_url"),
+            listen: settings.optional("listen"),
             grace: settings.duration("grace", GRACE),
             reaper_interval: settings.duration("reaper_interval", REAPER_INTERVAL),
             republish_after: settings.duration("republish_after", REPUBLISH_AFTER),

@@ -1,5 +1,6 @@
 //! What the producer says: one function an event.
 
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use shared::broker::PublishError;
@@ -8,6 +9,7 @@ use shared::db::dead_task::Stored;
 use shared::db::lease::Expired;
 use shared::message::Refusal;
 use shared::task::TaskId;
+use uuid::Uuid;
 
 pub(crate) fn published(tasks: usize) {
     tracing::debug!(tasks, "published");
@@ -144,4 +146,17 @@ pub(crate) fn scheduled(schedules: usize, tasks: usize) {
 
 pub(crate) fn scheduler_failed(error: &Error) {
     tracing::warn!(%error, "the scheduler could not use the database: trying again");
+}
+
+pub(crate) fn listening(address: SocketAddr) {
+    tracing::info!(%address, "listening");
+}
+
+pub(crate) fn request_failed(error: &Error) {
+    tracing::warn!(%error, "a request could not use the database");
+}
+
+pub(crate) fn denied(address: IpAddr, token: Option<Uuid>, why: &str) {
+    let token = token.map(|token| token.to_string());
+    tracing::warn!(%address, token, why, "a request without a good token was refused");
 }

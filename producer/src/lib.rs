@@ -8,6 +8,9 @@ pub mod commands;
 pub mod config;
 pub mod definitions;
 
+mod api;
+mod operations;
+
 pub mod reaper;
 pub mod relay;
 pub mod returns;
@@ -72,6 +75,11 @@ pub async fn run(config: Config, database: Database) -> anyhow::Result<()> {
             Ok(())
         }
     });
+    if let Some(address) = config.listen {
+        let listener = api::listen(address).await?;
+        let (database, stop) = (database.clone(), shutdown.soft.clone());
+        lifecycle.spawn("http", async move { Ok(api::serve(listener, database, stop).await?) });
+    }
     let keeping = upkeep::Keeping { id_window: config.id_window, history: config.history };
     lifecycle.spawn("upkeep", async move {
         upkeep::run(&database, keeping, &shutdown.soft).await;

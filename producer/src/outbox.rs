@@ -17,7 +17,15 @@ pub(crate) async fn put(
     tasks: Vec<Task>,
     run_at: DateTime<Utc>,
 ) -> Result<HashSet<TaskId>, db::Error> {
-    put_rows(transaction, tasks.into_iter().map(|task| Waiting::new(task, run_at)).collect()).await
+    put_at(transaction, tasks.into_iter().map(|task| (task, run_at)).collect()).await
+}
+
+/// As [`put`], each with a time of its own.
+pub(crate) async fn put_at(
+    transaction: &Transaction<'_>,
+    tasks: Vec<(Task, DateTime<Utc>)>,
+) -> Result<HashSet<TaskId>, db::Error> {
+    put_rows(transaction, tasks.into_iter().map(|(task, run_at)| Waiting::new(task, run_at)).collect()).await
 }
 
 /// What became of tasks that came as messages.

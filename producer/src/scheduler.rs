@@ -12,7 +12,7 @@ use shared::db::schedule::{Advance, Open, Run, Stored};
 use shared::db::{self, Database, leader, schedule};
 use shared::job::JobId;
 use shared::schedule::Overlap;
-use shared::task::{Priority, Task, TaskId, TaskKind};
+use shared::task::{Priority, Task, TaskId};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
@@ -116,44 +116,19 @@ impl Scheduler {
     }
 }
 
-/// What came of asking for a schedule's work at once.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum RunNow {
-    /// It is enqueued.
-    Enqueued(TaskId),
-    /// Its job takes no tasks.
-    Inactive,
-    /// There is no such schedule.
-    Missing,
-}
-
-/// Enqueues the work of a schedule now, whatever it says about overlaps. What is due later overlaps with it as with any other.
-///
-/// # Errors
-/// The database's.
-pub async fn run_now(
-    database: &Database,
-    kind: TaskKind,
-    name: &str,
+/// Enqueues the work of a schedule that is locked, and notes it as its last.
+pub(crate) async fn enqueue_now(
+    transaction: &Transaction<'_>,
+    stored: &Stored,
+    priority: Option<Priority>,
     requested_by: &str,
-) -> Result<RunNow, db::Error> {
-    let mut client = database.client().await?;
-    let transaction = client.transaction().await?;
-    let Some(stored) = schedule::lock(&transaction, kind, name).await? else { return Ok(RunNow::Missing) };
-    let job = match stored.job {
-        Some(id) => db::job::load(&transaction, &[id]).await?.pop().map(|stored| stored.job),
-        None => None,
-    };
-    if job.as_ref().is_some_and(|job| !job.active) {
-        return Ok(RunNow::Inactive);
-    }
-    let now = db::now(&transaction).await?;
-    let task = task(&stored, job.map(|job| job.priority), requested_by, now);
+) -> Result<TaskId, db::Error> {
+    let now = db::now(transaction).await?;
+    let task = task(stored, priority, requested_by, now);
     let id = task.id;
-    outbox::put(&transaction, vec![task], now).await?;
-    schedule::set_last_task(&transaction, stored.id, id).await?;
-    transaction.commit().await?;
-    Ok(RunNow::Enqueued(id))
+    outbox::put(transaction, vec![task], now).await?;
+    schedule::set_last_task(transaction, stored.id, id).await?;
+    Ok(id)
 }
 
 fn task(stored: &Stored, priority: Option<Priority>, requested_by: &str, now: DateTime<Utc>) -> Task {

@@ -5,7 +5,8 @@ use std::time::Duration;
 use chrono::NaiveDate;
 use shared::db::partition::Created;
 use shared::db::{
-    self, Database, dead_task, evidence_kept, known_id, partition, repository_lock, schedule, worker,
+    self, Database, audit, dead_task, evidence_kept, idempotency, known_id, partition, repository_lock,
+    schedule, worker,
 };
 use tokio_util::sync::CancellationToken;
 
@@ -57,6 +58,8 @@ async fn look_after(database: &Database, keeping: Keeping, forgotten: &mut Optio
     report("sweeping workers", sweep_workers(database).await);
     report("sweeping dead tasks", sweep_dead_tasks(database).await);
     report("forgetting due times", forget_due_times(database).await);
+    report("forgetting answers", forget_answers(database, keeping.id_window).await);
+    report("sweeping the audit", sweep_audit(database, keeping.history).await);
 }
 
 /// Creates this month's partitions, those of the months ahead, and those of rows that found none; returns the new ones.
@@ -136,6 +139,14 @@ async fn sweep_dead_tasks(database: &Database) -> Result<u64, db::Error> {
 
 async fn forget_due_times(database: &Database) -> Result<u64, db::Error> {
     schedule::forget(&database.client().await?, DUE_TIMES).await
+}
+
+async fn forget_answers(database: &Database, window: Duration) -> Result<u64, db::Error> {
+    idempotency::sweep(&database.client().await?, window).await
+}
+
+async fn sweep_audit(database: &Database, history: Duration) -> Result<u64, db::Error> {
+    audit::sweep(&database.client().await?, history).await
 }
 
 fn report(duty: &'static str, done: Result<u64, db::Error>) {

@@ -1,5 +1,7 @@
 //! The database: one file a table, one function a statement, in the order of a row's life.
 
+pub mod api_token;
+pub mod audit;
 pub mod backlog;
 pub mod cap;
 pub mod dead_task;
@@ -7,6 +9,7 @@ pub mod definition;
 pub mod evidence;
 pub mod evidence_kept;
 pub mod execution;
+pub mod idempotency;
 pub mod job;
 pub mod known_id;
 pub mod leader;

@@ -21,6 +21,7 @@ pub mod topology;
 pub mod compliance;
 pub mod evidence;
 
+pub mod access;
 pub mod broker;
 pub mod db;
 

@@ -91,12 +91,14 @@ impl World {
     pub async fn start_reporter(&self) -> (Service, String) {
         let settings = [("HOLDFAST_LISTEN", "127.0.0.1:0"), ("HOLDFAST_REFRESH", "200ms")];
         let service = self.start("reporter", "reporter", &settings);
-        let address = eventually("the reporter listens", async || {
-            let log = service.log();
-            let address = log.split("address=").nth(1)?.split_whitespace().next()?;
-            Some(format!("http://{}", address.trim_matches('"')))
-        });
-        let address = address.await;
+        let address = address(&service).await;
+        (service, address)
+    }
+
+    /// Starts a producer that takes commands over HTTP; returns it with its address.
+    pub async fn start_api(&self, name: &str) -> (Service, String) {
+        let service = self.start("producer", name, &[("HOLDFAST_LISTEN", "127.0.0.1:0")]);
+        let address = address(&service).await;
         (service, address)
     }
 
@@ -155,6 +157,16 @@ impl World {
         merge(&mut job["source"], source);
         job
     }
+}
+
+/// Where a service that has just started listens.
+async fn address(service: &Service) -> String {
+    eventually("the service listens", async || {
+        let log = service.log();
+        let address = log.split("address=").nth(1)?.split_whitespace().next()?;
+        Some(format!("http://{}", address.trim_matches('"')))
+    })
+    .await
 }
 
 fn merge(into: &mut Value, changes: &Value) {

@@ -23,7 +23,7 @@ pub(crate) async fn world_with_jobs() -> World {
 }
 
 /// A dead task that died so many hours ago.
-async fn bury(world: &World, kind: &str, job: &str, reason: &str, hours: u32) -> String {
+pub(crate) async fn bury(world: &World, kind: &str, job: &str, reason: &str, hours: u32) -> String {
     let id = Uuid::now_v7();
     world
         .execute(&format!(

@@ -19,6 +19,7 @@ mod detach;
 mod failures;
 mod faults;
 mod history;
+mod http;
 mod keys;
 mod killed_worker;
 mod limits;

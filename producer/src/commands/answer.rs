@@ -5,6 +5,8 @@ use std::process::ExitCode;
 use shared::db;
 use shared::settings::Invalid;
 
+use crate::operations::Refused;
+
 /// What the exit code says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Exit {
@@ -64,6 +66,17 @@ impl From<db::Error> for Failure {
 impl From<deadpool_postgres::tokio_postgres::Error> for Failure {
     fn from(error: deadpool_postgres::tokio_postgres::Error) -> Self {
         db::Error::from(error).into()
+    }
+}
+
+impl From<Refused> for Failure {
+    fn from(refused: Refused) -> Self {
+        match refused {
+            Refused::Database(error) => error.into(),
+            Refused::Missing(_) | Refused::Conflict(_) | Refused::Invalid { .. } => {
+                Self::BadInput(refused.to_string())
+            }
+        }
     }
 }
 

@@ -3,20 +3,18 @@
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use deadpool_postgres::Transaction;
 use serde_json::{Map, Value, json};
-use shared::db::{self, Database};
+use shared::db::Database;
 use shared::job::JobName;
 use shared::message::{self, TaskMessage};
-use shared::task::{Priority, Task, TaskId, TaskKind};
-use shared::work::Work;
+use shared::task::{Priority, TaskId, TaskKind};
 use tokio::time::Instant;
 use uuid::Uuid;
 
 use super::finding::Finding;
 use super::progress::Progress;
-use super::{Exit, Failure, wait};
-use crate::outbox;
+use super::{Exit, Failure, actor, wait};
+use crate::operations::tasks;
 
 /// Who asks, in the tasks that commands enqueue.
 pub(super) const REQUESTED_BY: &str = "cli";
@@ -111,45 +109,8 @@ async fn enqueue(
 ) -> Result<bool, Failure> {
     let mut client = database.client().await?;
     let transaction = client.transaction().await?;
-    check_target(&transaction, &message).await?;
-    let job = match &message.job {
-        Some(name) => Some(active_job(&transaction, name).await?),
-        None => None,
-    };
-    let job_priority = job.as_ref().map(|stored| stored.job.priority);
-    let now = db::now(&transaction).await?;
-    let task = Task {
-        id: message.id,
-        kind: message.kind,
-        priority: priority.or(job_priority).unwrap_or(Priority::Normal),
-        job: job.map(|stored| stored.id),
-        params: message.params,
-        requested_by: message.requested_by,
-        enqueued_at: now,
-    };
-    let fresh = outbox::put(&transaction, vec![task], message.not_before.unwrap_or(now)).await?;
+    let order = tasks::Order { message, priority };
+    let fresh = tasks::enqueue(&transaction, vec![order], &actor()).await.map_err(|(_, refused)| refused)?;
     transaction.commit().await?;
     Ok(!fresh.is_empty())
-}
-
-async fn active_job(transaction: &Transaction<'_>, name: &JobName) -> Result<db::job::StoredJob, Failure> {
-    let refused = |refusal: message::Refusal| Failure::BadInput(refusal.to_string());
-    let references = db::job::resolve(transaction, &[name]).await?;
-    let unknown = || refused(message::Refusal::UnknownJob(name.to_string()));
-    let reference = references.get(name).ok_or_else(unknown)?;
-    if !reference.active {
-        return Err(refused(message::Refusal::InactiveJob(name.to_string())));
-    }
-    db::job::load(transaction, &[reference.id]).await?.pop().ok_or_else(unknown)
-}
-
-async fn check_target(transaction: &Transaction<'_>, message: &TaskMessage) -> Result<(), Failure> {
-    let work =
-        Work::parse(message.kind, message.params.json()).map_err(|e| Failure::BadInput(e.to_string()))?;
-    if let Some(target) = work.target()
-        && db::target::by_name(transaction, target).await?.is_none()
-    {
-        return Err(Failure::BadInput(format!("params: no target is named \"{target}\"")));
-    }
-    Ok(())
 }

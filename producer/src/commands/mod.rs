@@ -9,6 +9,7 @@ mod migrate;
 mod pools;
 mod schedule;
 mod target;
+mod token;
 
 mod dead;
 mod tasks;
@@ -27,6 +28,7 @@ use shared::settings::{self, Sources};
 pub use answer::{Exit, Failure};
 
 use crate::config::{Base, Config};
+use crate::operations::Actor;
 
 /// The command line.
 #[derive(Debug, Parser)]
@@ -60,6 +62,9 @@ enum Command {
     /// Shows what is enqueued again and again, and when; pauses it
     #[command(subcommand)]
     Schedule(schedule::Command),
+    /// Makes, shows and revokes the tokens that commands over HTTP need
+    #[command(subcommand)]
+    Token(token::Command),
     /// Shows tasks that wait or run, and ends them
     #[command(subcommand)]
     Tasks(tasks::Command),
@@ -97,6 +102,7 @@ pub async fn run(cli: Cli) -> Result<Exit, Failure> {
         Command::Limits(command) => limits::run(&database, command).await,
         Command::Pools(command) => pools::run(&database, command).await,
         Command::Schedule(command) => schedule::run(&database, command).await,
+        Command::Token(command) => token::run(&database, command).await,
         Command::Tasks(command) => tasks::run(&database, command).await,
         Command::Dead(command) => dead::run(&database, &config, command).await,
     }
@@ -105,4 +111,9 @@ pub async fn run(cli: Cli) -> Result<Exit, Failure> {
 /// Who decides, in the records of what commands did.
 fn operator() -> String {
     settings::user().unwrap_or_else(|| enqueue::REQUESTED_BY.to_owned())
+}
+
+/// As [`operator`], for the audit.
+fn actor() -> Actor {
+    Actor { name: operator(), token: None }
 }

@@ -14,7 +14,8 @@ use super::letters::Letters;
 use super::show::unknown;
 use super::{discard, replay};
 use crate::commands::life::Dead;
-use crate::commands::{Exit, Failure, operator};
+use crate::commands::{Exit, Failure, actor};
+use crate::operations::Actor;
 
 /// Dead tasks that are decided about in one transaction.
 const BATCH: usize = 500;
@@ -110,10 +111,10 @@ async fn decide(
         }
         println!("{counts} match");
     }
-    let by = operator();
+    let actor = actor();
     let mut report = Report { deed, exit: Exit::Done };
     for batch in tasks.chunks(BATCH) {
-        for (id, outcome) in on_tasks(database, batch, deed, &by).await? {
+        for (id, outcome) in on_tasks(database, batch, deed, &actor).await? {
             report.tell(&id.to_string(), outcome);
         }
     }
@@ -121,8 +122,8 @@ async fn decide(
         for (letter, delivered) in held {
             let id = letter.id.clone();
             let outcome = match deed {
-                Deed::Replay => replay::letter(database, letters, &letter, delivered, &by).await?,
-                Deed::Drop => discard::letter(letters, &letter, delivered, &by).await?,
+                Deed::Replay => replay::letter(database, letters, &letter, delivered, &actor.name).await?,
+                Deed::Drop => discard::letter(letters, &letter, delivered, &actor.name).await?,
             };
             report.tell(&id, outcome);
         }
@@ -152,7 +153,7 @@ async fn on_tasks(
     database: &Database,
     batch: &[Stored],
     deed: Deed,
-    by: &str,
+    actor: &Actor,
 ) -> Result<Vec<(TaskId, Outcome)>, db::Error> {
     let (open, settled): (Vec<_>, Vec<_>) = batch.iter().partition(|stored| stored.state == DeadState::Open);
     let ids: Vec<TaskId> = open.iter().map(|stored| stored.task.id).collect();
@@ -164,8 +165,8 @@ async fn on_tasks(
         .collect();
     if !ids.is_empty() {
         let done = match deed {
-            Deed::Replay => replay::tasks(database, &ids, by).await?,
-            Deed::Drop => discard::tasks(database, &ids, by).await?,
+            Deed::Replay => replay::tasks(database, &ids, actor).await?,
+            Deed::Drop => discard::tasks(database, &ids, actor).await?,
         };
         // Somebody else was faster between the list and the lock.
         let late = ids.iter().filter(|id| !done.iter().any(|(other, _)| other == *id));

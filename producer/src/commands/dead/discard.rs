@@ -1,7 +1,7 @@
 //! `producer dead drop`
 
 use shared::broker::Delivered;
-use shared::db::dead_task::{self, Filter};
+use shared::db::dead_task::Stored;
 use shared::db::{self, Database};
 use shared::task::TaskId;
 
@@ -10,6 +10,7 @@ use super::letter::Letter;
 use super::letters::Letters;
 use crate::commands::{Failure, shown};
 use crate::events;
+use crate::operations::{Actor, dead};
 
 /// The most of a letter's body that is logged, in bytes.
 const LOGGED: usize = 4000;
@@ -18,19 +19,17 @@ const LOGGED: usize = 4000;
 pub(super) async fn tasks(
     database: &Database,
     ids: &[TaskId],
-    by: &str,
+    actor: &Actor,
 ) -> Result<Vec<(TaskId, Outcome)>, db::Error> {
     let mut client = database.client().await?;
     let transaction = client.transaction().await?;
-    let filter = Filter { ids: ids.to_vec(), ..Filter::default() };
-    let open = dead_task::lock_open(&transaction, &filter, i64::MAX).await?;
-    let dropped: Vec<TaskId> = open.iter().map(|stored| stored.task.id).collect();
-    dead_task::mark_dropped(&transaction, &dropped, by).await?;
+    let dropped = dead::drop(&transaction, ids, actor).await?;
     transaction.commit().await?;
-    for stored in &open {
-        events::task_dropped(stored, by);
-    }
-    Ok(dropped.into_iter().map(|id| (id, Ok("dropped".to_owned()))).collect())
+    let tell = |stored: Stored| {
+        events::task_dropped(&stored, &actor.name);
+        (stored.task.id, Ok("dropped".to_owned()))
+    };
+    Ok(dropped.into_iter().map(tell).collect())
 }
 
 /// Removes a letter; the log keeps what it said.

@@ -2,58 +2,34 @@
 
 use shared::broker::Delivered;
 use shared::clock;
-use shared::db::dead_task::{self, Filter, Stored};
 use shared::db::{self, Database};
-use shared::job::JobName;
 use shared::message::{self, Refusal};
-use shared::task::{Task, TaskId};
+use shared::task::TaskId;
 
 use super::decide::Outcome;
 use super::letter::Letter;
 use super::letters::Letters;
 use crate::commands::Failure;
-use crate::commands::enqueue::REQUESTED_BY;
+use crate::operations::{Actor, dead};
 use crate::{events, outbox};
 
 /// Does dead tasks again as new ones; those that somebody else settled meanwhile are absent from the answer.
 pub(super) async fn tasks(
     database: &Database,
     ids: &[TaskId],
-    by: &str,
+    actor: &Actor,
 ) -> Result<Vec<(TaskId, Outcome)>, db::Error> {
     let mut client = database.client().await?;
     let transaction = client.transaction().await?;
-    let filter = Filter { ids: ids.to_vec(), ..Filter::default() };
-    let open = dead_task::lock_open(&transaction, &filter, i64::MAX).await?;
-    let names: Vec<&JobName> = open.iter().filter_map(|stored| stored.job.as_ref()).collect();
-    let jobs = db::job::resolve(&transaction, &names).await?;
-    let now = db::now(&transaction).await?;
-    let (mut new, mut replays, mut outcomes) = (Vec::new(), Vec::new(), Vec::new());
-    for Stored { task, job, .. } in &open {
-        if let Some(name) = job
-            && !jobs.get(name).is_some_and(|job| job.active)
-        {
-            let why = format!("its job {name} is not active; activate it with `producer apply` first");
-            outcomes.push((task.id, Err(why)));
-            continue;
-        }
-        let again = Task {
-            id: TaskId::generate(),
-            requested_by: REQUESTED_BY.to_owned(),
-            enqueued_at: now,
-            ..task.clone()
-        };
-        replays.push((task.id, again.id));
-        outcomes.push((task.id, Ok(format!("replayed as {}", again.id))));
-        new.push(again);
-    }
-    outbox::put(&transaction, new, now).await?;
-    dead_task::mark_replayed(&transaction, &replays, by).await?;
+    let replayed = dead::replay(&transaction, ids, actor).await?;
     transaction.commit().await?;
-    for (dead, new) in replays {
-        events::task_replayed(dead, new, by);
-    }
-    Ok(outcomes)
+    let tell = |(dead, new): dead::Replayed| {
+        if let Ok(new) = new {
+            events::task_replayed(dead, new, &actor.name);
+        }
+        (dead, new.map(|new| format!("replayed as {new}")))
+    };
+    Ok(replayed.into_iter().map(tell).collect())
 }
 
 /// Queues the tasks of a letter again under their own ids; all of them or none.

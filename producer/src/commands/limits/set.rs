@@ -4,12 +4,12 @@ use std::fmt::Display;
 use std::str::FromStr;
 
 use bytesize::ByteSize;
-use deadpool_postgres::Transaction;
-use shared::db::limit::{self, Origin};
+use shared::db::limit;
 use shared::db::{self, Database};
 use shared::limit::{Key, Limit};
 
-use crate::commands::{Exit, Failure, operator};
+use crate::commands::{Exit, Failure, actor};
+use crate::operations::limits;
 
 /// Each field that is not given stays as it is now.
 #[derive(Debug, clap::Args)]
@@ -91,7 +91,6 @@ pub(super) async fn run(database: &Database, args: &Args) -> Result<Exit, Failur
     let mut client = database.client().await?;
     let transaction = client.transaction().await?;
     db::job::lock_definitions(&transaction).await?;
-    check_exists(&transaction, key).await?;
     let settings = limit::all(&transaction).await?;
     let now = limit::effective(&settings).get(key).map(|setting| setting.limit).unwrap_or_default();
     let limit = Limit {
@@ -106,54 +105,10 @@ pub(super) async fn run(database: &Database, args: &Args) -> Result<Exit, Failur
         strict: args.strict.unwrap_or(now.strict),
     };
     let limit = args.fit(limit);
-    let defined = settings.iter().any(|setting| setting.key == *key && setting.origin == Origin::Definitions);
-    if limit == Limit::default() && defined {
-        // Nothing at all, in the place of what the definitions say.
-        write(&transaction, key, limit).await?;
-    } else {
-        set(&transaction, key, limit).await?;
-    }
-    transaction.commit().await.map_err(db::Error::from)?;
+    limits::set(&transaction, key, limit, &actor()).await?;
+    transaction.commit().await?;
     println!("{key}: {limit}");
     Ok(Exit::Done)
-}
-
-/// Sets what limits a key while everything runs.
-pub(in crate::commands) async fn set(
-    transaction: &Transaction<'_>,
-    key: &Key,
-    limit: Limit,
-) -> Result<(), Failure> {
-    limit.check(key).map_err(|wrong| {
-        let wrong: Vec<String> = wrong.iter().map(|wrong| format!("{key}: {wrong}")).collect();
-        Failure::BadInput(wrong.join("\n"))
-    })?;
-    Ok(write(transaction, key, limit).await?)
-}
-
-async fn write(transaction: &Transaction<'_>, key: &Key, limit: Limit) -> Result<(), db::Error> {
-    let changed = limit::change(transaction, Origin::Live, &[(key.clone(), limit)], &[], &operator()).await?;
-    changed.finish(transaction).await
-}
-
-async fn check_exists(transaction: &Transaction<'_>, key: &Key) -> Result<(), Failure> {
-    let exists = match key {
-        Key::Pool(_) => true,
-        Key::Target(target) => db::target::by_name(transaction, target).await?.is_some(),
-        Key::Owner(owner) => db::job::keys(transaction).await?.iter().any(|job| job.owner == owner.as_str()),
-        Key::Source(source) => {
-            db::job::keys(transaction).await?.iter().any(|job| job.source == source.as_str())
-        }
-    };
-    if exists {
-        return Ok(());
-    }
-    let why = match key {
-        Key::Target(target) => format!("no target is named \"{target}\""),
-        Key::Owner(_) => "no job has this owner".to_owned(),
-        Key::Source(_) | Key::Pool(_) => "no job's source has this failure_domain".to_owned(),
-    };
-    Err(Failure::BadInput(format!("{key}: {why}")))
 }
 
 #[cfg(test)]

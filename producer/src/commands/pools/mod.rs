@@ -4,11 +4,12 @@ mod drain;
 mod list;
 mod set;
 
-use shared::db::pool_setting::{self, Change, PoolState};
-use shared::db::{self, Database};
+use shared::db::Database;
+use shared::db::pool_setting::{Change, PoolState};
 use shared::task::TaskKind;
 
-use super::{Exit, Failure, operator};
+use super::{Exit, Failure, actor};
+use crate::operations::pools;
 
 #[derive(Debug, clap::Subcommand)]
 pub(super) enum Command {
@@ -49,28 +50,8 @@ pub(super) async fn run(database: &Database, command: Command) -> Result<Exit, F
 }
 
 impl Which {
-    /// Refuses a kind that no worker runs, and a worker that is not there.
-    async fn check(&self, database: &Database) -> Result<(), Failure> {
-        if !self.kind.is_implemented() {
-            let why = format!("tasks of kind {} are not implemented yet", self.kind);
-            return Err(Failure::BadInput(why));
-        }
-        let Some(name) = &self.worker else { return Ok(()) };
-        let workers = db::worker::present(&database.client().await?).await?;
-        if workers.iter().any(|worker| worker.name == *name && worker.pools.contains_key(&self.kind)) {
-            return Ok(());
-        }
-        let names: Vec<String> = workers
-            .into_iter()
-            .filter(|worker| worker.pools.contains_key(&self.kind))
-            .map(|worker| worker.name)
-            .collect();
-        let there = if names.is_empty() {
-            "none is there".to_owned()
-        } else {
-            format!("there are: {}", names.join(", "))
-        };
-        Err(Failure::BadInput(format!("no worker named {name:?} has a pool {}; {there}", self.kind)))
+    fn of(&self) -> pools::Which<'_> {
+        pools::Which { kind: self.kind, worker: self.worker.as_deref() }
     }
 
     fn name(&self) -> String {
@@ -81,35 +62,20 @@ impl Which {
 }
 
 async fn tell(database: &Database, which: &Which, state: PoolState) -> Result<Exit, Failure> {
-    which.check(database).await?;
     let change = Change { state: Some(Some(state)), ..Change::default() };
-    pool_setting::change(&database.client().await?, which.kind, which.worker.as_deref(), change, &operator())
-        .await?;
+    let mut client = database.client().await?;
+    let transaction = client.transaction().await?;
+    pools::change(&transaction, which.of(), change, &actor()).await?;
+    transaction.commit().await?;
     println!("{} is {state} within 2 s", which.name());
     Ok(Exit::Done)
 }
 
-/// Of all workers, those that were told something themselves go on as well.
 async fn resume(database: &Database, which: &Which) -> Result<Exit, Failure> {
-    which.check(database).await?;
     let mut client = database.client().await?;
     let transaction = client.transaction().await?;
-    let settings = pool_setting::all(&transaction).await?;
-    let workers: Vec<Option<&str>> = match &which.worker {
-        Some(worker) => vec![Some(worker)],
-        None => settings
-            .iter()
-            .filter(|said| said.kind == which.kind)
-            .map(|said| said.worker.as_deref())
-            .collect(),
-    };
-    for worker in workers {
-        // A worker goes on although all were told to pause.
-        let state = worker.filter(|_| which.worker.is_some()).map(|_| PoolState::Running);
-        let change = Change { state: Some(state), ..Change::default() };
-        pool_setting::change(&transaction, which.kind, worker, change, &operator()).await?;
-    }
-    transaction.commit().await.map_err(db::Error::from)?;
+    pools::resume(&transaction, which.of(), &actor()).await?;
+    transaction.commit().await?;
     println!("{} goes on within 2 s", which.name());
     Ok(Exit::Done)
 }

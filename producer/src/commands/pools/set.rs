@@ -1,13 +1,14 @@
 //! `producer pools set`
 
 use shared::db::limit;
-use shared::db::pool_setting::{self, Change};
+use shared::db::pool_setting::Change;
 use shared::db::{self, Database};
 use shared::limit::{Key, Limit};
 
 use super::Which;
-use crate::commands::limits::{Asked, set};
-use crate::commands::{Exit, Failure, operator};
+use crate::commands::limits::Asked;
+use crate::commands::{Exit, Failure, actor};
+use crate::operations;
 
 #[derive(Debug, clap::Args)]
 pub(in crate::commands) struct Args {
@@ -26,21 +27,15 @@ pub(in crate::commands) struct Args {
 
 pub(super) async fn run(database: &Database, args: &Args) -> Result<Exit, Failure> {
     let Args { which, slots, starts_per_minute, burst } = args;
-    which.check(database).await?;
     let limits = starts_per_minute.is_some() || burst.is_some();
     if slots.is_none() && !limits {
         return Err(Failure::BadInput(
             "nothing to set: use --slots, --starts-per-minute or --burst".to_owned(),
         ));
     }
-    if let Some(slots) = Asked::or(*slots, None)
-        && !(1..=30_000).contains(&slots)
-    {
-        return Err(Failure::BadInput("--slots: use 1 to 30000; `pools pause` runs none".to_owned()));
-    }
     let mut client = database.client().await?;
     let transaction = client.transaction().await?;
-    db::job::lock_definitions(&transaction).await?;
+    which.of().check(&transaction).await?;
     if limits {
         let key = Key::Pool(which.kind);
         let settings = limit::all(&transaction).await?;
@@ -50,11 +45,11 @@ pub(super) async fn run(database: &Database, args: &Args) -> Result<Exit, Failur
             burst: Asked::or(*burst, now.burst),
             ..now
         };
-        set::set(&transaction, &key, limit).await?;
+        operations::limits::set(&transaction, &key, limit, &actor()).await?;
     }
     if let Some(slots) = slots {
         let change = Change { slots: Some(Asked::or(Some(*slots), None)), ..Change::default() };
-        pool_setting::change(&transaction, which.kind, which.worker.as_deref(), change, &operator()).await?;
+        operations::pools::change(&transaction, which.of(), change, &actor()).await?;
     }
     transaction.commit().await.map_err(db::Error::from)?;
     println!("{} changes within 2 s", which.name());

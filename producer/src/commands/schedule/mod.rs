@@ -3,11 +3,11 @@
 mod list;
 mod next;
 
-use shared::db::{self, Database, schedule};
+use shared::db::Database;
 use shared::task::TaskKind;
 
-use super::{Exit, Failure, operator};
-use crate::scheduler::{self, RunNow};
+use super::{Exit, Failure, actor};
+use crate::operations::schedules;
 
 #[derive(Debug, clap::Subcommand)]
 pub(super) enum Command {
@@ -37,6 +37,12 @@ pub(super) struct Which {
     kind: TaskKind,
 }
 
+impl<'a> From<&'a Which> for schedules::Which<'a> {
+    fn from(which: &'a Which) -> Self {
+        Self { kind: which.kind, name: &which.name }
+    }
+}
+
 /// Runs a command that needs no database; `None` where it needs one.
 pub(super) fn run_alone(command: &Command) -> Option<Result<Exit, Failure>> {
     match command {
@@ -49,44 +55,27 @@ pub(super) async fn run(database: &Database, command: Command) -> Result<Exit, F
     match command {
         Command::List { json } => list::run(database, json).await,
         Command::Next(args) => next::run(database, &args).await,
-        Command::Pause(which) => pause(database, &which, Some(&operator())).await,
-        Command::Resume(which) => pause(database, &which, None).await,
+        Command::Pause(which) => pause(database, &which, true).await,
+        Command::Resume(which) => pause(database, &which, false).await,
         Command::Run(which) => run_now(database, &which).await,
     }
 }
 
-async fn pause(database: &Database, which: &Which, by: Option<&str>) -> Result<Exit, Failure> {
-    let client = database.client().await?;
-    if !schedule::set_paused(&client, which.kind, &which.name, by).await? {
-        return Err(missing(&client, which.kind, &which.name).await?);
-    }
-    let now = if by.is_some() { "paused" } else { "goes on" };
+async fn pause(database: &Database, which: &Which, is_paused: bool) -> Result<Exit, Failure> {
+    let mut client = database.client().await?;
+    let transaction = client.transaction().await?;
+    schedules::pause(&transaction, which.into(), is_paused, &actor()).await?;
+    transaction.commit().await?;
+    let now = if is_paused { "paused" } else { "goes on" };
     println!("the {} schedule of {} {now}", which.kind, which.name);
     Ok(Exit::Done)
 }
 
 async fn run_now(database: &Database, which: &Which) -> Result<Exit, Failure> {
-    match scheduler::run_now(database, which.kind, &which.name, &operator()).await? {
-        RunNow::Enqueued(task) => println!("{task} enqueued"),
-        RunNow::Inactive => {
-            let why = format!("the job of the {} schedule of {} is not active", which.kind, which.name);
-            return Err(Failure::BadInput(why));
-        }
-        RunNow::Missing => return Err(missing(&database.client().await?, which.kind, &which.name).await?),
-    }
+    let mut client = database.client().await?;
+    let transaction = client.transaction().await?;
+    let task = schedules::run_now(&transaction, which.into(), &actor()).await?;
+    transaction.commit().await?;
+    println!("{task} enqueued");
     Ok(Exit::Done)
-}
-
-/// Says that there is no such schedule, and whether there is a job of this name.
-async fn missing(
-    client: &deadpool_postgres::Client,
-    kind: TaskKind,
-    name: &str,
-) -> Result<Failure, db::Error> {
-    let jobs = match name.parse() {
-        Ok(name) => db::job::resolve(client, &[&name]).await?.len(),
-        Err(_) => 0,
-    };
-    let why = if jobs > 0 { "the job has no such schedule" } else { "no job and no report has this name" };
-    Ok(Failure::BadInput(format!("no {kind} schedule of {name:?}: {why}")))
 }

@@ -7,8 +7,8 @@ use shared::db::{Database, schedule};
 use shared::schedule::{Cron, Schedule, When};
 use shared::task::TaskKind;
 
-use super::missing;
 use crate::commands::{Exit, Failure, shown};
+use crate::operations::schedules;
 
 #[derive(Debug, clap::Args)]
 #[command(group = clap::ArgGroup::new("of").required(true).args(["cron", "job"]))]
@@ -75,6 +75,6 @@ async fn of_job(database: &Database, kind: TaskKind, job: &str) -> Result<Schedu
         schedule::all(&client).await?.into_iter().find(|stored| stored.kind == kind && stored.name == job);
     match stored {
         Some(stored) => Ok(stored.spec),
-        None => Err(missing(&client, kind, job).await?),
+        None => Err(schedules::missing(&client, schedules::Which { kind, name: job }).await?.into()),
     }
 }

@@ -1,0 +1,147 @@
+//! The write half of the HTTP interface: `/api/v1`, every change to the system. What is asked for is done by
+//! [`crate::operations`]; here it is read, bounded, and answered.
+
+mod answers;
+mod body;
+mod caller;
+mod idempotency;
+mod lockout;
+mod openapi;
+mod pace;
+mod problem;
+
+mod dead_tasks;
+mod limits;
+mod pools;
+mod schedules;
+mod tasks;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use axum::extract::{DefaultBodyLimit, State};
+use axum::http::StatusCode;
+use axum::middleware;
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use axum::{Json, Router};
+use serde::Serialize;
+use shared::db::{self, Database};
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+use utoipa::OpenApi as _;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+use utoipa_swagger_ui::SwaggerUi;
+
+use crate::events;
+use lockout::Lockout;
+use openapi::Document;
+use pace::Paces;
+use problem::Problem;
+
+/// The largest body, in bytes: a batch of tasks, or one definition.
+const MOST_BYTES: usize = 1024 * 1024;
+/// How long a request may take.
+const TIME_LIMIT: Duration = Duration::from_secs(15);
+/// What is not ready by then is not ready.
+const READINESS_TIMEOUT: Duration = Duration::from_secs(3);
+
+/// What all handlers share.
+#[derive(Clone)]
+pub(crate) struct Api {
+    database: Database,
+    paces: Arc<Paces>,
+    lockout: Arc<Lockout>,
+}
+
+/// Takes the address, so that a wrong one is found at the start, and says which one it is.
+///
+/// # Errors
+/// The address is in use, or is none of this machine.
+pub(crate) async fn listen(address: SocketAddr) -> anyhow::Result<TcpListener> {
+    let listener = TcpListener::bind(address).await.with_context(|| format!("listen: {address}"))?;
+    events::listening(listener.local_addr()?);
+    Ok(listener)
+}
+
+/// Answers until `stop`; what is being answered then is finished.
+///
+/// # Errors
+/// The listener broke.
+pub(crate) async fn serve(
+    listener: TcpListener,
+    database: Database,
+    stop: CancellationToken,
+) -> std::io::Result<()> {
+    let api = Api { database, paces: Arc::default(), lockout: Arc::default() };
+    let paces = Arc::clone(&api.paces);
+    let service = router(api).into_make_service_with_connect_info::<SocketAddr>();
+    let serving = axum::serve(listener, service).with_graceful_shutdown(stop.cancelled_owned());
+    tokio::select! {
+        served = serving.into_future() => served,
+        never = paces.tidy() => match never {},
+    }
+}
+
+fn router(api: Api) -> Router {
+    let (commands, document) = commands().split_for_parts();
+    let commands = commands
+        .layer(middleware::from_fn_with_state(api.clone(), caller::authenticate))
+        .layer(middleware::from_fn(in_time))
+        .layer(DefaultBodyLimit::max(MOST_BYTES));
+    Router::new()
+        .route("/healthz", get(async || "ok\n"))
+        .route("/readyz", get(ready))
+        .merge(commands)
+        .merge(SwaggerUi::new("/api/v1/docs").url("/api/v1/openapi.json", document))
+        .fallback(async || Problem::new(StatusCode::NOT_FOUND, "there is no such resource"))
+        .method_not_allowed_fallback(async || {
+            Problem::new(StatusCode::METHOD_NOT_ALLOWED, "this resource does not take this method")
+        })
+        .with_state(api)
+}
+
+/// All commands, with the document that describes them.
+pub(crate) fn commands() -> OpenApiRouter<Api> {
+    let commands = OpenApiRouter::new()
+        .routes(routes!(tasks::enqueue))
+        .routes(routes!(tasks::enqueue_batch))
+        .routes(routes!(tasks::cancel))
+        .routes(routes!(dead_tasks::replay))
+        .routes(routes!(dead_tasks::discard))
+        .routes(routes!(schedules::pause))
+        .routes(routes!(schedules::resume))
+        .routes(routes!(schedules::run))
+        .routes(routes!(pools::change))
+        .routes(routes!(pools::resume))
+        .routes(routes!(limits::set, limits::clear));
+    OpenApiRouter::with_openapi(Document::openapi()).nest("/api/v1", commands)
+}
+
+/// A request that takes too long is ended; what it began is undone with its transaction.
+async fn in_time(request: axum::extract::Request, next: middleware::Next) -> Response {
+    match tokio::time::timeout(TIME_LIMIT, next.run(request)).await {
+        Ok(response) => response,
+        Err(_) => {
+            let why = format!("it was not done within {} s; nothing was changed", TIME_LIMIT.as_secs());
+            Problem::new(StatusCode::SERVICE_UNAVAILABLE, why).into_response()
+        }
+    }
+}
+
+/// The body of `/readyz`: `ok`, or why not.
+#[derive(Debug, Serialize)]
+struct Readiness {
+    ready: bool,
+    database: String,
+}
+
+async fn ready(State(api): State<Api>) -> Response {
+    let database = db::within(READINESS_TIMEOUT, api.database.ping()).await;
+    let status = if database.is_ok() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    let why = database.map_or_else(|error| error.to_string(), |()| "ok".to_owned());
+    (status, Json(Readiness { ready: status == StatusCode::OK, database: why })).into_response()
+}

@@ -1,0 +1,108 @@
+//! Errors as `application/problem+json` (RFC 9457).
+
+use axum::Json;
+use axum::http::header::{CONTENT_TYPE, RETRY_AFTER};
+use axum::http::{HeaderValue, StatusCode};
+use axum::response::{IntoResponse, Response};
+use serde::Serialize;
+use shared::db;
+use utoipa::ToSchema;
+
+use crate::events;
+use crate::operations::Refused;
+
+/// The answer to a request that was not done; nothing was changed.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct Problem {
+    /// The kind of problem: its status says all there is to say.
+    #[serde(rename = "type")]
+    #[schema(example = "about:blank")]
+    kind: &'static str,
+    /// The status in words.
+    title: &'static str,
+    /// The HTTP status.
+    #[schema(minimum = 400, maximum = 599)]
+    status: u16,
+    /// What is wrong, for people.
+    detail: String,
+    /// The fields that are wrong, where single ones are.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schema(required = false)]
+    errors: Vec<Wrong>,
+    #[serde(skip)]
+    retry_after: Option<u64>,
+}
+
+/// A field that is wrong.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct Wrong {
+    /// Its path, such as `tasks[3].job`; the name of a header or a parameter where it is one.
+    field: String,
+    /// What is wrong with it.
+    detail: String,
+}
+
+impl Problem {
+    pub(crate) fn new(status: StatusCode, detail: impl Into<String>) -> Self {
+        Self {
+            kind: "about:blank",
+            title: status.canonical_reason().unwrap_or("Error"),
+            status: status.as_u16(),
+            detail: detail.into(),
+            errors: Vec::new(),
+            retry_after: None,
+        }
+    }
+
+    /// A field is wrong.
+    pub(crate) fn field(status: StatusCode, field: impl Into<String>, why: impl Into<String>) -> Self {
+        let (field, detail) = (field.into(), why.into());
+        let problem = Self::new(status, format!("{field}: {detail}"));
+        Self { errors: vec![Wrong { field, detail }], ..problem }
+    }
+
+    /// Several fields are wrong.
+    pub(crate) fn fields(status: StatusCode, wrong: Vec<(String, String)>) -> Self {
+        let problem = Self::new(status, format!("{} fields are wrong", wrong.len()));
+        let errors = wrong.into_iter().map(|(field, detail)| Wrong { field, detail }).collect();
+        Self { errors, ..problem }
+    }
+
+    /// Says in how many seconds another try makes sense.
+    pub(crate) fn retry_after(self, seconds: u64) -> Self {
+        Self { retry_after: Some(seconds), ..self }
+    }
+}
+
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        let status = StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        let retry_after = self.retry_after;
+        let mut response = (status, Json(self)).into_response();
+        let headers = response.headers_mut();
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+        if let Some(seconds) = retry_after {
+            headers.insert(RETRY_AFTER, HeaderValue::from(seconds));
+        }
+        response
+    }
+}
+
+impl From<Refused> for Problem {
+    fn from(refused: Refused) -> Self {
+        match refused {
+            Refused::Missing(why) => Self::new(StatusCode::NOT_FOUND, why),
+            Refused::Conflict(why) => Self::new(StatusCode::CONFLICT, why),
+            Refused::Invalid { field, why } => Self::field(StatusCode::UNPROCESSABLE_ENTITY, field, why),
+            Refused::Database(error) => error.into(),
+        }
+    }
+}
+
+/// What went wrong with the database is for the log: it may name hosts and statements.
+impl From<db::Error> for Problem {
+    fn from(error: db::Error) -> Self {
+        events::request_failed(&error);
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, "the database cannot be used now").retry_after(5)
+    }
+}

@@ -1,0 +1,72 @@
+//! Table `idempotency`: answers to requests that may come again.
+
+use std::time::Duration;
+
+use deadpool_postgres::{GenericClient, Transaction};
+use serde_json::Value;
+use tokio_postgres::types::Json;
+use uuid::Uuid;
+
+use super::{Error, prepared};
+
+/// What is known of a request by its key.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Known {
+    /// Nothing: it is to be done now.
+    New,
+    /// It was answered.
+    Answered {
+        /// What it asked for, hashed.
+        fingerprint: Vec<u8>,
+        /// The status of the answer.
+        status: u16,
+        /// Its body.
+        answer: Value,
+    },
+}
+
+/// Takes a key for a request, or finds the answer to the one that had it first; a request under way is waited for.
+pub async fn take(
+    transaction: &Transaction<'_>,
+    token: Uuid,
+    key: &str,
+    fingerprint: &[u8],
+) -> Result<Known, Error> {
+    let statement =
+        "insert into idempotency (token_id, key, fingerprint) values ($1, $2, $3) on conflict do nothing";
+    let statement = prepared(transaction, statement).await?;
+    if transaction.execute(&statement, &[&token, &key, &fingerprint]).await? == 1 {
+        return Ok(Known::New);
+    }
+    let statement = "select fingerprint, status, answer from idempotency where token_id = $1 and key = $2";
+    let row = transaction.query_one(&prepared(transaction, statement).await?, &[&token, &key]).await?;
+    let Json(answer) = row.try_get("answer")?;
+    let status: i16 = row.try_get("status")?;
+    Ok(Known::Answered {
+        fingerprint: row.try_get("fingerprint")?,
+        status: u16::try_from(status).unwrap_or_default(),
+        answer,
+    })
+}
+
+/// Keeps the answer to a request whose key was taken in this transaction.
+pub async fn answer(
+    transaction: &Transaction<'_>,
+    token: Uuid,
+    key: &str,
+    status: u16,
+    answer: &Value,
+) -> Result<(), Error> {
+    let statement = "update idempotency set status = $3, answer = $4 where token_id = $1 and key = $2";
+    let statement = prepared(transaction, statement).await?;
+    let status = i16::try_from(status).unwrap_or_default();
+    transaction.execute(&statement, &[&token, &key, &status, &Json(answer)]).await?;
+    Ok(())
+}
+
+/// Forgets answers of longer ago than this; returns how many.
+pub async fn sweep<C: GenericClient>(client: &C, after: Duration) -> Result<u64, Error> {
+    let statement =
+        prepared(client, "delete from idempotency where at < now() - make_interval(secs => $1)").await?;
+    Ok(client.execute(&statement, &[&after.as_secs_f64()]).await?)
+}
