@@ -97,6 +97,7 @@ impl Scheduler {
                     params: stored.params.clone(),
                     requested_by: REQUESTED_BY.to_owned(),
                     enqueued_at: now,
+                    trace: None,
                 }));
             }
             runs.extend(seen.runs);

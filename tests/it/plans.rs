@@ -95,6 +95,7 @@ async fn the_line_that_has_had_the_least_is_found_from_the_beginning_of_an_index
         params: Params::from(&json!({})),
         requested_by: "test".to_owned(),
         enqueued_at: shared::clock::now(),
+        trace: None,
     };
     let place = Place { key: key.clone(), owner: "another".to_owned() };
     let transaction = client.transaction().await.unwrap();

@@ -96,7 +96,7 @@ fn checked(args: &Args) -> Result<TaskMessage, Failure> {
         "not_before": args.not_before,
         "params": params,
     });
-    match message::read(message.to_string().as_bytes(), now).pop() {
+    match message::read(message.to_string().as_bytes(), None, now).pop() {
         Some(Ok(message)) => Ok(message),
         Some(Err(refused)) => Err(Failure::BadInput(refused.refusal.to_string())),
         None => Err(Failure::BadInput("no task was asked for".to_owned())),
@@ -126,6 +126,7 @@ async fn enqueue(
         params: message.params,
         requested_by: message.requested_by,
         enqueued_at: now,
+        trace: message.trace,
     };
     let fresh = outbox::put(&transaction, vec![task], message.not_before.unwrap_or(now)).await?;
     transaction.commit().await?;

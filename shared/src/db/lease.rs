@@ -16,9 +16,10 @@ use uuid::Uuid;
 
 use super::bulk::Bulk;
 use super::cap::{self, Counts};
-use super::columns::task_of;
+use super::columns::{NAMES, task_of};
 use super::{Error, prepared};
 use crate::task::{Epoch, Task, TaskId, WorkerId};
+use crate::trace::TraceContext;
 
 /// A task that its worker owns until the lease ends.
 #[derive(Debug, Clone, PartialEq)]
@@ -78,6 +79,8 @@ pub async fn insert_fresh(
         ("started_at", Type::TIMESTAMPTZ),
         ("lease_until", Type::TIMESTAMPTZ),
         ("caps", Type::TEXT_ARRAY),
+        ("traceparent", Type::TEXT),
+        ("tracestate", Type::TEXT),
     ];
     let mut rows = Bulk::begin(transaction, "lease", &columns).await?;
     for Leased { task, attempt, rescues, epoch, caps, .. } in &leased {
@@ -96,6 +99,8 @@ pub async fn insert_fresh(
             &started_at,
             &(started_at + lease),
             &(!caps.is_empty()).then_some(caps),
+            &task.trace.as_ref().map(TraceContext::parent),
+            &task.trace.as_ref().and_then(TraceContext::state),
         ])
         .await?;
     }
@@ -136,10 +141,9 @@ async fn take(
     let statement = format!(
         "with due as (select id from task where id = any($1) and {condition} order by id for update),
          moved as (delete from task where id = any(array(select id from due)) returning *)
-         insert into lease (task_id, kind, priority, job_id, params, requested_by, enqueued_at, attempt, rescues, \
-             epoch, worker_id, lease_until, caps)
-         select id, kind, priority, job_id, params, requested_by, enqueued_at, attempt + 1, rescues, epoch + 1, $2, \
-             now() + make_interval(secs => $3), string_to_array($4::jsonb ->> id::text, chr(10))
+         insert into lease (task_id, {NAMES}, attempt, rescues, epoch, worker_id, lease_until, caps)
+         select id, {NAMES}, attempt + 1, rescues, epoch + 1, $2, now() + make_interval(secs => $3), \
+             string_to_array($4::jsonb ->> id::text, chr(10))
          from moved returning *"
     );
     let statement = prepared(transaction, &statement).await?;

@@ -64,7 +64,8 @@ pub(super) async fn letter(
     delivered: Delivered,
     by: &str,
 ) -> Result<Outcome, Failure> {
-    let read: Result<Vec<_>, _> = message::read(&delivered.body, clock::now()).into_iter().collect();
+    let tasks = message::read(&delivered.body, delivered.trace().as_ref(), clock::now());
+    let read: Result<Vec<_>, _> = tasks.into_iter().collect();
     let messages = match read {
         Ok(messages) => messages,
         Err(refused) => return Ok(Err(still(&refused.refusal))),
