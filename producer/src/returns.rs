@@ -110,14 +110,14 @@ async fn transact(
         let taken = outbox::take_in(&transaction, messages.to_vec()).await?;
         // What waits in the database although its job takes no tasks any more dies there, and is no dead letter.
         let why: Vec<(TaskId, String)> =
-            taken.refused.iter().map(|(message, refusal)| (message.id, refusal.to_string())).collect();
+            taken.refused.iter().map(|(_, message, refusal)| (message.id, refusal.to_string())).collect();
         let buried = dead_task::bury_waiting(&transaction, &why).await?;
         let committed = db::commit(transaction).await?;
         let letters = taken
             .refused
             .into_iter()
-            .filter(|(message, _)| !buried.contains(&message.id))
-            .map(|(message, refusal)| message.refused(refusal))
+            .filter(|(_, message, _)| !buried.contains(&message.id))
+            .map(|(_, message, refusal)| message.refused(refusal))
             .collect();
         Ok((Stored { committed, fresh: taken.fresh.len() }, letters))
     })

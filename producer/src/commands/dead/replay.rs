@@ -73,7 +73,7 @@ pub(super) async fn letter(
     let mut client = database.client().await?;
     let transaction = client.transaction().await?;
     let taken = outbox::take_in(&transaction, messages).await?;
-    if let Some((_, refusal)) = taken.refused.first() {
+    if let Some((_, _, refusal)) = taken.refused.first() {
         return Ok(Err(still(refusal)));
     }
     if taken.fresh.is_empty() {
