@@ -7,6 +7,7 @@
     reason = "a failed expectation is a failed test"
 )]
 
+mod back_pressure;
 mod bad_messages;
 mod claims;
 mod control;
@@ -15,6 +16,7 @@ mod dead;
 mod definitions;
 mod demo;
 mod detach;
+mod enqueue;
 mod failures;
 mod faults;
 mod history;
@@ -28,6 +30,7 @@ mod plans;
 mod pool;
 mod pools;
 mod publisher;
+mod publishing;
 mod recorders;
 mod reporter;
 mod restic;
@@ -36,6 +39,7 @@ mod scaling;
 mod schema;
 mod tables;
 mod tasks;
+mod trace;
 mod unheard;
 mod unreadable;
 mod window;
