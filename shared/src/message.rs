@@ -317,6 +317,7 @@ fn task(
         (false, Some(_)) => return Err(invalid("job", &format!("tasks of kind {kind} have no job"))),
         _ => {}
     }
+    let own = TraceContext::read(string(fields, TRACEPARENT)?, string(fields, TRACESTATE)?);
     Ok(TaskMessage {
         version: VERSION,
         id: TaskId(id),
@@ -328,7 +329,7 @@ fn task(
             .map_or(Ok(Priority::Normal), |word| word.parse().map_err(|error| invalid("priority", &error)))?,
         not_before: time(fields, "not_before")?,
         params: params(fields, kind)?,
-        trace: own_trace(fields)?.or_else(|| trace.cloned()),
+        trace: own.or_else(|| trace.cloned()),
     })
 }
 
@@ -364,11 +365,6 @@ fn depth(value: &Value) -> usize {
         Value::Object(fields) => 1 + fields.values().map(depth).max().unwrap_or_default(),
         _ => 0,
     }
-}
-
-/// What is malformed counts as absent, however long it is.
-fn own_trace(fields: &Map<String, Value>) -> Result<Option<TraceContext>, Refusal> {
-    Ok(TraceContext::read(string(fields, TRACEPARENT)?, string(fields, TRACESTATE)?))
 }
 
 fn text<'a>(fields: &'a Map<String, Value>, field: &'static str) -> Result<Option<&'a str>, Refusal> {

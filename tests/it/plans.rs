@@ -126,14 +126,14 @@ async fn what_is_due_is_found_queue_by_queue_and_the_outbox_measured_by_one_look
         assert!(text(look, "Index Cond").contains(column), "{plan:#}");
     }
     let sorts = nodes(plan).into_iter().any(|node| text(node, "Node Type").contains("Sort"));
-    assert!(!sorts && nodes(plan).into_iter().filter_map(slow).next().is_none(), "{plan:#}");
+    assert!(!sorts && nodes(plan).into_iter().find_map(slow).is_none(), "{plan:#}");
 
     backlog::by_kind(&client).await.unwrap();
     let measuring = plans(&client, "oldest_unpublished").await;
     let [(_, plan)] = &measuring[..] else { panic!("{measuring:#?}") };
     let scans = nodes(plan).into_iter().filter(|node| text(node, "Relation Name") == "task").count();
-    let loops = nodes(plan).into_iter().any(|node| text(node, "Node Type") == "Nested Loop");
-    assert!(scans == 1 && !loops, "{plan:#}");
+    let compares = nodes(plan).into_iter().any(|node| text(node, "Node Type") == "Nested Loop");
+    assert!(scans == 1 && !compares, "{plan:#}");
 }
 
 /// A worker's session that plans each statement once, as the server does after some uses, and not for the values at hand.

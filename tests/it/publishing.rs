@@ -158,6 +158,9 @@ async fn the_publishers_user_may_publish_tasks_and_nothing_else() {
         (topology::RETURNED, ""),
         ("amq.topic", "backup.normal"),
     ];
+    // How many messages a queue holds is no secret within a virtual host.
+    let passive = QueueDeclareOptions { passive: true, ..QueueDeclareOptions::default() };
+    assert!(channel().await.queue_declare(QUEUE.into(), passive, none()).await.is_ok());
     for (exchange, key) in elsewhere {
         assert!(publish(&channel().await, exchange, key).await.is_err(), "{exchange:?} took a message");
     }

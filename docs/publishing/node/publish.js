@@ -68,7 +68,9 @@ async function publish(url, job, task, traceparent) {
       channel.publish(EXCHANGE, ROUTING_KEY, Buffer.from(JSON.stringify(body)), options, confirmed);
     });
   } finally {
-    await connection.close().catch(() => {});
+    // A blocked broker answers nothing more, and the end of the process closes the connection as well.
+    const moment = new Promise((resolve) => setTimeout(resolve, 1000).unref());
+    await Promise.race([connection.close().catch(() => {}), moment]);
   }
 }
 

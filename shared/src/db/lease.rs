@@ -157,15 +157,7 @@ async fn take(
 
 /// Counts tasks that were taken in this transaction under their caps, which it has locked.
 pub async fn count(transaction: &Transaction<'_>, taken: &[Leased]) -> Result<(), Error> {
-    cap::begin(transaction, &counts(taken.iter().flat_map(|leased| &leased.caps))).await
-}
-
-fn counts<'a>(keys: impl Iterator<Item = &'a String>) -> Counts {
-    let mut counts = Counts::new();
-    for key in keys {
-        *counts.entry(key.clone()).or_default() += 1;
-    }
-    counts
+    cap::begin(transaction, &cap::counts(taken.iter().flat_map(|leased| &leased.caps))).await
 }
 
 /// Extends leases of a worker that it does not know of, because it did not hear of the commit that gave them, and
@@ -343,7 +335,7 @@ pub async fn free<'a>(
     transaction: &Transaction<'_>,
     completed: impl Iterator<Item = &'a Completed>,
 ) -> Result<Counts, Error> {
-    let freed = counts(completed.flat_map(|completed| &completed.caps));
+    let freed = cap::counts(completed.flat_map(|completed| &completed.caps));
     cap::end(transaction, &freed).await?;
     Ok(freed)
 }
@@ -387,7 +379,7 @@ pub async fn take_expired(
         Ok(Expired { leased: leased(row)?, worker, seconds: row.try_get("seconds")? })
     };
     let expired: Vec<Expired> = rows.iter().map(expired).collect::<Result<_, Error>>()?;
-    let caps = counts(expired.iter().flat_map(|expired| &expired.leased.caps));
+    let caps = cap::counts(expired.iter().flat_map(|expired| &expired.leased.caps));
     Ok((expired, caps))
 }
 
