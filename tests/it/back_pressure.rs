@@ -37,54 +37,54 @@ async fn a_full_queue_rests_for_longer_and_longer_while_the_others_go_on_and_not
     define(&world).await;
     let (_connection, _channel) = world.broker.channel().await;
     let policy = format!("policies/{}/full", world.broker.name());
-    let full = json!({ "pattern": "^holdfast.backup.normal$", "apply-to": "queues",
+    let full = json!({ "pattern": "^holdfast.restore.normal$", "apply-to": "queues",
         "definition": { "max-length": 5, "overflow": "reject-publish" } });
     world.broker.manage(Method::PUT, &policy, Some(full)).await;
-    enqueue(&world, "backup", &json!({}), 3_000).await;
+    enqueue(&world, "restore", &json!({ "into": "again" }), 3_000).await;
     let producer = world.start_producer();
     // Beside it, all the time, each of these at once.
     let mut beside = 0;
     eventually("the full queue rests for as long as it may", async || {
-        enqueue(&world, "restore", &json!({ "into": "again" }), 20).await;
+        enqueue(&world, "probe", &json!({ "target": "disk-a" }), 20).await;
         beside += 20;
         eventually("the other queue has them", async || {
-            (world.broker.ready("holdfast.restore.normal").await == beside).then_some(())
+            (world.broker.ready("holdfast.probe.normal").await == beside).then_some(())
         })
         .await;
-        (pauses(&producer, "holdfast.backup.normal").iter().filter(|pause| **pause == 5_000).count() >= 2)
+        (pauses(&producer, "holdfast.restore.normal").iter().filter(|pause| **pause == 5_000).count() >= 2)
             .then_some(())
     })
     .await;
     // Some were taken before it was full: from then on the pauses grow.
-    let mut pauses = pauses(&producer, "holdfast.backup.normal");
+    let mut pauses = pauses(&producer, "holdfast.restore.normal");
     pauses.dedup();
     assert!(pauses.ends_with(&[500, 1_000, 2_000, 4_000, 5_000]), "{pauses:?}");
-    assert!(!producer.log().contains("queue=\"holdfast.restore.normal\" confirmed=0"), "{}", producer.log());
+    assert!(!producer.log().contains("queue=\"holdfast.probe.normal\" confirmed=0"), "{}", producer.log());
     assert!(!producer.log().contains("the session with the broker ended"), "{}", producer.log());
     // A batch was on its way before the queue was full.
     assert!(world.number(UNCONFIRMED).await > 1_500);
     let (reporter, url) = world.start_reporter().await;
     let measured = eventually("the outbox is measured", async || {
         let measured = metrics(&url).await;
-        measured.contains_key(r#"holdfast_outbox_due{kind="backup"}"#).then_some(measured)
+        measured.contains_key(r#"holdfast_outbox_due{kind="restore"}"#).then_some(measured)
     })
     .await;
-    assert!(measured[r#"holdfast_outbox_due{kind="backup"}"#] > 1_500.0, "{measured:#?}");
+    assert!(measured[r#"holdfast_outbox_due{kind="restore"}"#] > 1_500.0, "{measured:#?}");
     // It was due before the pauses began, which take twelve seconds until the second of the longest.
-    assert!(measured[r#"holdfast_outbox_age_seconds{kind="backup"}"#] > 12.0, "{measured:#?}");
-    for idle in [r#"holdfast_outbox_due{kind="restore"}"#, r#"holdfast_outbox_age_seconds{kind="restore"}"#] {
+    assert!(measured[r#"holdfast_outbox_age_seconds{kind="restore"}"#] > 12.0, "{measured:#?}");
+    for idle in [r#"holdfast_outbox_due{kind="probe"}"#, r#"holdfast_outbox_age_seconds{kind="probe"}"#] {
         assert!(measured[idle] < 1e-9, "{measured:#?}");
     }
 
     world.broker.manage(Method::DELETE, &policy, None).await;
-    let worker = world.start_worker("w1", &[("HOLDFAST_POOLS_BACKUP_SLOTS", "200")]);
-    let done = "select count(*) from execution where kind = 'backup' and outcome = 'success'";
+    let worker = world.start_worker("w1", &[("HOLDFAST_POOLS_RESTORE_SLOTS", "200")]);
+    let done = "select count(*) from execution where kind = 'restore' and outcome = 'success'";
     eventually("all have run", async || (world.number(done).await == 3_000).then_some(())).await;
     assert!(producer.log().contains("the broker takes tasks for the queue again"), "{}", producer.log());
     world.wait_until_idle().await;
     eventually("the outbox is empty", async || {
         let measured = metrics(&url).await;
-        (measured[r#"holdfast_outbox_due{kind="backup"}"#] < 1e-9).then_some(())
+        (measured[r#"holdfast_outbox_due{kind="restore"}"#] < 1e-9).then_some(())
     })
     .await;
     world.check_invariants().await;
@@ -102,9 +102,9 @@ async fn a_broker_short_of_memory_stops_the_relay_which_goes_on_when_it_is_over(
     let world = World::on(&Servers::of(&stack)).await;
     define(&world).await;
     let producer = world.start_producer();
-    enqueue(&world, "backup", &json!({}), 1).await;
+    enqueue(&world, "restore", &json!({ "into": "again" }), 1).await;
     eventually("the relay publishes", async || {
-        (world.broker.ready("holdfast.backup.normal").await == 1).then_some(())
+        (world.broker.ready("holdfast.restore.normal").await == 1).then_some(())
     })
     .await;
 
@@ -117,20 +117,20 @@ async fn a_broker_short_of_memory_stops_the_relay_which_goes_on_when_it_is_over(
         alarms.contains("memory").then_some(())
     })
     .await;
-    enqueue(&world, "backup", &json!({}), 500).await;
+    enqueue(&world, "restore", &json!({ "into": "again" }), 500).await;
     let (reporter, url) = world.start_reporter().await;
     eventually("the relay has tried in vain, and the outbox grows older", async || {
-        let age = metrics(&url).await.get(r#"holdfast_outbox_age_seconds{kind="backup"}"#).copied()?;
-        (!pauses(&producer, "holdfast.backup.normal").is_empty() && age > 5.0).then_some(())
+        let age = metrics(&url).await.get(r#"holdfast_outbox_age_seconds{kind="restore"}"#).copied()?;
+        (!pauses(&producer, "holdfast.restore.normal").is_empty() && age > 5.0).then_some(())
     })
     .await;
-    assert_eq!(pauses(&producer, "holdfast.backup.normal")[0], 500);
+    assert_eq!(pauses(&producer, "holdfast.restore.normal")[0], 500);
     assert_eq!(world.number(UNCONFIRMED).await, 500);
     assert_eq!(world.number("select count(*) from task").await, 501);
 
     watermark("0.4").await;
-    let worker = world.start_worker("w1", &[("HOLDFAST_POOLS_BACKUP_SLOTS", "50")]);
-    let done = "select count(*) from execution where kind = 'backup' and outcome = 'success'";
+    let worker = world.start_worker("w1", &[("HOLDFAST_POOLS_RESTORE_SLOTS", "50")]);
+    let done = "select count(*) from execution where kind = 'restore' and outcome = 'success'";
     eventually("all have run", async || (world.number(done).await == 501).then_some(())).await;
     world.wait_until_idle().await;
     world.check_invariants().await;
