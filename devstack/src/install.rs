@@ -1,4 +1,4 @@
-//! Installing the servers from the distribution's packages.
+//! Installing the servers, and what tests need beside them, from the distribution's packages.
 
 use std::{fmt::Write as _, process::Command};
 
@@ -6,11 +6,12 @@ use anyhow::{Context as _, bail};
 use rustix::process::geteuid;
 
 use crate::servers::{Found, Server, find_in_path};
+use crate::tools::Tool;
 
 /// What has to happen before a stack can start.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Plan {
-    /// Both servers are there.
+    /// All is there.
     Nothing,
     /// These Debian packages are to be installed.
     Install {
@@ -92,27 +93,34 @@ impl Machine {
     }
 }
 
-/// Decides what has to happen, given what was found. Pure.
+/// Decides what has to happen, given what was found of the servers and which tools are missing. Pure.
 #[must_use]
-pub fn plan(found: &[(Server, Found)], machine: Machine) -> Plan {
+pub fn plan(found: &[(Server, Found)], missing: &[Tool], machine: Machine) -> Plan {
     let wanting: Vec<&(Server, Found)> =
         found.iter().filter(|(_, found)| !matches!(found, Found::Ready(_))).collect();
-    if wanting.is_empty() {
+    if wanting.is_empty() && missing.is_empty() {
         return Plan::Nothing;
     }
     let too_old = wanting.iter().any(|(_, found)| matches!(found, Found::TooOld(_)));
     match machine.packages {
         // A release that is there and too old is the distribution's newest: installing it again changes
         // nothing.
-        Some(manager @ PackageManager::Apt) if !too_old && (machine.root || machine.sudo) => Plan::Install {
-            packages: wanting.iter().map(|(server, _)| manager.package(*server)).collect(),
-            sudo: !machine.root,
-        },
-        manager => Plan::Tell(instructions(&wanting, manager)),
+        Some(manager @ PackageManager::Apt) if !too_old && (machine.root || machine.sudo) => {
+            Plan::Install { packages: packages(&wanting, missing, manager), sudo: !machine.root }
+        }
+        manager => Plan::Tell(instructions(&wanting, missing, manager)),
     }
 }
 
-fn instructions(wanting: &[&(Server, Found)], manager: Option<PackageManager>) -> String {
+/// The servers' packages, and the tools' where their names are known.
+fn packages(wanting: &[&(Server, Found)], missing: &[Tool], manager: PackageManager) -> Vec<&'static str> {
+    let absent = wanting.iter().filter(|(_, found)| *found == Found::Nothing);
+    let servers = absent.map(|(server, _)| manager.package(*server));
+    let tools = missing.iter().map(|tool| tool.package()).filter(|_| manager == PackageManager::Apt);
+    servers.chain(tools).collect()
+}
+
+fn instructions(wanting: &[&(Server, Found)], missing: &[Tool], manager: Option<PackageManager>) -> String {
     let mut text = String::from("Please install:\n");
     for (server, found) in wanting {
         let name = server.name();
@@ -123,11 +131,17 @@ fn instructions(wanting: &[&(Server, Found)], manager: Option<PackageManager>) -
         // Writing to a String cannot fail.
         writeln!(text, "  {name} {} or newer, the server ({state})", server.oldest()).ok();
     }
-    let absent: Vec<Server> =
-        wanting.iter().filter(|(_, found)| *found == Found::Nothing).map(|(server, _)| *server).collect();
-    if let Some(manager) = manager.filter(|_| !absent.is_empty()) {
-        let packages: Vec<&str> = absent.iter().map(|server| manager.package(*server)).collect();
-        writeln!(text, "As root: {} {}", manager.install(), packages.join(" ")).ok();
+    for tool in missing {
+        writeln!(text, "  {}, for the tests (not found)", tool.name()).ok();
+    }
+    if let Some(manager) = manager {
+        let packages = packages(wanting, missing, manager);
+        if !packages.is_empty() {
+            writeln!(text, "As root: {} {}", manager.install(), packages.join(" ")).ok();
+        }
+    }
+    if wanting.is_empty() {
+        return text;
     }
     if wanting.iter().any(|(_, found)| matches!(found, Found::TooOld(_))) || manager.is_none() {
         text.push_str("Newer releases: https://www.postgresql.org/download/ ");
@@ -176,21 +190,34 @@ mod tests {
     #[test]
     fn nothing_happens_when_both_servers_are_there() {
         let found = found(Found::Ready(release(15, 4)), Found::Ready(release(3, 10)));
-        assert_eq!(plan(&found, Machine { root: false, sudo: false, packages: None }), Plan::Nothing);
+        let machine = Machine { root: false, sudo: false, packages: None };
+        assert_eq!(plan(&found, &[], machine), Plan::Nothing);
     }
 
     #[test]
     fn apt_installs_only_what_is_missing() {
         let found = found(Found::Ready(release(15, 4)), Found::Nothing);
         let expected = |sudo| Plan::Install { packages: vec!["rabbitmq-server"], sudo };
-        assert_eq!(plan(&found, DEBIAN), expected(false));
-        assert_eq!(plan(&found, Machine { root: false, sudo: true, ..DEBIAN }), expected(true));
+        assert_eq!(plan(&found, &[], DEBIAN), expected(false));
+        assert_eq!(plan(&found, &[], Machine { root: false, sudo: true, ..DEBIAN }), expected(true));
+    }
+
+    #[test]
+    fn tools_for_tests_are_installed_by_apt_and_named_elsewhere() {
+        let found = found(Found::Ready(release(15, 4)), Found::Nothing);
+        let missing = [Tool::Pika, Tool::AmqpPublish];
+        let packages = vec!["rabbitmq-server", "python3-pika", "amqp-tools"];
+        assert_eq!(plan(&found, &missing, DEBIAN), Plan::Install { packages, sudo: false });
+        let fedora = Machine { packages: Some(PackageManager::Dnf), ..DEBIAN };
+        let text = told(plan(&found, &missing, fedora));
+        assert!(text.contains("amqp-publish, for the tests (not found)"), "{text}");
+        assert!(text.contains("As root: dnf install rabbitmq-server\n"), "{text}");
     }
 
     #[test]
     fn without_root_and_sudo_the_exact_command_is_told() {
         let found = found(Found::Nothing, Found::Nothing);
-        let text = told(plan(&found, Machine { root: false, ..DEBIAN }));
+        let text = told(plan(&found, &[], Machine { root: false, ..DEBIAN }));
         assert!(text.contains("PostgreSQL 15.0 or newer, the server (not found)"), "{text}");
         assert!(
             text.contains("apt-get install --no-install-recommends postgresql rabbitmq-server\n"),
@@ -202,18 +229,18 @@ mod tests {
     fn other_systems_are_told_what_to_install() {
         let found = found(Found::Ready(release(17, 0)), Found::Nothing);
         let fedora = Machine { packages: Some(PackageManager::Dnf), ..DEBIAN };
-        let text = told(plan(&found, fedora));
+        let text = told(plan(&found, &[], fedora));
         assert!(text.contains("RabbitMQ 3.10 or newer"), "{text}");
         assert!(text.contains("As root: dnf install rabbitmq-server\n"), "{text}");
         assert!(!text.contains("PostgreSQL 15"), "{text}");
-        let text = told(plan(&found, Machine { packages: None, ..DEBIAN }));
+        let text = told(plan(&found, &[], Machine { packages: None, ..DEBIAN }));
         assert!(text.contains("https://www.rabbitmq.com/docs/download"), "{text}");
     }
 
     #[test]
     fn a_release_that_is_too_old_is_named_and_not_installed_again() {
         let found = found(Found::TooOld(release(13, 9)), Found::Ready(release(3, 12)));
-        let text = told(plan(&found, DEBIAN));
+        let text = told(plan(&found, &[], DEBIAN));
         assert!(text.contains("found only 13.9 in /opt/server/bin"), "{text}");
         assert!(!text.contains("apt-get"), "{text}");
     }

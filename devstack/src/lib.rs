@@ -35,6 +35,7 @@ mod leftovers;
 
 pub mod install;
 pub mod servers;
+pub mod tools;
 
 mod account;
 mod exit;

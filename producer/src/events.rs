@@ -3,7 +3,6 @@
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
-use shared::broker::PublishError;
 use shared::db::Error;
 use shared::db::dead_task::Stored;
 use shared::db::lease::Expired;
@@ -11,12 +10,29 @@ use shared::message::Refusal;
 use shared::task::TaskId;
 use uuid::Uuid;
 
-pub(crate) fn published(tasks: usize) {
-    tracing::debug!(tasks, "published");
+pub(crate) fn published(queue: &str, tasks: usize, again: bool) {
+    if again {
+        tracing::info!(queue, tasks, "the broker takes tasks for the queue again");
+    } else {
+        tracing::debug!(queue, tasks, "published");
+    }
 }
 
-pub(crate) fn not_confirmed(confirmed: usize, unconfirmed: usize, first: &PublishError) {
-    tracing::warn!(confirmed, unconfirmed, error = %first, "not all was confirmed: the rest is published again");
+pub(crate) fn not_published(
+    queue: &str,
+    confirmed: usize,
+    unconfirmed: usize,
+    error: &anyhow::Error,
+    pause: Duration,
+) {
+    tracing::error!(
+        queue,
+        confirmed,
+        unconfirmed,
+        error = format!("{error:#}"),
+        pause_ms = pause.as_millis(),
+        "not all tasks for the queue were published: what was not is kept, and the queue tried again after a pause"
+    );
 }
 
 pub(crate) fn relay_failed(error: &Error, rest: Duration) {

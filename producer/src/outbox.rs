@@ -1,9 +1,9 @@
 //! The outbox: tasks that wait for the relay.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 
 use chrono::{DateTime, Utc};
-use deadpool_postgres::Transaction;
+use deadpool_postgres::{GenericClient, Transaction};
 use shared::db::task::{self, Waiting};
 use shared::db::{self, known_id};
 use shared::job::{JobId, JobName};
@@ -28,12 +28,41 @@ pub(crate) async fn put_at(
     put_rows(transaction, tasks.into_iter().map(|(task, run_at)| Waiting::new(task, run_at)).collect()).await
 }
 
+/// What can become of tasks that came as messages, as a worker would judge them.
+pub(crate) struct Judged {
+    /// Of each id the first.
+    pub(crate) accepted: Vec<Waiting>,
+    /// These cannot be accepted as things are; with their places among the messages, from 0.
+    pub(crate) refused: Vec<(usize, TaskMessage, Refusal)>,
+}
+
+/// Judges messages; writes nothing.
+pub(crate) async fn judge<C: GenericClient>(
+    client: &C,
+    messages: Vec<TaskMessage>,
+) -> Result<Judged, db::Error> {
+    let names: Vec<&JobName> = messages.iter().filter_map(|message| message.job.as_ref()).collect();
+    let jobs = db::job::resolve(client, &names).await?;
+    let above = db::job::above_their_jobs(client, &messages, &jobs).await?;
+    let now = db::now(client).await?;
+    let (mut seen, mut judged) = (HashSet::new(), Judged { accepted: Vec::new(), refused: Vec::new() });
+    for (place, message) in messages.into_iter().enumerate() {
+        let job = above.get(&message.id).cloned().map_or_else(|| db::job::accept(&message, &jobs), Err);
+        match job {
+            Ok(job) if seen.insert(message.id) => judged.accepted.push(waiting(&message, job, now)),
+            Ok(_) => {}
+            Err(refusal) => judged.refused.push((place, message, refusal)),
+        }
+    }
+    Ok(judged)
+}
+
 /// What became of tasks that came as messages.
 pub(crate) struct TakenIn {
     /// These wait now; what is neither here nor refused was known already.
     pub(crate) fresh: HashSet<TaskId>,
-    /// These cannot be accepted as things are.
-    pub(crate) refused: Vec<(TaskMessage, Refusal)>,
+    /// These cannot be accepted as things are; with their places among the messages, from 0.
+    pub(crate) refused: Vec<(usize, TaskMessage, Refusal)>,
 }
 
 /// Puts tasks in that came as messages, under their own ids, as a worker would accept them.
@@ -41,22 +70,8 @@ pub(crate) async fn take_in(
     transaction: &Transaction<'_>,
     messages: Vec<TaskMessage>,
 ) -> Result<TakenIn, db::Error> {
-    let names: Vec<&JobName> = messages.iter().filter_map(|message| message.job.as_ref()).collect();
-    let jobs = db::job::resolve(transaction, &names).await?;
-    let above = db::job::above_their_jobs(transaction, &messages, &jobs).await?;
-    let now = db::now(transaction).await?;
-    // Of one id in a message the first counts.
-    let mut accepted: HashMap<TaskId, Waiting> = HashMap::new();
-    let mut refused = Vec::new();
-    for message in messages {
-        let job = above.get(&message.id).cloned().map_or_else(|| db::job::accept(&message, &jobs), Err);
-        match job {
-            Ok(job) => _ = accepted.entry(message.id).or_insert_with(|| waiting(&message, job, now)),
-            Err(refusal) => refused.push((message, refusal)),
-        }
-    }
-    let fresh = put_rows(transaction, accepted.into_values().collect()).await?;
-    Ok(TakenIn { fresh, refused })
+    let Judged { accepted, refused } = judge(transaction, messages).await?;
+    Ok(TakenIn { fresh: put_rows(transaction, accepted).await?, refused })
 }
 
 fn waiting(message: &TaskMessage, job: Option<JobId>, now: DateTime<Utc>) -> Waiting {

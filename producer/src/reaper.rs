@@ -153,6 +153,7 @@ mod tests {
             params: Params::from(&serde_json::json!({})),
             requested_by: "test".to_owned(),
             enqueued_at: now,
+            trace: None,
         };
         let leased = Leased {
             task,

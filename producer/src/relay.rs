@@ -2,25 +2,31 @@
 //!
 //! A row is taken in one short statement, published, and marked when the broker has confirmed it; no transaction is
 //! open meanwhile. What is not confirmed is taken again later, so a task may be published twice: its id runs once.
+//!
+//! Each queue has a lane of its own ([`lane`]): one that takes nothing rests for longer and longer, and the others go on.
+
+mod lane;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use backon::BackoffBuilder as _;
 use futures_util::future::join_all;
-use shared::broker::{Publication, PublishError, Publisher};
+use futures_util::stream::{FuturesUnordered, StreamExt as _};
+use shared::broker::{Publication, Publisher};
 use shared::db::task::{self, Due};
 use shared::db::{self, Database};
 use shared::message::{self, TaskMessage};
 use shared::task::{Priority, TaskKind};
 use shared::topology::{TASKS_EXCHANGE, routing_key};
+use shared::trace::TraceContext;
+use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use crate::events;
+use lane::Lanes;
 
-/// Rows that are published together.
-const BATCH: usize = 1000;
 /// So many messages are made of a queue's rows before they are made to share them.
 const MESSAGES: usize = 32;
 /// How long the relay rests when nothing is due.
@@ -28,88 +34,128 @@ const POLL: Duration = Duration::from_millis(100);
 /// How long it rests at most when the database fails.
 const LONGEST_REST: Duration = Duration::from_secs(5);
 
-/// Publishes batch after batch until `stop`; the batch at hand is finished.
+/// Tasks of one kind and priority share a queue.
+type Queue = (TaskKind, Priority);
+
+/// Publishes batch after batch of each queue until `stop`; the batches at hand are finished.
 ///
 /// `again` is how long a confirmed message may lie unclaimed before it is published again.
 pub async fn run(database: &Database, publisher: &Publisher, again: Duration, stop: &CancellationToken) {
-    let mut rests = rests();
-    while !stop.is_cancelled() {
-        let rest = match publish_batch(database, publisher, again).await {
-            Ok(taken) => {
-                rests = self::rests();
-                if taken == 0 { POLL } else { Duration::ZERO }
+    let (mut lanes, mut batches) = (Lanes::default(), FuturesUnordered::new());
+    let (mut rests, mut look_at) = (rests(), Instant::now());
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => break,
+            Some((queue, ended)) = batches.next(), if !batches.is_empty() => {
+                lanes.settle(queue, ended);
+                look_at = Instant::now();
             }
-            Err(error) => {
-                let rest = rests.next().unwrap_or(LONGEST_REST);
-                events::relay_failed(&error, rest);
-                rest
-            }
-        };
-        _ = tokio::time::timeout(rest, stop.cancelled()).await;
+            () = sleep_until(look_at) => match take(database, &mut lanes).await {
+                Ok(taken) => {
+                    let publish = async |(queue, rows): (Queue, Vec<Due>)| {
+                        (queue, publish(database, publisher, again, queue, &rows).await)
+                    };
+                    batches.extend(taken.into_iter().map(publish));
+                    (rests, look_at) = (self::rests(), Instant::now() + POLL);
+                }
+                Err(error) => {
+                    let rest = rests.next().unwrap_or(LONGEST_REST);
+                    events::relay_failed(&error, rest);
+                    look_at = Instant::now() + rest;
+                }
+            },
+        }
+    }
+    while let Some((queue, ended)) = batches.next().await {
+        lanes.settle(queue, ended);
     }
 }
 
-async fn publish_batch(
+/// Takes what is due of the queues whose lanes are free.
+async fn take(database: &Database, lanes: &mut Lanes) -> Result<BTreeMap<Queue, Vec<Due>>, db::Error> {
+    let due = task::take_due(&database.client().await?, &lanes.free(Instant::now())).await?;
+    let mut taken: BTreeMap<Queue, Vec<Due>> = BTreeMap::new();
+    for row in due {
+        taken.entry((row.message.kind, row.message.priority)).or_default().push(row);
+    }
+    for queue in taken.keys() {
+        lanes.occupy(*queue);
+    }
+    Ok(taken)
+}
+
+/// What became of a batch.
+struct Ended {
+    confirmed: usize,
+    unconfirmed: usize,
+    /// Why not all is confirmed and marked.
+    trouble: Option<anyhow::Error>,
+}
+
+async fn publish(
     database: &Database,
     publisher: &Publisher,
     again: Duration,
-) -> Result<usize, db::Error> {
-    let limit = i64::try_from(BATCH).unwrap_or(i64::MAX);
-    let due = task::take_due(&database.client().await?, limit).await?;
-    if due.is_empty() {
-        return Ok(0);
-    }
-    let messages = messages(&due);
+    queue: Queue,
+    due: &[Due],
+) -> Ended {
+    let messages = messages(queue, due);
     let answers =
         join_all(messages.iter().map(|(publication, _)| publisher.publish(publication.clone()))).await;
-    let (mut confirmed, mut failed) = (Vec::with_capacity(due.len()), Vec::new());
-    let mut first_error: Option<PublishError> = None;
+    let (mut confirmed, mut failed, mut trouble) = (Vec::with_capacity(due.len()), Vec::new(), None);
     for ((_, rows), answer) in messages.iter().zip(answers) {
         let rows = rows.iter().map(|row| (row.message.id, row.publication));
         match answer {
             Ok(_) => confirmed.extend(rows),
             Err(error) => {
                 failed.extend(rows);
-                first_error.get_or_insert(error);
+                trouble.get_or_insert(error.into());
             }
         }
     }
-    if !failed.is_empty() {
-        task::publish_again(&database.client().await?, &failed).await?;
+    let marked = async {
+        if !failed.is_empty() {
+            task::publish_again(&database.client().await?, &failed).await?;
+        }
+        if !confirmed.is_empty() {
+            task::mark_published(&database.client().await?, &confirmed, again).await?;
+        }
+        Ok::<_, db::Error>(())
+    };
+    // What could not be marked is taken again when its time for a confirm is over.
+    let marked = marked.await;
+    Ended {
+        confirmed: confirmed.len(),
+        unconfirmed: failed.len(),
+        trouble: trouble.or_else(|| marked.err().map(Into::into)),
     }
-    if !confirmed.is_empty() {
-        task::mark_published(&database.client().await?, &confirmed, again).await?;
-    }
-    match first_error {
-        None => events::published(confirmed.len()),
-        Some(error) => events::not_confirmed(confirmed.len(), due.len() - confirmed.len(), &error),
-    }
-    Ok(due.len())
 }
 
 /// The rows as messages. Many that are due at once share messages, which spares the broker and the workers the most of
 /// the work; few travel alone, so that every worker can have some.
-fn messages(due: &[Due]) -> Vec<(Publication, Vec<&Due>)> {
-    let mut queues: BTreeMap<(TaskKind, Priority), Vec<&Due>> = BTreeMap::new();
-    for row in due {
-        queues.entry((row.message.kind, row.message.priority)).or_default().push(row);
-    }
-    let mut messages = Vec::new();
-    for ((kind, priority), rows) in queues {
-        let tasks: Vec<&TaskMessage> = rows.iter().map(|row| &row.message).collect();
-        let mut rows = rows.into_iter();
-        for (body, count) in message::pack(&tasks, (tasks.len() / MESSAGES).max(1)) {
-            let publication = Publication {
-                exchange: TASKS_EXCHANGE,
-                routing_key: routing_key(kind, priority),
-                body,
-                message_id: Uuid::now_v7().to_string(),
-                headers: Vec::new(),
-            };
-            messages.push((publication, rows.by_ref().take(count).collect()));
-        }
-    }
-    messages
+fn messages((kind, priority): Queue, due: &[Due]) -> Vec<(Publication, &[Due])> {
+    let tasks: Vec<&TaskMessage> = due.iter().map(|row| &row.message).collect();
+    let mut left = due;
+    let message = |(body, count)| {
+        let rows = left.split_off(..count).unwrap_or_default();
+        let publication = Publication {
+            exchange: TASKS_EXCHANGE,
+            routing_key: routing_key(kind, priority),
+            body,
+            message_id: Uuid::now_v7().to_string(),
+            headers: trace(rows).map(TraceContext::headers).unwrap_or_default(),
+        };
+        (publication, rows)
+    };
+    message::pack(&tasks, (tasks.len() / MESSAGES).max(1)).into_iter().map(message).collect()
+}
+
+/// The trace of a message whose tasks share one. Each task carries its own in the body; the header is for whoever looks at
+/// headers alone.
+fn trace(rows: &[Due]) -> Option<&TraceContext> {
+    let (first, rest) = rows.split_first()?;
+    let trace = first.message.trace.as_ref()?;
+    rest.iter().all(|row| row.message.trace.as_ref() == Some(trace)).then_some(trace)
 }
 
 fn rests() -> impl Iterator<Item = Duration> {

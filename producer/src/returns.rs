@@ -54,7 +54,7 @@ async fn put_back(
 ) -> anyhow::Result<Committed> {
     let queue = queue_of(delivered);
     let (mut messages, mut refused) = (Vec::new(), Vec::new());
-    for task in message::read(&delivered.body, clock::now()) {
+    for task in message::read(&delivered.body, delivered.trace().as_ref(), clock::now()) {
         match task {
             Ok(message) => messages.push(message),
             Err(letter) => refused.push(letter),
@@ -92,7 +92,7 @@ async fn store(database: &Database, messages: &[TaskMessage]) -> Result<(Stored,
             }
             Err(error) if error.blames_the_rows() => {
                 let refusal = Refusal::NotATask(format!("the database refuses it: {error}"));
-                refused.push(Refused { refusal, body: message.to_body() });
+                refused.push(message.refused(refusal));
             }
             Err(error) => return Err(error),
         }
@@ -110,14 +110,14 @@ async fn transact(
         let taken = outbox::take_in(&transaction, messages.to_vec()).await?;
         // What waits in the database although its job takes no tasks any more dies there, and is no dead letter.
         let why: Vec<(TaskId, String)> =
-            taken.refused.iter().map(|(message, refusal)| (message.id, refusal.to_string())).collect();
+            taken.refused.iter().map(|(_, message, refusal)| (message.id, refusal.to_string())).collect();
         let buried = dead_task::bury_waiting(&transaction, &why).await?;
         let committed = db::commit(transaction).await?;
         let letters = taken
             .refused
             .into_iter()
-            .filter(|(message, _)| !buried.contains(&message.id))
-            .map(|(message, refusal)| Refused { refusal, body: message.to_body() })
+            .filter(|(_, message, _)| !buried.contains(&message.id))
+            .map(|(_, message, refusal)| message.refused(refusal))
             .collect();
         Ok((Stored { committed, fresh: taken.fresh.len() }, letters))
     })

@@ -140,6 +140,7 @@ fn task(stored: &Stored, priority: Option<Priority>, requested_by: &str, now: Da
         params: stored.params.clone(),
         requested_by: requested_by.to_owned(),
         enqueued_at: now,
+        trace: None,
     }
 }
 

@@ -28,6 +28,8 @@ const EXECUTION_DURATION: &str = "holdfast_execution_duration_seconds";
 const EXECUTION_BYTES: &str = "holdfast_execution_bytes_total";
 const SUCCESS_RATE: &str = "holdfast_success_rate";
 const TASKS_WAITING: &str = "holdfast_tasks_waiting";
+const OUTBOX_DUE: &str = "holdfast_outbox_due";
+const OUTBOX_AGE: &str = "holdfast_outbox_age_seconds";
 const TASKS_RUNNING: &str = "holdfast_tasks_running";
 const TASKS_DEAD: &str = "holdfast_tasks_dead";
 const QUEUE_MESSAGES: &str = "holdfast_queue_messages";
@@ -155,7 +157,18 @@ fn describe() {
         "Share of backup attempts that succeeded, warnings included, of those that succeeded or failed, 0 to 1, \
          over the last day, week (7 days) or month (30 days); absent when there was none"
     );
-    describe_gauge!(TASKS_WAITING, count, "Tasks that wait in the database, by kind");
+    describe_gauge!(TASKS_WAITING, count, "Tasks that wait in the database, whatever for, by kind");
+    describe_gauge!(
+        OUTBOX_DUE,
+        count,
+        "Of the tasks that wait in the database, those whose time has come and that the broker has not confirmed, by kind"
+    );
+    describe_gauge!(
+        OUTBOX_AGE,
+        Unit::Seconds,
+        "For how long the oldest task of holdfast_outbox_due could have been published, by kind; 0 without any. It grows \
+         while the broker is away, blocks its publishers or has a full queue, and while no producer runs"
+    );
     describe_gauge!(TASKS_RUNNING, count, "Tasks that run, by kind");
     describe_gauge!(TASKS_DEAD, count, "Tasks that will not be tried again by themselves");
     describe_gauge!(QUEUE_MESSAGES, count, "Messages that are ready in a queue of the broker");

@@ -13,7 +13,7 @@ use secrecy::{ExposeSecret as _, SecretString};
 use tokio_util::sync::CancellationToken;
 
 pub use publisher::{Confirmed, Publication, PublishError, Publisher, PublisherOwner};
-pub use reader::{Delivered, Reader};
+pub use reader::{Delivered, Reader, trace};
 
 use crate::topology;
 

@@ -6,6 +6,7 @@ use uuid::Uuid;
 use crate::broker::Publication;
 use crate::message::Refused;
 use crate::topology::{DEAD_EXCHANGE, DETAIL_HEADER, QUEUE_HEADER, REASON_HEADER};
+use crate::trace::TraceContext;
 
 /// The longest value of a header, in bytes: all of them must fit into one frame, and a refusal may quote what it refuses.
 const LONGEST: usize = 1000;
@@ -14,16 +15,18 @@ const LONGEST: usize = 1000;
 /// task's may be missing, wrong or another's.
 #[must_use]
 pub fn publication(refused: Refused, queue: String) -> Publication {
+    let reason = [
+        (REASON_HEADER, refused.refusal.code().to_owned()),
+        (DETAIL_HEADER, short(refused.refusal.to_string())),
+        (QUEUE_HEADER, short(queue)),
+    ];
+    let trace = refused.trace.as_ref().map(TraceContext::headers).unwrap_or_default();
     Publication {
         exchange: DEAD_EXCHANGE,
         routing_key: String::new(),
         body: refused.body,
         message_id: Uuid::now_v7().to_string(),
-        headers: vec![
-            (REASON_HEADER, refused.refusal.code().to_owned()),
-            (DETAIL_HEADER, short(refused.refusal.to_string())),
-            (QUEUE_HEADER, short(queue)),
-        ],
+        headers: reason.into_iter().chain(trace).collect(),
     }
 }
 

@@ -12,6 +12,7 @@ pub mod target;
 
 pub mod params;
 pub mod task;
+pub mod trace;
 pub mod work;
 
 pub mod dead_letter;

@@ -1,9 +1,12 @@
-//! The wire contract, version 1: what travels through the exchange `holdfast.tasks`.
+//! The wire contract, version 1: what travels through the exchange `holdfast.tasks`. [`schema`] says it to other systems.
 //!
 //! A message is one task or up to [`MAX_TASKS`] of one kind and priority. Every task in it is judged by itself:
 //! a bad one is refused alone. Fields that this version does not know are ignored.
 
+pub mod schema;
+
 use chrono::{DateTime, Utc};
+use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::{Map, Value};
 use uuid::Uuid;
@@ -11,6 +14,7 @@ use uuid::Uuid;
 use crate::job::{JobId, JobName};
 use crate::params::Params;
 use crate::task::{Priority, Task, TaskId, TaskKind};
+use crate::trace::{TRACEPARENT, TRACESTATE, TraceContext};
 use crate::work::{InvalidWork, Work};
 
 /// The version that this crate writes and reads.
@@ -30,27 +34,36 @@ const MAX_DEPTH: usize = 32;
 const RESERVED: &str = "$serde_json::";
 
 /// One task as it travels.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
 pub struct TaskMessage {
+    /// The version of this contract.
     version: u64,
-    /// The publisher's id: within the window it runs once.
+    /// The publisher's id, best a UUID of version 7: within the window (seven days by default) it runs once, whatever else a later
+    /// message with it says.
     pub id: TaskId,
     /// What to do.
     pub kind: TaskKind,
-    /// The job to do it for.
+    /// The name of the job to do it for.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub job: Option<JobName>,
-    /// When the publisher asked.
+    /// When the publisher asked; when the message was received where it is absent.
+    #[schemars(with = "Option<DateTime<Utc>>")]
     pub enqueued_at: DateTime<Utc>,
-    /// Who asked.
+    /// Who asked, as people are shown it: at most 200 bytes.
+    #[schemars(with = "Option<String>", extend("maxLength" = MAX_TEXT, "pattern" = "^[^\\u0000]*$"))]
     pub requested_by: String,
-    /// Which queue.
+    /// Which of the kind's two queues it travels through: that of the routing key. `normal` where it is absent.
+    #[schemars(with = "Option<Priority>")]
     pub priority: Priority,
     /// Not to be started earlier.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub not_before: Option<DateTime<Utc>>,
-    /// What the kind needs beside the job.
+    /// What the kind needs beside the job: at most 16 KiB, nested at most 32 deep.
+    #[schemars(with = "Option<Map<String, Value>>")]
     pub params: Params,
+    /// The trace that the task belongs to: its own, or else that of its message's headers.
+    #[serde(flatten)]
+    pub trace: Option<TraceContext>,
 }
 
 /// Why a message, or a task in one, was refused. [`Refusal::code`] is the reason's stable name.
@@ -138,6 +151,8 @@ pub struct Refused {
     pub refusal: Refusal,
     /// The task's own JSON, or the whole body when no task could be told apart.
     pub body: Vec<u8>,
+    /// The trace that it belongs to.
+    pub trace: Option<TraceContext>,
 }
 
 impl TaskMessage {
@@ -154,6 +169,7 @@ impl TaskMessage {
             priority: task.priority,
             not_before: None,
             params: task.params.clone(),
+            trace: task.trace.clone(),
         }
     }
 
@@ -168,7 +184,14 @@ impl TaskMessage {
             params: self.params.clone(),
             requested_by: self.requested_by.clone(),
             enqueued_at: self.enqueued_at,
+            trace: self.trace.clone(),
         }
+    }
+
+    /// What becomes of it when it cannot be accepted.
+    #[must_use]
+    pub fn refused(&self, refusal: Refusal) -> Refused {
+        Refused { refusal, body: self.to_body(), trace: self.trace.clone() }
     }
 
     /// The body of a message that carries this task alone.
@@ -208,10 +231,16 @@ pub fn pack(tasks: &[&TaskMessage], most: usize) -> Vec<(Vec<u8>, usize)> {
 /// What stands around the tasks of a message that carries several.
 const FRAME: (&[u8], &[u8]) = (br#"{"version":1,"tasks":["#, b"]}");
 
-/// Reads a body: each task in it is either taken or refused, in the order of the message.
+/// Reads a body: each task in it is either taken or refused, in the order of the message. `trace` is what the message's
+/// headers say, for the tasks that say nothing else.
 #[must_use]
-pub fn read(body: &[u8], received_at: DateTime<Utc>) -> Vec<Result<TaskMessage, Refused>> {
-    let whole = |refusal| vec![Err(Refused { refusal, body: body.to_vec() })];
+pub fn read(
+    body: &[u8],
+    trace: Option<&TraceContext>,
+    received_at: DateTime<Utc>,
+) -> Vec<Result<TaskMessage, Refused>> {
+    let refused = |refusal| Refused { refusal, body: body.to_vec(), trace: trace.cloned() };
+    let whole = |refusal| vec![Err(refused(refusal))];
     if body.len() > MAX_BYTES {
         return whole(Refusal::TooLarge(body.len()));
     }
@@ -224,9 +253,9 @@ pub fn read(body: &[u8], received_at: DateTime<Utc>) -> Vec<Result<TaskMessage, 
         return whole(refusal);
     }
     match message.get("tasks") {
-        None => vec![task(&message, received_at).map_err(|refusal| Refused { refusal, body: body.to_vec() })],
+        None => vec![task(&message, trace, received_at).map_err(refused)],
         Some(Value::Array(tasks)) if (1..=MAX_TASKS).contains(&tasks.len()) => {
-            tasks.iter().map(|value| member(value, received_at)).collect()
+            tasks.iter().map(|value| member(value, trace, received_at)).collect()
         }
         Some(Value::Array(tasks)) => {
             whole(Refusal::NotATask(format!("tasks: has {} tasks, 1 to {MAX_TASKS} are taken", tasks.len())))
@@ -235,22 +264,30 @@ pub fn read(body: &[u8], received_at: DateTime<Utc>) -> Vec<Result<TaskMessage, 
     }
 }
 
-fn member(value: &Value, received_at: DateTime<Utc>) -> Result<TaskMessage, Refused> {
+fn member(
+    value: &Value,
+    trace: Option<&TraceContext>,
+    received_at: DateTime<Utc>,
+) -> Result<TaskMessage, Refused> {
+    let refused = |refusal, alone: &dyn std::fmt::Display| {
+        let body = alone.to_string().into_bytes();
+        Refused { refusal, body, trace: trace.cloned() }
+    };
     let Value::Object(fields) = value else {
         let refusal = Refusal::NotATask("a member of tasks is not a JSON object".to_owned());
-        return Err(Refused { refusal, body: value.to_string().into_bytes() });
+        return Err(refused(refusal, value));
     };
     let refused = |refusal| {
         // A letter is read by itself, should it be replayed: it needs the version that stood around it.
         let mut alone = fields.clone();
         alone.entry("version").or_insert_with(|| VERSION.into());
-        Refused { refusal, body: Value::Object(alone).to_string().into_bytes() }
+        refused(refusal, &Value::Object(alone))
     };
     // A member may repeat the version that stands around it.
     if fields.contains_key("version") {
         version(fields).map_err(refused)?;
     }
-    task(fields, received_at).map_err(refused)
+    task(fields, trace, received_at).map_err(refused)
 }
 
 fn version(fields: &Map<String, Value>) -> Result<(), Refusal> {
@@ -261,7 +298,11 @@ fn version(fields: &Map<String, Value>) -> Result<(), Refusal> {
     }
 }
 
-fn task(fields: &Map<String, Value>, received_at: DateTime<Utc>) -> Result<TaskMessage, Refusal> {
+fn task(
+    fields: &Map<String, Value>,
+    trace: Option<&TraceContext>,
+    received_at: DateTime<Utc>,
+) -> Result<TaskMessage, Refusal> {
     let id = text(fields, "id")?.ok_or(Refusal::MissingField("id"))?;
     let id: Uuid = id.parse().map_err(|error| invalid("id", &error))?;
     let kind: TaskKind = text(fields, "kind")?
@@ -276,6 +317,7 @@ fn task(fields: &Map<String, Value>, received_at: DateTime<Utc>) -> Result<TaskM
         (false, Some(_)) => return Err(invalid("job", &format!("tasks of kind {kind} have no job"))),
         _ => {}
     }
+    let own = TraceContext::read(string(fields, TRACEPARENT)?, string(fields, TRACESTATE)?);
     Ok(TaskMessage {
         version: VERSION,
         id: TaskId(id),
@@ -287,6 +329,7 @@ fn task(fields: &Map<String, Value>, received_at: DateTime<Utc>) -> Result<TaskM
             .map_or(Ok(Priority::Normal), |word| word.parse().map_err(|error| invalid("priority", &error)))?,
         not_before: time(fields, "not_before")?,
         params: params(fields, kind)?,
+        trace: own.or_else(|| trace.cloned()),
     })
 }
 
@@ -325,13 +368,19 @@ fn depth(value: &Value) -> usize {
 }
 
 fn text<'a>(fields: &'a Map<String, Value>, field: &'static str) -> Result<Option<&'a str>, Refusal> {
-    match fields.get(field) {
-        None | Some(Value::Null) => Ok(None),
+    match string(fields, field)? {
         // PostgreSQL's text cannot hold a zero byte.
-        Some(Value::String(text)) if text.len() <= MAX_TEXT && !text.contains('\0') => Ok(Some(text)),
-        Some(Value::String(_)) => {
+        Some(text) if text.len() > MAX_TEXT || text.contains('\0') => {
             Err(invalid(field, &format!("is longer than {MAX_TEXT} bytes or holds a zero")))
         }
+        text => Ok(text),
+    }
+}
+
+fn string<'a>(fields: &'a Map<String, Value>, field: &'static str) -> Result<Option<&'a str>, Refusal> {
+    match fields.get(field) {
+        None | Some(Value::Null) => Ok(None),
+        Some(Value::String(text)) => Ok(Some(text)),
         Some(_) => Err(invalid(field, &"is not a string")),
     }
 }

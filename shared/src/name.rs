@@ -9,6 +9,9 @@ use std::fmt;
 )]
 pub struct InvalidName(String);
 
+/// The rule of [`check`] as a regular expression.
+pub(crate) const PATTERN: &str = "^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$";
+
 /// Checks the one rule for all names, so that a name is safe in a tag, a label, a file name and a routing key.
 pub(crate) fn check(name: &str) -> Result<(), InvalidName> {
     let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
@@ -63,6 +66,16 @@ macro_rules! name_type {
                 f.pad(&self.0)
             }
         }
+
+        impl schemars::JsonSchema for $name {
+            fn schema_name() -> std::borrow::Cow<'static, str> {
+                stringify!($name).into()
+            }
+
+            fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+                schemars::json_schema!({ "type": "string", "pattern": $crate::name::PATTERN })
+            }
+        }
     };
 }
 
@@ -70,8 +83,10 @@ macro_rules! name_type {
 macro_rules! id_type {
     ($(#[$doc:meta])* $name:ident($inner:ty)) => {
         $(#[$doc])*
-        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        #[derive(serde::Serialize, serde::Deserialize, schemars::JsonSchema)]
         #[serde(transparent)]
+        #[schemars(inline)]
         pub struct $name(pub $inner);
 
         impl std::fmt::Display for $name {
@@ -86,7 +101,8 @@ macro_rules! id_type {
 macro_rules! text_enum {
     ($(#[$doc:meta])* $name:ident { $($(#[$variant_doc:meta])* $variant:ident = $text:literal),+ $(,)? }) => {
         $(#[$doc])*
-        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        #[derive(serde::Serialize, serde::Deserialize, schemars::JsonSchema)]
         pub enum $name {
             $($(#[$variant_doc])* #[serde(rename = $text)] $variant,)+
         }
@@ -149,6 +165,17 @@ mod tests {
     fn a_name_that_could_leave_its_place_is_refused() {
         for name in ["", ".hidden", "a/b", "a b", "ä", "-flag", "a\n", &"x".repeat(64)] {
             assert!(check(name).is_err(), "{name:?} was taken");
+        }
+    }
+
+    #[test]
+    fn the_pattern_says_what_the_check_does() {
+        let pattern = jsonschema::validator_for(&serde_json::json!({ "pattern": super::PATTERN })).unwrap();
+        let long = |length| "x".repeat(length);
+        for name in
+            ["", "a", "0", "-a", "a-", ".a", "a.b_c-9", "a/b", "a b", "ä", "a\n", "A", &long(63), &long(64)]
+        {
+            assert_eq!(pattern.is_valid(&name.into()), check(name).is_ok(), "{name:?}");
         }
     }
 

@@ -302,6 +302,8 @@ pub struct Task {
     pub requested_by: String,
     /// When it was asked for.
     pub enqueued_at: DateTime<Utc>,
+    /// The trace that it belongs to.
+    pub trace: Option<crate::trace::TraceContext>,
 }
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! What a task asks for: its kind together with its checked parameters.
 
 use chrono::NaiveDate;
+use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize};
 use uuid::Uuid;
 
@@ -48,7 +49,7 @@ pub enum Work {
 }
 
 /// Parameters of `copy`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct CopyParams {
     /// What to copy; its target is where it is read from.
     pub restore_point: RestorePointId,
@@ -57,7 +58,7 @@ pub struct CopyParams {
 }
 
 /// Parameters of `verify`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct VerifyParams {
     /// Whose copy.
     pub target: TargetName,
@@ -66,7 +67,7 @@ pub struct VerifyParams {
 }
 
 /// Parameters of `restore`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct RestoreParams {
     /// From where; the first attached target with a restore point when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -79,14 +80,14 @@ pub struct RestoreParams {
 }
 
 /// Parameters of `probe`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ProbeParams {
     /// Which target.
     pub target: TargetName,
 }
 
 /// Parameters of `report`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ReportParams {
     /// Which report.
     #[serde(default)]

@@ -91,5 +91,6 @@ fn task(job: i32) -> Task {
         params: Params::from(&json!({ "into": "again" })),
         requested_by: "faults".to_owned(),
         enqueued_at: shared::clock::now(),
+        trace: None,
     }
 }

@@ -5,11 +5,12 @@ use std::time::Duration;
 
 use futures_util::StreamExt as _;
 use lapin::options::{BasicConsumeOptions, BasicPublishOptions, ConfirmSelectOptions};
-use lapin::types::{AMQPValue, FieldTable};
+use lapin::types::{AMQPValue, FieldTable, ShortString};
 use lapin::{BasicProperties, Channel, Connection, ConnectionProperties};
 use reqwest::{Client, Method};
 use serde_json::{Value, json};
 use shared::topology;
+use uuid::Uuid;
 
 use crate::Servers;
 
@@ -62,6 +63,18 @@ impl VirtualHost {
         self.manage(Method::PUT, &format!("permissions/{name}/{user}"), Some(all)).await;
     }
 
+    /// Creates a user for another system, with the rights that the document for publishers gives it; returns its URL.
+    pub async fn publisher(&self, user: &str) -> String {
+        let (user, password) = (format!("{}-{user}", self.name), Uuid::now_v7().simple().to_string());
+        let account = json!({ "password": password, "tags": "" });
+        self.manage(Method::PUT, &format!("users/{user}"), Some(account)).await;
+        let [configure, write, read] = documented_rights();
+        let rights = json!({ "configure": configure, "write": write, "read": read });
+        self.manage(Method::PUT, &format!("permissions/{}/{user}", self.name), Some(rights)).await;
+        let (_, place) = self.url.rsplit_once('@').expect("a URL with a user");
+        format!("amqp://{user}:{password}@{place}")
+    }
+
     /// Its name.
     pub fn name(&self) -> &str {
         &self.name
@@ -103,10 +116,20 @@ impl VirtualHost {
     /// Publishes bodies as another system would: each again until the broker has confirmed it. A quorum queue that was
     /// declared this moment may refuse its first message, because its members still choose their leader.
     pub async fn publish(&self, routing_key: &str, bodies: &[Vec<u8>]) {
+        self.publish_with(routing_key, &[], bodies).await;
+    }
+
+    /// As [`VirtualHost::publish`], with headers.
+    pub async fn publish_with(&self, routing_key: &str, headers: &[(&str, &str)], bodies: &[Vec<u8>]) {
         let (_connection, channel) = self.channel().await;
+        let headers: BTreeMap<ShortString, AMQPValue> = headers
+            .iter()
+            .map(|(name, value)| ((*name).into(), AMQPValue::LongString((*value).into())))
+            .collect();
         for body in bodies {
             crate::eventually("the broker takes a message", async || {
-                let properties = BasicProperties::default().with_delivery_mode(2);
+                let properties =
+                    BasicProperties::default().with_delivery_mode(2).with_headers(headers.clone().into());
                 let options = BasicPublishOptions { mandatory: true, ..BasicPublishOptions::default() };
                 let (exchange, key) = (topology::TASKS_EXCHANGE.into(), routing_key.into());
                 let confirm = channel.basic_publish(exchange, key, options, body, properties).await.unwrap();
@@ -134,6 +157,14 @@ impl VirtualHost {
         let letters = consumer.take(count).map(|delivery| letter(&delivery.unwrap())).collect();
         tokio::time::timeout(crate::DEADLINE, letters).await.expect("waited in vain for dead letters")
     }
+}
+
+/// What a publisher may configure, write and read.
+fn documented_rights() -> [&'static str; 3] {
+    let document = include_str!("../../docs/publishing.md");
+    let rights = document.split_once("rabbitmqctl set_permissions -p holdfast erp ").expect("the command").1;
+    let rights: Vec<&str> = rights.lines().next().unwrap_or_default().split('"').skip(1).step_by(2).collect();
+    rights.try_into().expect("three rights")
 }
 
 fn letter(delivery: &lapin::message::Delivery) -> DeadLetter {

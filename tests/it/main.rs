@@ -7,6 +7,7 @@
     reason = "a failed expectation is a failed test"
 )]
 
+mod back_pressure;
 mod bad_messages;
 mod calendar;
 mod claims;
@@ -16,6 +17,7 @@ mod dead;
 mod definitions;
 mod demo;
 mod detach;
+mod enqueue;
 mod failures;
 mod faults;
 mod history;
@@ -30,6 +32,7 @@ mod plans;
 mod pool;
 mod pools;
 mod publisher;
+mod publishing;
 mod recorders;
 mod reporter;
 mod restic;
@@ -39,6 +42,7 @@ mod schedules;
 mod schema;
 mod tables;
 mod tasks;
+mod trace;
 mod unheard;
 mod unreadable;
 mod window;

@@ -8,7 +8,7 @@ use harness::World;
 use serde_json::{Value, json};
 use shared::db::definition::Definitions;
 use shared::db::line::{self, Place};
-use shared::db::{self, Database, DatabaseConfig, lease, task};
+use shared::db::{self, Database, DatabaseConfig, backlog, lease, task};
 use shared::job::JobId;
 use shared::limit::Key;
 use shared::params::Params;
@@ -95,6 +95,7 @@ async fn the_line_that_has_had_the_least_is_found_from_the_beginning_of_an_index
         params: Params::from(&json!({})),
         requested_by: "test".to_owned(),
         enqueued_at: shared::clock::now(),
+        trace: None,
     };
     let place = Place { key: key.clone(), owner: "another".to_owned() };
     let transaction = client.transaction().await.unwrap();
@@ -108,6 +109,31 @@ async fn the_line_that_has_had_the_least_is_found_from_the_beginning_of_an_index
         let found = nodes(&plan).into_iter().any(|node| text(node, "Index Name") == "line_served_idx");
         assert!(found, "{statement}:\n{plan:#}");
     }
+}
+
+#[tokio::test]
+async fn what_is_due_is_found_queue_by_queue_and_the_outbox_measured_by_one_look_at_the_table() {
+    let world = World::new().await;
+    let client = planning_once(&world).await;
+    let queues = [(TaskKind::Backup, Priority::Normal, 1), (TaskKind::Probe, Priority::High, 1_000)];
+    assert!(task::take_due(&client, &queues).await.unwrap().is_empty());
+    let taking = plans(&client, "with due as").await;
+    let [(_, plan)] = &taking[..] else { panic!("{taking:#?}") };
+    let looks: Vec<&Value> =
+        nodes(plan).into_iter().filter(|node| text(node, "Index Name") == "task_due_idx").collect();
+    let [look] = looks[..] else { panic!("{plan:#}") };
+    for column in ["kind", "priority", "publish_at"] {
+        assert!(text(look, "Index Cond").contains(column), "{plan:#}");
+    }
+    let sorts = nodes(plan).into_iter().any(|node| text(node, "Node Type").contains("Sort"));
+    assert!(!sorts && nodes(plan).into_iter().find_map(slow).is_none(), "{plan:#}");
+
+    backlog::by_kind(&client).await.unwrap();
+    let measuring = plans(&client, "oldest_unpublished").await;
+    let [(_, plan)] = &measuring[..] else { panic!("{measuring:#?}") };
+    let scans = nodes(plan).into_iter().filter(|node| text(node, "Relation Name") == "task").count();
+    let compares = nodes(plan).into_iter().any(|node| text(node, "Node Type") == "Nested Loop");
+    assert!(scans == 1 && !compares, "{plan:#}");
 }
 
 /// A worker's session that plans each statement once, as the server does after some uses, and not for the values at hand.

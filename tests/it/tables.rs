@@ -95,6 +95,7 @@ fn task(job: JobId) -> Task {
         params: Params::from(&json!({ "target": "disk-a" })),
         requested_by: "test".to_owned(),
         enqueued_at: shared::clock::now(),
+        trace: None,
     }
 }
 

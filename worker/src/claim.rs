@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use shared::db;
 use shared::db::lease::Leased;
-use shared::message::{Refusal, Refused, TaskMessage};
+use shared::message::{Refusal, TaskMessage};
 use shared::task::{TaskId, TaskKind};
 use shared::topology;
 use tokio::sync::mpsc;
@@ -253,6 +253,6 @@ async fn refuse_all(
 
 async fn refuse(task: &TaskMessage, refusal: Refusal, ticket: Ticket, refusals: &mpsc::Sender<Refusing>) {
     let queue = topology::queue(task.kind, task.priority);
-    let refused = Refused { refusal, body: task.to_body() };
+    let refused = task.refused(refusal);
     _ = refusals.send(Refusing { refused, queue, ticket }).await;
 }

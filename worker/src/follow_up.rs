@@ -68,5 +68,6 @@ fn task(
         params: Params::from(params),
         requested_by: format!("{} {}", finished.leased.task.kind, finished.leased.task.id),
         enqueued_at: judged.now,
+        trace: finished.leased.task.trace.clone(),
     }
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use futures_util::stream::StreamExt as _;
 use lapin::options::BasicAckOptions;
 use lapin::{Channel, Connection, Consumer};
-use shared::broker::Broker;
+use shared::broker::{self, Broker};
 use shared::message::{self, Refusal, Refused, TaskMessage};
 use shared::task::{Priority, TaskKind};
 use shared::{clock, topology};
@@ -213,7 +213,8 @@ impl Intake {
         settled: &mpsc::UnboundedSender<u64>,
     ) -> Held {
         own.delivered();
-        let tasks = message::read(&delivery.data, clock::now());
+        let trace = broker::trace(&delivery.properties);
+        let tasks = message::read(&delivery.data, trace.as_ref(), clock::now());
         let held = Held { tasks: tasks.len(), bytes: delivery.data.len() };
         self.worker.identity.received.count(self.kind, held.tasks);
         let tickets = Ticket::issue(delivery.delivery_tag, tasks.len(), settled);
@@ -237,7 +238,7 @@ impl Intake {
         let (kind, said) = (task.kind, task.priority);
         let queue = topology::queue(self.kind, priority);
         let refusal = Refusal::Misrouted(format!("a task {kind}.{said} came through the queue {queue}"));
-        Err(Refused { refusal, body: task.to_body() })
+        Err(task.refused(refusal))
     }
 }
 

@@ -30,6 +30,7 @@ pub(crate) async fn fill(database: &Database, load: &Load, tasks: usize) -> anyh
             params: params.clone(),
             requested_by: "loadtest".to_owned(),
             enqueued_at: clock::now(),
+            trace: None,
         };
         Ok(Waiting::new(task, clock::now()))
     };

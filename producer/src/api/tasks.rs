@@ -1,7 +1,7 @@
 //! Tasks: one, many at once, and their end.
 
 use axum::extract::State;
-use axum::http::StatusCode;
+use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse as _, Response};
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
@@ -10,6 +10,7 @@ use shared::db;
 use shared::job::JobName;
 use shared::message::{self, Refusal};
 use shared::task::{Priority, TaskId, TaskKind};
+use shared::trace::TraceContext;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
@@ -84,6 +85,7 @@ pub(super) struct Ending {
 pub(super) async fn enqueue(
     State(api): State<Api>,
     Operator(token): Operator,
+    headers: HeaderMap,
     key: IdempotencyKey,
     Body { value, bytes }: Body<NewTask>,
 ) -> Result<Response, Problem> {
@@ -94,7 +96,8 @@ pub(super) async fn enqueue(
         Err(answered) => return Ok(answered),
     };
     let actor = actor(&token);
-    let order = value.order(&actor).map_err(|refusal| refused(None, &refusal))?;
+    let trace = trace(&headers);
+    let order = value.order(&actor, trace.as_ref()).map_err(|refusal| refused(None, &refusal))?;
     let id = order.message.id;
     let fresh = tasks::enqueue(&transaction, vec![order], &actor).await.map_err(|(_, why)| why)?;
     let enqueued = Enqueued { id: id.0, is_new: fresh.contains(&id) };
@@ -110,6 +113,7 @@ pub(super) async fn enqueue(
 pub(super) async fn enqueue_batch(
     State(api): State<Api>,
     Operator(token): Operator,
+    headers: HeaderMap,
     key: IdempotencyKey,
     Body { value, bytes }: Body<NewTasks>,
 ) -> Result<Response, Problem> {
@@ -124,9 +128,10 @@ pub(super) async fn enqueue_batch(
         Err(answered) => return Ok(answered),
     };
     let actor = actor(&token);
+    let trace = trace(&headers);
     let (mut orders, mut wrong) = (Vec::with_capacity(value.tasks.len()), Vec::new());
     for (number, task) in value.tasks.into_iter().enumerate() {
-        match task.order(&actor) {
+        match task.order(&actor, trace.as_ref()) {
             Ok(order) => orders.push(order),
             Err(refusal) => wrong.push(field(Some(number), &refusal)),
         }
@@ -158,7 +163,7 @@ pub(super) async fn cancel(
 
 impl NewTask {
     /// The task as it would come over the wire, so that one place knows what a task may be.
-    fn order(self, actor: &Actor) -> Result<Order, Refusal> {
+    fn order(self, actor: &Actor, trace: Option<&TraceContext>) -> Result<Order, Refusal> {
         let now = shared::clock::now();
         let message = json!({
             "version": message::VERSION,
@@ -170,12 +175,18 @@ impl NewTask {
             "not_before": self.not_before,
             "params": self.params,
         });
-        match message::read(message.to_string().as_bytes(), now).pop() {
+        match message::read(message.to_string().as_bytes(), trace, now).pop() {
             Some(Ok(message)) => Ok(Order { message, priority: self.priority }),
             Some(Err(refused)) => Err(refused.refusal),
             None => Err(Refusal::NotATask("no task was asked for".to_owned())),
         }
     }
+}
+
+/// The trace that a request belongs to, which its tasks go on with.
+fn trace(headers: &HeaderMap) -> Option<TraceContext> {
+    let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
+    TraceContext::read(text("traceparent"), text("tracestate"))
 }
 
 /// The field that a refusal is about, and what is wrong with it.

@@ -1,5 +1,9 @@
-//! `producer enqueue KIND`
+//! `producer enqueue KIND`, and `producer enqueue --from FILE`
 
+mod lines;
+mod many;
+
+use std::path::PathBuf;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
@@ -22,7 +26,18 @@ pub(super) const REQUESTED_BY: &str = "cli";
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     /// What to do: backup, copy, verify, restore, probe, report
-    kind: TaskKind,
+    #[arg(required_unless_present = "from")]
+    kind: Option<TaskKind>,
+    /// Takes many tasks from a file, or from standard input as `-`: one a line, as JSON in the form of a message
+    #[arg(
+        long,
+        value_name = "FILE",
+        conflicts_with_all = ["kind", "job", "params", "priority", "id", "not_before", "wait"]
+    )]
+    from: Option<PathBuf>,
+    /// Only says what would become of each line
+    #[arg(long, requires = "from")]
+    dry_run: bool,
     /// The job to do it for
     #[arg(long)]
     job: Option<JobName>,
@@ -55,6 +70,9 @@ fn parameter(pair: &str) -> Result<(String, String), String> {
 }
 
 pub(super) async fn run(database: &Database, args: Args) -> Result<Exit, Failure> {
+    if let Some(file) = &args.from {
+        return many::run(database, file, args.dry_run, args.json).await;
+    }
     let message = checked(&args)?;
     let id = message.id;
     let is_new = enqueue(database, message, args.priority).await?;
@@ -94,7 +112,7 @@ fn checked(args: &Args) -> Result<TaskMessage, Failure> {
         "not_before": args.not_before,
         "params": params,
     });
-    match message::read(message.to_string().as_bytes(), now).pop() {
+    match message::read(message.to_string().as_bytes(), None, now).pop() {
         Some(Ok(message)) => Ok(message),
         Some(Err(refused)) => Err(Failure::BadInput(refused.refusal.to_string())),
         None => Err(Failure::BadInput("no task was asked for".to_owned())),

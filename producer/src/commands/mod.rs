@@ -8,6 +8,7 @@ mod limits;
 mod migrate;
 mod pools;
 mod schedule;
+mod schema;
 mod target;
 mod token;
 
@@ -71,6 +72,9 @@ enum Command {
     /// Shows what will not be tried again by itself, does it again, or drops it
     #[command(subcommand)]
     Dead(dead::Command),
+    /// Prints what other systems are to go by: needs neither database nor broker
+    #[command(subcommand)]
+    Schema(schema::Command),
 }
 
 /// Runs the command that the command line names.
@@ -78,6 +82,9 @@ enum Command {
 /// # Errors
 /// Whatever kept the command from being done; what its answer means is told by [`Exit`].
 pub async fn run(cli: Cli) -> Result<Exit, Failure> {
+    if let Command::Schema(command) = cli.command {
+        return schema::run(command);
+    }
     if let Command::Run = cli.command {
         let config = Config::read(&cli.sources)?;
         config.base.telemetry.start();
@@ -94,7 +101,7 @@ pub async fn run(cli: Cli) -> Result<Exit, Failure> {
     config.telemetry.start();
     let database = Database::new(&config.database, "producer")?;
     match cli.command {
-        Command::Run => Ok(Exit::Done),
+        Command::Run | Command::Schema(_) => Ok(Exit::Done),
         Command::Migrate => migrate::run(&database).await,
         Command::Apply(args) => apply::run(&database, &args).await,
         Command::Enqueue(args) => enqueue::run(&database, args).await,

@@ -58,6 +58,7 @@ pub(super) async fn enqueue(
         params: params.clone(),
         requested_by: super::enqueue::REQUESTED_BY.to_owned(),
         enqueued_at: now,
+        trace: None,
     };
     outbox::put(transaction, probes.iter().map(task).collect(), now).await?;
     Ok(probes)

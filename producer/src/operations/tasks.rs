@@ -64,6 +64,7 @@ pub(crate) async fn enqueue(
             params: message.params,
             requested_by: message.requested_by,
             enqueued_at: now,
+            trace: message.trace,
         };
         rows.push((task, message.not_before.unwrap_or(now).max(now)));
     }

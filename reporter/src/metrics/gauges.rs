@@ -13,8 +13,8 @@ use shared::task::TaskKind;
 
 use super::{
     BUILD_INFO, COMPLIANCE, DATABASE_CONNECTIONS, DATABASE_EXHAUSTED, DATABASE_WAITING,
-    DEFAULT_PARTITION_ROWS, JOBS, JOBS_COMPLIANT, POOL_BUSY, POOL_SLOTS, TASKS_DEAD, TASKS_RUNNING,
-    TASKS_WAITING, VERDICTS, WORKERS,
+    DEFAULT_PARTITION_ROWS, JOBS, JOBS_COMPLIANT, OUTBOX_AGE, OUTBOX_DUE, POOL_BUSY, POOL_SLOTS, TASKS_DEAD,
+    TASKS_RUNNING, TASKS_WAITING, VERDICTS, WORKERS,
 };
 
 /// Sets what is known without asking anybody.
@@ -37,8 +37,11 @@ pub(super) async fn set<C: GenericClient>(client: &C, job_series: usize) -> Resu
 /// Sets every kind, so that one with nothing left falls to zero.
 pub(super) fn set_backlog(backlog: &BTreeMap<TaskKind, Backlog>) {
     for kind in TaskKind::ALL {
-        let Backlog { waiting, running, .. } = backlog.get(kind).copied().unwrap_or_default();
+        let Backlog { waiting, unpublished, oldest_unpublished, running, .. } =
+            backlog.get(kind).copied().unwrap_or_default();
         gauge!(TASKS_WAITING, "kind" => kind.as_str()).set(waiting as f64);
+        gauge!(OUTBOX_DUE, "kind" => kind.as_str()).set(unpublished as f64);
+        gauge!(OUTBOX_AGE, "kind" => kind.as_str()).set(oldest_unpublished.unwrap_or_default());
         gauge!(TASKS_RUNNING, "kind" => kind.as_str()).set(running as f64);
     }
 }

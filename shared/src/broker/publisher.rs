@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, Wake, Waker};
 use std::time::Duration;
 
+use anyhow::Context as _;
 use futures_util::future::BoxFuture;
 use futures_util::stream::{FuturesUnordered, StreamExt as _};
 use lapin::message::BasicReturnMessage;
@@ -27,8 +28,8 @@ const UNWRITTEN: usize = 64;
 const PUBLISH_TIMEOUT: Duration = Duration::from_secs(10);
 /// With less time left a publish is not begun: it would end the session when its time is over.
 const LEAST_TIME: Duration = Duration::from_secs(2);
-/// After so long of refusals a session starts anew: a channel of RabbitMQ 3.10 goes on refusing for a queue that was full
-/// once, also when its limit has been lifted.
+/// After so long of refusals another channel takes over: one of RabbitMQ 3.10 goes on refusing for a queue that was full once,
+/// also when its limit has been lifted. The session goes on, because it serves queues that take messages as well.
 const REFUSALS: Duration = Duration::from_secs(10);
 /// How long confirms are awaited after the stop.
 const DRAIN: Duration = Duration::from_secs(2);
@@ -142,7 +143,7 @@ impl PublisherOwner {
 struct Session {
     channel: Channel,
     // A connection closes when its last handle is gone.
-    _connection: Connection,
+    connection: Connection,
     unwritten: Arc<Semaphore>,
     in_flight: FuturesUnordered<BoxFuture<'static, InFlight>>,
     returned: HashSet<String>,
@@ -159,11 +160,9 @@ struct InFlight {
 
 impl Session {
     async fn open(connection: Connection) -> lapin::Result<Self> {
-        let channel = connection.create_channel().await?;
-        channel.confirm_select(ConfirmSelectOptions::default()).await?;
         Ok(Self {
-            channel,
-            _connection: connection,
+            channel: channel(&connection).await?,
+            connection,
             unwritten: Arc::new(Semaphore::new(UNWRITTEN)),
             in_flight: FuturesUnordered::new(),
             returned: HashSet::new(),
@@ -184,7 +183,12 @@ impl Session {
         };
         loop {
             tokio::select! {
-                Some(ended) = self.in_flight.next(), if !self.in_flight.is_empty() => self.settle(ended)?,
+                Some(ended) = self.in_flight.next(), if !self.in_flight.is_empty() => {
+                    self.settle(ended)?;
+                    if self.refused_since.is_some_and(|since| since.elapsed() > REFUSALS) {
+                        self.renew_channel().await?;
+                    }
+                }
                 request = next(), if self.in_flight.len() < WINDOW => match request {
                     Some((request, permit)) => self.begin(request, permit),
                     None => return self.drain().await,
@@ -226,11 +230,11 @@ impl Session {
         let error = ended.iter_mut().find_map(|ended| ended.error.take());
         let (answers, outcomes): (Vec<Answer>, Vec<Outcome>) =
             ended.into_iter().map(|ended| (ended.answer, (ended.message_id, ended.outcome))).unzip();
-        let (mut broken, mut refused) = (false, false);
+        let mut broken = false;
         for (answer, result) in answers.into_iter().zip(judge(&mut self.returned, outcomes)) {
             broken |= matches!(result, Err(PublishError::Disconnected | PublishError::TimedOut));
             if result.as_ref().is_err_and(|error| *error == PublishError::Refused) {
-                refused = true;
+                self.refused_since.get_or_insert_with(Instant::now);
             }
             // A caller that has given up takes no answer.
             _ = answer.send(result);
@@ -243,13 +247,14 @@ impl Session {
             };
             return Err(error.map_or_else(silent, anyhow::Error::new));
         }
-        if refused {
-            let since = *self.refused_since.get_or_insert_with(Instant::now);
-            anyhow::ensure!(
-                since.elapsed() < REFUSALS,
-                "the broker refuses messages: a new channel may be heard"
-            );
-        }
+        Ok(())
+    }
+
+    /// What is under way keeps its own channel.
+    async fn renew_channel(&mut self) -> anyhow::Result<()> {
+        let opening = timeout(PUBLISH_TIMEOUT, channel(&self.connection)).await;
+        self.channel = opening.context("the broker opens no other channel")??;
+        self.refused_since = None;
         Ok(())
     }
 
@@ -263,6 +268,12 @@ impl Session {
         // What is not confirmed by then is published again by whoever keeps it.
         timeout(DRAIN, draining).await.unwrap_or(Ok(()))
     }
+}
+
+async fn channel(connection: &Connection) -> lapin::Result<Channel> {
+    let channel = connection.create_channel().await?;
+    channel.confirm_select(ConfirmSelectOptions::default()).await?;
+    Ok(channel)
 }
 
 /// All that have ended. The collection also says that it has none when it only wants to give others a turn; then it has

@@ -11,11 +11,12 @@ use lapin::options::{
     QueueDeclareOptions,
 };
 use lapin::types::{AMQPValue, FieldTable};
-use lapin::{Channel, Connection, Consumer};
+use lapin::{BasicProperties, Channel, Connection, Consumer};
 use serde_json::{Map, Value};
 use tokio::time::{Instant, sleep};
 
 use crate::db::Committed;
+use crate::trace::{TRACEPARENT, TRACESTATE, TraceContext};
 
 /// How long somebody else's reading is waited for.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -53,6 +54,12 @@ impl Delivered {
     #[must_use]
     pub fn header(&self, name: &str) -> Option<&str> {
         self.headers.get(name)?.as_str()
+    }
+
+    /// The trace that its headers name.
+    #[must_use]
+    pub fn trace(&self) -> Option<TraceContext> {
+        TraceContext::read(self.header(TRACEPARENT), self.header(TRACESTATE))
     }
 }
 
@@ -148,6 +155,18 @@ fn delivered(delivery: Delivery) -> Delivered {
         routing_key: delivery.routing_key.to_string(),
         headers: properties.headers().as_ref().map(object).unwrap_or_default(),
     }
+}
+
+/// The trace that a message's headers name.
+#[must_use]
+pub fn trace(properties: &BasicProperties) -> Option<TraceContext> {
+    let headers = properties.headers().as_ref()?.inner();
+    let text = |name: &str| match headers.get(name)? {
+        AMQPValue::LongString(text) => std::str::from_utf8(text.as_bytes()).ok(),
+        AMQPValue::ShortString(text) => Some(text.as_str()),
+        _ => None,
+    };
+    TraceContext::read(text(TRACEPARENT), text(TRACESTATE))
 }
 
 fn object(table: &FieldTable) -> Map<String, Value> {

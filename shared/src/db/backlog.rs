@@ -9,7 +9,7 @@ use crate::limit::Key;
 use crate::task::TaskKind;
 
 /// The tasks of one kind.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub struct Backlog {
     /// They wait, for whatever it is.
     pub waiting: i64,
@@ -19,6 +19,10 @@ pub struct Backlog {
     pub published: i64,
     /// How often these were published, all together: each time is another copy in a queue.
     pub publications: i64,
+    /// Of those that wait as well: their time has come, and the broker has not taken responsibility for them since.
+    pub unpublished: i64,
+    /// Since when the oldest of these could have been published, in seconds; `None` where there are none.
+    pub oldest_unpublished: Option<f64>,
     /// They run.
     pub running: i64,
 }
@@ -29,12 +33,16 @@ pub async fn by_kind<C: GenericClient>(client: &C) -> Result<BTreeMap<TaskKind, 
              select kind, count(*) as waiting,
                  count(*) filter (where waiting_for = any($2) or is_due and publication = 0) as for_slot,
                  count(*) filter (where is_due and publication > 0) as published,
-                 coalesce(sum(publication) filter (where is_due), 0)::bigint as publications
-             from (select kind, waiting_for, publication, run_at <= now() and waiting_for is null as is_due from task) as t
+                 coalesce(sum(publication) filter (where is_due), 0)::bigint as publications,
+                 count(*) filter (where is_due and confirmed = 0) as unpublished,
+                 extract(epoch from now() - min(run_at) filter (where is_due and confirmed = 0))::float8 as oldest_unpublished
+             from (select kind, waiting_for, publication, confirmed, run_at,
+                 run_at <= now() and waiting_for is null as is_due from task) as t
              where kind = any($1) group by kind),
          running as (select kind, count(*) as running from lease where kind = any($1) group by kind)
          select kind, coalesce(waiting, 0) as waiting, coalesce(for_slot, 0) as for_slot, coalesce(published, 0) as published,
-             coalesce(publications, 0) as publications, coalesce(running, 0) as running
+             coalesce(publications, 0) as publications, coalesce(unpublished, 0) as unpublished, oldest_unpublished, \
+             coalesce(running, 0) as running
          from waiting full join running using (kind)";
     let statement = prepared(client, statement).await?;
     let lines: Vec<String> = TaskKind::ALL.iter().map(|kind| line::waiting_for(&Key::Pool(*kind))).collect();
@@ -46,6 +54,8 @@ pub async fn by_kind<C: GenericClient>(client: &C) -> Result<BTreeMap<TaskKind, 
                 for_slot: row.try_get("for_slot")?,
                 published: row.try_get("published")?,
                 publications: row.try_get("publications")?,
+                unpublished: row.try_get("unpublished")?,
+                oldest_unpublished: row.try_get("oldest_unpublished")?,
                 running: row.try_get("running")?,
             };
             Ok((parsed(row, "kind")?, backlog))

@@ -31,6 +31,15 @@ impl Cap {
 /// Numbers of tasks by the text of their key.
 pub type Counts = BTreeMap<String, i32>;
 
+/// Counts tasks by the keys that each of them is counted under.
+pub(super) fn counts<'a>(keys: impl Iterator<Item = &'a String>) -> Counts {
+    let mut counts = Counts::new();
+    for key in keys {
+        *counts.entry(key.clone()).or_default() += 1;
+    }
+    counts
+}
+
 /// Reads caps, and keeps others from counting under them until the transaction ends. Keys without a cap are absent.
 pub async fn lock(transaction: &Transaction<'_>, keys: &[&str]) -> Result<Vec<Cap>, Error> {
     let statement = "select key, most, running from cap where key = any($1) order by key for update";

@@ -8,7 +8,7 @@ use chrono::{DateTime, Utc};
 use deadpool_postgres::{GenericClient, Transaction};
 use uuid::Uuid;
 
-use super::columns::{ARRAYS, Columns, task_of};
+use super::columns::{ARRAYS, Columns, NAMES, task_of};
 use super::lease::Leased;
 use super::{Error, parsed, prepared};
 use crate::job::JobName;
@@ -55,9 +55,8 @@ pub struct Dead<'a> {
 /// Buries tasks. One that is dead already stays as it is: one bad row must not keep the others of a transaction.
 pub async fn insert(transaction: &Transaction<'_>, dead: &[Dead<'_>]) -> Result<(), Error> {
     let statement = format!(
-        "insert into dead_task (id, kind, priority, job_id, params, requested_by, enqueued_at, attempts, \
-             rescues, reason, last_error)
-         select * from unnest({ARRAYS}, $8::integer[], $9::integer[], $10::text[], $11::text[])
+        "insert into dead_task (id, {NAMES}, attempts, rescues, reason, last_error)
+         select * from unnest({ARRAYS}, $10::integer[], $11::integer[], $12::text[], $13::text[])
          on conflict (id) do nothing"
     );
     let statement = prepared(transaction, &statement).await?;
@@ -76,17 +75,16 @@ pub async fn bury_waiting(
     transaction: &Transaction<'_>,
     refused: &[(TaskId, String)],
 ) -> Result<HashSet<TaskId>, Error> {
-    let statement = "with gone as (
-             delete from task where id = any($1)
-             returning id, kind, priority, job_id, params, requested_by, enqueued_at, attempt, rescues)
-         insert into dead_task (id, kind, priority, job_id, params, requested_by, enqueued_at, attempts, rescues, \
-             reason, last_error)
-         select g.id, kind, priority, job_id, params, requested_by, enqueued_at, attempt, rescues, 'refused', \
-             r.why
+    let statement = format!(
+        "with gone as (
+             delete from task where id = any($1) returning id, {NAMES}, attempt, rescues)
+         insert into dead_task (id, {NAMES}, attempts, rescues, reason, last_error)
+         select g.id, {NAMES}, attempt, rescues, 'refused', r.why
          from gone g join (select distinct on (id) * from unnest($1::uuid[], $2::text[]) as u(id, why)) r
              on r.id = g.id
-         returning id";
-    let statement = prepared(transaction, statement).await?;
+         returning id"
+    );
+    let statement = prepared(transaction, &statement).await?;
     let ids: Vec<Uuid> = refused.iter().map(|(id, _)| id.0).collect();
     let why: Vec<&str> = refused.iter().map(|(_, why)| why.as_str()).collect();
     let rows = transaction.query(&statement, &[&ids, &why]).await?;

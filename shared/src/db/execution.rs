@@ -7,10 +7,12 @@ use tokio_postgres::types::Type;
 use uuid::Uuid;
 
 use super::bulk::Bulk;
+use super::columns::trace_of;
 use super::lease::Leased;
 use super::{Error, parsed, prepared, signed, unsigned};
 use crate::target::TargetId;
 use crate::task::{Outcome, TaskId, TaskKind, WorkerId};
+use crate::trace::TraceContext;
 
 /// What an attempt moved.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -67,6 +69,8 @@ pub async fn insert(transaction: &Transaction<'_>, executions: &[Execution<'_>])
         ("error", Type::TEXT),
         ("detail", Type::JSONB),
         ("worker_id", Type::UUID),
+        ("traceparent", Type::TEXT),
+        ("tracestate", Type::TEXT),
     ];
     let mut rows = Bulk::begin(transaction, "execution", &columns).await?;
     for Execution { leased, target, outcome, seconds, volume, error, detail, worker } in executions {
@@ -90,6 +94,8 @@ pub async fn insert(transaction: &Transaction<'_>, executions: &[Execution<'_>])
             error,
             detail,
             &worker.0,
+            &task.trace.as_ref().map(TraceContext::parent),
+            &task.trace.as_ref().and_then(TraceContext::state),
         ])
         .await?;
     }
@@ -126,11 +132,15 @@ pub struct Finished {
     pub detail: Option<Value>,
     /// Who ran it: its name while the worker is known, then its number; `None` if nobody ran it.
     pub worker: Option<String>,
+    /// The trace that it belongs to.
+    #[serde(flatten)]
+    pub trace: Option<TraceContext>,
 }
 
 const FINISHED: &str =
     "select e.task_id, e.kind, j.name as job, t.name as target, e.outcome, e.attempt, e.started_at, \
-         e.finished_at, e.seconds, e.bytes, e.error, e.detail, coalesce(w.name, e.worker_id::text) as worker
+         e.finished_at, e.seconds, e.bytes, e.error, e.detail, coalesce(w.name, e.worker_id::text) as worker, \
+         e.traceparent, e.tracestate
      from execution e left join job j on j.id = e.job_id left join target t on t.id = e.target_id
          left join worker w on w.id = e.worker_id";
 
@@ -171,6 +181,7 @@ fn finished(row: &tokio_postgres::Row) -> Result<Finished, Error> {
         error: row.try_get("error")?,
         detail: row.try_get("detail")?,
         worker: row.try_get("worker")?,
+        trace: trace_of(row)?,
     })
 }
 

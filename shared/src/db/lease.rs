@@ -16,9 +16,10 @@ use uuid::Uuid;
 
 use super::bulk::Bulk;
 use super::cap::{self, Counts};
-use super::columns::task_of;
+use super::columns::{NAMES, task_of};
 use super::{Error, prepared};
 use crate::task::{Epoch, Task, TaskId, WorkerId};
+use crate::trace::TraceContext;
 
 /// A task that its worker owns until the lease ends.
 #[derive(Debug, Clone, PartialEq)]
@@ -78,6 +79,8 @@ pub async fn insert_fresh(
         ("started_at", Type::TIMESTAMPTZ),
         ("lease_until", Type::TIMESTAMPTZ),
         ("caps", Type::TEXT_ARRAY),
+        ("traceparent", Type::TEXT),
+        ("tracestate", Type::TEXT),
     ];
     let mut rows = Bulk::begin(transaction, "lease", &columns).await?;
     for Leased { task, attempt, rescues, epoch, caps, .. } in &leased {
@@ -96,6 +99,8 @@ pub async fn insert_fresh(
             &started_at,
             &(started_at + lease),
             &(!caps.is_empty()).then_some(caps),
+            &task.trace.as_ref().map(TraceContext::parent),
+            &task.trace.as_ref().and_then(TraceContext::state),
         ])
         .await?;
     }
@@ -136,10 +141,9 @@ async fn take(
     let statement = format!(
         "with due as (select id from task where id = any($1) and {condition} order by id for update),
          moved as (delete from task where id = any(array(select id from due)) returning *)
-         insert into lease (task_id, kind, priority, job_id, params, requested_by, enqueued_at, attempt, rescues, \
-             epoch, worker_id, lease_until, caps)
-         select id, kind, priority, job_id, params, requested_by, enqueued_at, attempt + 1, rescues, epoch + 1, $2, \
-             now() + make_interval(secs => $3), string_to_array($4::jsonb ->> id::text, chr(10))
+         insert into lease (task_id, {NAMES}, attempt, rescues, epoch, worker_id, lease_until, caps)
+         select id, {NAMES}, attempt + 1, rescues, epoch + 1, $2, now() + make_interval(secs => $3), \
+             string_to_array($4::jsonb ->> id::text, chr(10))
          from moved returning *"
     );
     let statement = prepared(transaction, &statement).await?;
@@ -153,15 +157,7 @@ async fn take(
 
 /// Counts tasks that were taken in this transaction under their caps, which it has locked.
 pub async fn count(transaction: &Transaction<'_>, taken: &[Leased]) -> Result<(), Error> {
-    cap::begin(transaction, &counts(taken.iter().flat_map(|leased| &leased.caps))).await
-}
-
-fn counts<'a>(keys: impl Iterator<Item = &'a String>) -> Counts {
-    let mut counts = Counts::new();
-    for key in keys {
-        *counts.entry(key.clone()).or_default() += 1;
-    }
-    counts
+    cap::begin(transaction, &cap::counts(taken.iter().flat_map(|leased| &leased.caps))).await
 }
 
 /// Extends leases of a worker that it does not know of, because it did not hear of the commit that gave them, and
@@ -339,7 +335,7 @@ pub async fn free<'a>(
     transaction: &Transaction<'_>,
     completed: impl Iterator<Item = &'a Completed>,
 ) -> Result<Counts, Error> {
-    let freed = counts(completed.flat_map(|completed| &completed.caps));
+    let freed = cap::counts(completed.flat_map(|completed| &completed.caps));
     cap::end(transaction, &freed).await?;
     Ok(freed)
 }
@@ -383,7 +379,7 @@ pub async fn take_expired(
         Ok(Expired { leased: leased(row)?, worker, seconds: row.try_get("seconds")? })
     };
     let expired: Vec<Expired> = rows.iter().map(expired).collect::<Result<_, Error>>()?;
-    let caps = counts(expired.iter().flat_map(|expired| &expired.leased.caps));
+    let caps = cap::counts(expired.iter().flat_map(|expired| &expired.leased.caps));
     Ok((expired, caps))
 }
 

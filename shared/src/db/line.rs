@@ -11,7 +11,7 @@ use deadpool_postgres::{GenericClient, Transaction};
 use tokio_postgres::Row;
 use uuid::Uuid;
 
-use super::columns::{ARRAYS, Columns, task_of};
+use super::columns::{ARRAYS, Columns, NAMES, task_of};
 use super::{Error, parsed, prepared};
 use crate::limit::Key;
 use crate::task::{Priority, Task, TaskId, TaskKind};
@@ -44,11 +44,9 @@ pub async fn lock(transaction: &Transaction<'_>, kind: TaskKind) -> Result<(), E
 /// Puts tasks that were never seen before at the end of their lines; their ids must have been fresh in this transaction.
 pub async fn enter(transaction: &Transaction<'_>, tasks: &[(Task, Place)]) -> Result<(), Error> {
     let statement = format!(
-        "insert into task (id, kind, priority, job_id, params, requested_by, enqueued_at, run_at, publish_at, \
-             waiting_for, owner, waiting_since)
-         select id, kind, priority, job_id, params, requested_by, enqueued_at, 'infinity', 'infinity', waiting_for, owner, now()
-         from unnest({ARRAYS}, $8::text[], $9::text[])
-             as t(id, kind, priority, job_id, params, requested_by, enqueued_at, waiting_for, owner)"
+        "insert into task (id, {NAMES}, run_at, publish_at, waiting_for, owner, waiting_since)
+         select id, {NAMES}, 'infinity', 'infinity', waiting_for, owner, now()
+         from unnest({ARRAYS}, $10::text[], $11::text[]) as t(id, {NAMES}, waiting_for, owner)"
     );
     let statement = prepared(transaction, &statement).await?;
     let columns = Columns::of(tasks.iter().map(|(task, _)| task));
@@ -151,9 +149,11 @@ pub async fn call(
     let ids = share(&mut lines, most);
     keep(transaction, kind, &name, &lines, most).await?;
 
-    let statement = "select id, kind, priority, job_id, params, requested_by, enqueued_at, owner from task
-         where id = any($1) and (waiting_for = $2) is true order by id for update";
-    let statement = prepared(transaction, statement).await?;
+    let statement = format!(
+        "select id, {NAMES}, owner from task
+         where id = any($1) and (waiting_for = $2) is true order by id for update"
+    );
+    let statement = prepared(transaction, &statement).await?;
     let rows = transaction.query(&statement, &[&ids, &name]).await?;
     // Whoever is missing was cancelled meanwhile.
     let mut found: HashMap<Uuid, Waiter> = HashMap::with_capacity(rows.len());

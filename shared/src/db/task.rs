@@ -9,13 +9,13 @@ use serde_json::Value;
 use tokio_postgres::Row;
 use uuid::Uuid;
 
-use super::columns::{ARRAYS, Columns, task_of};
+use super::columns::{ARRAYS, Columns, NAMES, task_of};
 use super::{Error, prepared};
 use crate::job::{JobId, JobName};
 use crate::message::TaskMessage;
 use crate::params::Params;
 use crate::target::TargetName;
-use crate::task::{Task, TaskId, TaskKind};
+use crate::task::{Priority, Task, TaskId, TaskKind};
 
 /// How long the relay has for a confirm before another one may publish the row again, in seconds.
 const CONFIRM_SECONDS: f64 = 30.0;
@@ -58,13 +58,11 @@ impl Waiting {
 /// Writes waiting rows; they are published when their time has come. Their ids must be known already.
 pub async fn insert(transaction: &Transaction<'_>, rows: &[Waiting]) -> Result<(), Error> {
     let statement = format!(
-        "insert into task (id, kind, priority, job_id, params, requested_by, enqueued_at, run_at, \
-             publish_at, waiting_for, attempt, rescues, epoch, last_error)
-         select id, kind, priority, job_id, params, requested_by, enqueued_at, coalesce(run_at, 'infinity'), \
-             coalesce(run_at, 'infinity'), waiting_for, attempt, rescues, epoch, last_error
-         from unnest({ARRAYS}, $8::timestamptz[], $9::text[], $10::integer[], $11::integer[], $12::bigint[], $13::text[])
-             as t(id, kind, priority, job_id, params, requested_by, enqueued_at, run_at, waiting_for, attempt, \
-             rescues, epoch, last_error)"
+        "insert into task (id, {NAMES}, run_at, publish_at, waiting_for, attempt, rescues, epoch, last_error)
+         select id, {NAMES}, coalesce(run_at, 'infinity'), coalesce(run_at, 'infinity'), waiting_for, attempt, \
+             rescues, epoch, last_error
+         from unnest({ARRAYS}, $10::timestamptz[], $11::text[], $12::integer[], $13::integer[], $14::bigint[], $15::text[])
+             as t(id, {NAMES}, run_at, waiting_for, attempt, rescues, epoch, last_error)"
     );
     let statement = prepared(transaction, &statement).await?;
     let columns = Columns::of(rows.iter().map(|row| &row.task));
@@ -93,18 +91,24 @@ pub(super) fn known_kinds() -> Vec<&'static str> {
     TaskKind::ALL.iter().map(|kind| kind.as_str()).collect()
 }
 
-/// Takes up to `limit` rows whose time has come. Other relays leave them alone for a while; what is not marked as
-/// published by then is taken again.
-pub async fn take_due<C: GenericClient>(client: &C, limit: i64) -> Result<Vec<Due>, Error> {
+/// Takes rows whose time has come: of each queue the oldest, up to its number. Other relays leave them alone for a while; what
+/// is not marked as published by then is taken again.
+pub async fn take_due<C: GenericClient>(
+    client: &C,
+    queues: &[(TaskKind, Priority, i64)],
+) -> Result<Vec<Due>, Error> {
     let statement = "with due as (
-             select id from task where publish_at <= now() and kind = any($3)
-             order by publish_at limit $1 for update skip locked)
-         update task t set publish_at = now() + make_interval(secs => $2), publication = publication + 1
+             select t.id from unnest($1::text[], $2::text[], $3::bigint[]) as q(kind, priority, most), lateral (
+                 select id from task where kind = q.kind and priority = q.priority and publish_at <= now()
+                 order by publish_at limit q.most for update skip locked) as t)
+         update task t set publish_at = now() + make_interval(secs => $4), publication = publication + 1
          where t.id = any(array(select id from due))
-         returning t.id, t.kind, t.priority, t.job_id, t.params, t.requested_by, t.enqueued_at, t.epoch, t.publication, \
-             (select name from job where job.id = t.job_id) as job";
+         returning t.*, (select name from job where job.id = t.job_id) as job";
     let statement = prepared(client, statement).await?;
-    let rows = client.query(&statement, &[&limit, &CONFIRM_SECONDS, &known_kinds()]).await?;
+    let kinds: Vec<&str> = queues.iter().map(|(kind, ..)| kind.as_str()).collect();
+    let priorities: Vec<&str> = queues.iter().map(|(_, priority, _)| priority.as_str()).collect();
+    let most: Vec<i64> = queues.iter().map(|(.., most)| *most).collect();
+    let rows = client.query(&statement, &[&kinds, &priorities, &most, &CONFIRM_SECONDS]).await?;
     rows.iter()
         .map(|row| {
             let job: Option<String> = row.try_get("job")?;
@@ -208,10 +212,10 @@ pub async fn wake<C: GenericClient>(client: &C, waiting_for: &str) -> Result<u64
 pub async fn cancel<C: GenericClient>(client: &C, id: TaskId, by: &str) -> Result<bool, Error> {
     // One statement: what is claimed at the same moment is either still here or gone already.
     let statement = "with gone as (delete from task where id = $1 returning *)
-         insert into execution (task_id, kind, job_id, requested_by, enqueued_at, epoch, attempt, outcome, \
-             started_at, seconds, error)
-         select id, kind, job_id, requested_by, enqueued_at, epoch, attempt, 'cancelled', now(), 0, \
-             'cancelled by ' || $2
+         insert into execution (task_id, kind, job_id, requested_by, enqueued_at, traceparent, tracestate, epoch, \
+             attempt, outcome, started_at, seconds, error)
+         select id, kind, job_id, requested_by, enqueued_at, traceparent, tracestate, epoch, attempt, 'cancelled', \
+             now(), 0, 'cancelled by ' || $2
          from gone";
     let statement = prepared(client, statement).await?;
     Ok(client.execute(&statement, &[&id.0, &by]).await? == 1)

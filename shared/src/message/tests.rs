@@ -11,6 +11,10 @@ fn noon() -> DateTime<Utc> {
     "2026-11-23T12:00:00Z".parse().unwrap()
 }
 
+fn read(body: &[u8], received_at: DateTime<Utc>) -> Vec<Result<TaskMessage, Refused>> {
+    super::read(body, None, received_at)
+}
+
 fn refusal_of(body: &Value) -> Refusal {
     let mut read = read(body.to_string().as_bytes(), noon());
     assert_eq!(read.len(), 1);
@@ -143,5 +147,65 @@ fn params_that_one_reader_takes_are_taken_by_the_next() {
     let deep = message(&nested(MAX_DEPTH - 1)).unwrap();
     for (body, _) in pack(&[&deep, &deep], 2) {
         assert_eq!(read(&body, noon()), [Ok(deep.clone()), Ok(deep.clone())]);
+    }
+}
+
+const PARENT: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+const OTHER: &str = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-00";
+
+#[test]
+fn a_tasks_own_trace_wins_over_that_of_the_headers_and_what_is_malformed_counts_as_absent() {
+    let headers = TraceContext::read(Some(PARENT), Some("congo=1")).unwrap();
+    let id = Uuid::now_v7();
+    let task = |trace: Value| {
+        let mut task = json!({ "id": id, "kind": "backup", "job": "docs" });
+        task.as_object_mut().unwrap().extend(trace.as_object().unwrap().clone());
+        task
+    };
+    let own = json!({ "traceparent": OTHER, "tracestate": "rojo=2" });
+    let malformed = [
+        json!({ "traceparent": "x".repeat(1000) }),
+        json!({ "traceparent": null, "tracestate": "rojo=2" }),
+        json!({ "traceparent": "", "tracestate": "\u{0}" }),
+    ];
+    let tasks: Vec<Value> = [json!({}), own.clone()].into_iter().chain(malformed).map(task).collect();
+    let body = json!({ "version": 1, "tasks": tasks }).to_string();
+    let traces = |headers: Option<&TraceContext>| {
+        let read = super::read(body.as_bytes(), headers, noon());
+        read.into_iter().map(|task| task.unwrap().trace).collect::<Vec<_>>()
+    };
+    let own = TraceContext::read(Some(OTHER), Some("rojo=2"));
+    let of_headers = Some(headers.clone());
+    assert_eq!(
+        traces(Some(&headers)),
+        [of_headers.clone(), own.clone(), of_headers.clone(), of_headers.clone(), of_headers]
+    );
+    assert_eq!(traces(None), [None, own.clone(), None, None, None]);
+
+    let message = super::read(task(json!({ "version": 1 })).to_string().as_bytes(), own.as_ref(), noon());
+    let again = read(&message[0].as_ref().unwrap().to_body(), noon());
+    assert_eq!((&again, &again[0].as_ref().unwrap().trace), (&message, &own));
+    let number = json!({ "version": 1, "id": id, "kind": "backup", "job": "docs", "traceparent": 7 });
+    assert_eq!(
+        refusal_of(&number),
+        Refusal::InvalidField { field: "traceparent", why: "is not a string".into() }
+    );
+}
+
+#[test]
+fn what_is_refused_keeps_its_trace() {
+    let headers = TraceContext::read(Some(PARENT), Some("congo=1"));
+    for body in [
+        "not json",
+        r#"{"version":1,"tasks":[7]}"#,
+        r#"{"version":1,"tasks":[{"id":"7"}]}"#,
+        r#"{"version":1}"#,
+    ] {
+        let refused = super::read(body.as_bytes(), headers.as_ref(), noon()).remove(0).unwrap_err();
+        assert_eq!(refused.trace, headers, "{body}");
+        let letter = crate::dead_letter::publication(refused, "holdfast.backup.normal".to_owned());
+        let trace = letter.headers.iter().filter(|(name, _)| name.starts_with("trace"));
+        let trace: Vec<_> = trace.map(|(name, value)| (*name, value.as_str())).collect();
+        assert_eq!(trace, [("traceparent", PARENT), ("tracestate", "congo=1")]);
     }
 }

@@ -120,7 +120,8 @@ impl Mirror {
             }
             Operation::Reap => self.reap(transaction, now).await,
             Operation::TakeDue => {
-                let due = task::take_due(transaction, 500).await.unwrap();
+                let due =
+                    task::take_due(transaction, &[(TaskKind::Report, Priority::Normal, 500)]).await.unwrap();
                 let mut due: Vec<_> = due
                     .into_iter()
                     .map(|due| {
@@ -210,6 +211,7 @@ fn tasks() -> [Task; TASKS] {
         params: Params::from(&serde_json::json!({})),
         requested_by: "test".to_owned(),
         enqueued_at: shared::clock::now(),
+        trace: None,
     })
 }
 

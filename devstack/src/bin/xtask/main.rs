@@ -7,6 +7,7 @@ mod stopped;
 
 mod demo;
 mod faults;
+mod npm;
 mod setup;
 mod test;
 mod up;
@@ -25,7 +26,7 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Find PostgreSQL and RabbitMQ, or install them; exit code 2 when only you can
+    /// Find PostgreSQL, RabbitMQ and what the tests need, or install them; exit code 2 when only you can
     Setup,
     /// Back up, copy, verify, take away, restore, compare and judge: all that Holdfast does, as a show
     Demo(demo::Arguments),

@@ -1,13 +1,14 @@
-//! `cargo xtask setup`: the servers' programs.
+//! `cargo xtask setup`: the servers' programs, and what the tests need beside them.
 
 use std::process::ExitCode;
 
 use devstack::{
     install::{Machine, Plan, install, plan},
     servers::{Found, Server, find},
+    tools::{self, Tool},
 };
 
-use crate::report::step;
+use crate::{checkout, npm, report::step};
 
 const SERVERS: [Server; 2] = [Server::Postgres, Server::RabbitMq];
 
@@ -15,7 +16,7 @@ const SERVERS: [Server; 2] = [Server::Postgres, Server::RabbitMq];
 const MISSING: u8 = 2;
 
 pub(crate) fn run() -> anyhow::Result<ExitCode> {
-    if let Some(code) = ensure()? {
+    if let Some(code) = ensure_for_tests()? {
         return Ok(code);
     }
     for (server, found) in look() {
@@ -31,17 +32,30 @@ pub(crate) fn run() -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Installs what is missing, saying nothing when nothing is. Answers with an exit code if that cannot be
+/// Installs the servers if they are missing, saying nothing when they are not. Answers with an exit code if that cannot be
 /// done.
 pub(crate) fn ensure() -> anyhow::Result<Option<ExitCode>> {
-    let instructions = match plan(&look(), Machine::here()) {
+    ensure_with(Vec::new)
+}
+
+/// As [`ensure`], with what the tests need beside the servers.
+pub(crate) fn ensure_for_tests() -> anyhow::Result<Option<ExitCode>> {
+    let failed = ensure_with(tools::missing)?;
+    if failed.is_none() {
+        npm::ensure(&checkout::root()?)?;
+    }
+    Ok(failed)
+}
+
+fn ensure_with(missing: fn() -> Vec<Tool>) -> anyhow::Result<Option<ExitCode>> {
+    let instructions = match plan(&look(), &missing(), Machine::here()) {
         Plan::Nothing => return Ok(None),
         Plan::Tell(text) => text,
         Plan::Install { packages, sudo } => {
             step("Installing", &packages.join(" and "));
             install(&packages, sudo)?;
             // The distribution may be older than what we need.
-            match plan(&look(), Machine { packages: None, ..Machine::here() }) {
+            match plan(&look(), &missing(), Machine { packages: None, ..Machine::here() }) {
                 Plan::Tell(text) => text,
                 _ => return Ok(None),
             }

@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use devstack::{Claim, Options, Progress, Stack};
 
-use crate::{cargo::Cargo, checkout, report::step, setup, stopped::Stop};
+use crate::{cargo::Cargo, checkout, npm, report::step, setup, stopped::Stop};
 
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
@@ -15,7 +15,7 @@ pub(crate) struct Arguments {
 
 pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
     let mut stop = Stop::listen()?;
-    if let Some(code) = setup::ensure()? {
+    if let Some(code) = setup::ensure_for_tests()? {
         return Ok(code);
     }
     let mut cargo = Cargo { root: checkout::root()?, stop: &mut stop };
@@ -70,6 +70,7 @@ async fn run_tests(cargo: &mut Cargo<'_>, filter: &[String]) -> anyhow::Result<E
         ("HOLDFAST_TEST_DATABASE_URL", stack.postgres.url()),
         ("HOLDFAST_TEST_AMQP_URL", stack.rabbitmq.url()),
         ("HOLDFAST_TEST_MANAGEMENT_URL", stack.rabbitmq.management_url()),
+        ("HOLDFAST_TEST_NPM", npm::directory(&cargo.root).display().to_string()),
     ];
     let failed = cargo.run("Testing", "against private servers", &arguments, &servers).await;
     match &failed {

@@ -40,7 +40,8 @@ pub(super) async fn letter(
     delivered: Delivered,
     by: &str,
 ) -> Result<Outcome, Failure> {
-    let read: Result<Vec<_>, _> = message::read(&delivered.body, clock::now()).into_iter().collect();
+    let tasks = message::read(&delivered.body, delivered.trace().as_ref(), clock::now());
+    let read: Result<Vec<_>, _> = tasks.into_iter().collect();
     let messages = match read {
         Ok(messages) => messages,
         Err(refused) => return Ok(Err(still(&refused.refusal))),
@@ -48,7 +49,7 @@ pub(super) async fn letter(
     let mut client = database.client().await?;
     let transaction = client.transaction().await?;
     let taken = outbox::take_in(&transaction, messages).await?;
-    if let Some((_, refusal)) = taken.refused.first() {
+    if let Some((_, _, refusal)) = taken.refused.first() {
         return Ok(Err(still(refusal)));
     }
     if taken.fresh.is_empty() {

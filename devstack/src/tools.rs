@@ -1,0 +1,67 @@
+//! The programs that only the tests need: the examples for publishers are run as their users run them.
+
+use std::process::{Command, Stdio};
+
+use crate::servers::find_in_path;
+
+/// The interpreter that Debian's Python packages are made for; another one in `PATH` does not see them.
+const PYTHON: &str = "/usr/bin/python3";
+
+/// A program, or a library, of the distribution.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Tool {
+    /// Runs JavaScript.
+    Node,
+    /// Fetches JavaScript packages.
+    Npm,
+    /// Python's client of RabbitMQ.
+    Pika,
+    /// The shell's.
+    AmqpPublish,
+}
+
+impl Tool {
+    /// Every tool.
+    pub const ALL: [Self; 4] = [Self::Node, Self::Npm, Self::Pika, Self::AmqpPublish];
+
+    /// What people look for.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Node => "Node.js",
+            Self::Npm => "npm",
+            Self::Pika => "pika for /usr/bin/python3",
+            Self::AmqpPublish => "amqp-publish",
+        }
+    }
+
+    /// The Debian package that has it.
+    #[must_use]
+    pub const fn package(self) -> &'static str {
+        match self {
+            Self::Node => "nodejs",
+            Self::Npm => "npm",
+            Self::Pika => "python3-pika",
+            Self::AmqpPublish => "amqp-tools",
+        }
+    }
+
+    fn is_there(self) -> bool {
+        match self {
+            Self::Node => find_in_path("node").is_some(),
+            Self::Npm => find_in_path("npm").is_some(),
+            Self::AmqpPublish => find_in_path("amqp-publish").is_some(),
+            Self::Pika => {
+                let mut import = Command::new(PYTHON);
+                import.args(["-c", "import pika"]).stdin(Stdio::null()).stdout(Stdio::null());
+                import.stderr(Stdio::null()).status().is_ok_and(|status| status.success())
+            }
+        }
+    }
+}
+
+/// Those that are not there.
+#[must_use]
+pub fn missing() -> Vec<Tool> {
+    Tool::ALL.into_iter().filter(|tool| !tool.is_there()).collect()
+}
