@@ -6,6 +6,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::name::{id_type, name_type, text_enum};
+use crate::retention::Retention;
 use crate::schedule::Schedule;
 use crate::target::{Media, TargetName};
 use crate::task::{Priority, TaskKind};
@@ -51,6 +52,9 @@ pub struct Job {
     /// When it is backed up by itself; without it only when somebody asks.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub schedule: Option<Schedule>,
+    /// What it keeps of its restore points; without it all of them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retention: Option<Retention>,
 }
 
 impl Job {

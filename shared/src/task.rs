@@ -95,7 +95,7 @@ impl TaskKind {
     /// Whether this version executes the kind; tasks of the others are refused with that reason.
     #[must_use]
     pub const fn is_implemented(self) -> bool {
-        !matches!(self, Self::Forget | Self::Maintain | Self::Record)
+        !matches!(self, Self::Maintain | Self::Record)
     }
 }
 
@@ -114,7 +114,7 @@ text_enum! {
     Outcome {
         /// Done.
         Success = "success",
-        /// Done, with source errors.
+        /// Done, with source errors or, where restore points are forgotten, without some that should be there.
         Warning = "warning",
         /// Not done.
         Failed = "failed",
@@ -130,9 +130,9 @@ text_enum! {
 /// How an attempt ended, classified once; everything after matches on it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Ended {
-    /// The work is done; `warning` says that parts of the source could not be read.
+    /// The work is done; `warning` says that parts of the source could not be read, or that something is missing.
     Done {
-        /// Whether there were source errors.
+        /// Whether somebody should look at it.
         warning: bool,
     },
     /// The work failed.

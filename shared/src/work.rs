@@ -43,6 +43,8 @@ pub enum Work {
     Restore(RestoreParams),
     /// Look at a target.
     Probe(ProbeParams),
+    /// Forget the restore points that the job's retention does not keep.
+    Forget(ForgetParams),
     /// Make a report.
     Report(ReportParams),
 }
@@ -82,6 +84,13 @@ pub struct RestoreParams {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ProbeParams {
     /// Which target.
+    pub target: TargetName,
+}
+
+/// Parameters of `forget`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ForgetParams {
+    /// On which target.
     pub target: TargetName,
 }
 
@@ -132,10 +141,9 @@ impl Work {
             TaskKind::Verify => typed(params).map(Self::Verify),
             TaskKind::Restore => typed(params).map(Self::Restore),
             TaskKind::Probe => typed(params).map(Self::Probe),
+            TaskKind::Forget => typed(params).map(Self::Forget),
             TaskKind::Report => typed(params).map(Self::Report),
-            TaskKind::Forget | TaskKind::Maintain | TaskKind::Record => {
-                Err(InvalidWork::NotImplemented(kind))
-            }
+            TaskKind::Maintain | TaskKind::Record => Err(InvalidWork::NotImplemented(kind)),
         }
     }
 
@@ -146,6 +154,7 @@ impl Work {
             Self::Copy(copy) => Some(&copy.target),
             Self::Verify(verify) => Some(&verify.target),
             Self::Probe(probe) => Some(&probe.target),
+            Self::Forget(forget) => Some(&forget.target),
             Self::Restore(restore) => restore.target.as_ref(),
             Self::Backup | Self::Report(_) => None,
         }
@@ -173,7 +182,7 @@ mod tests {
 
     #[test]
     fn a_kind_without_an_executor_says_so() {
-        let refused = Work::parse(TaskKind::Forget, json!({})).unwrap_err();
+        let refused = Work::parse(TaskKind::Maintain, json!({})).unwrap_err();
         assert!(refused.to_string().contains("not implemented yet"), "{refused}");
     }
 }

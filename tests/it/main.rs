@@ -17,6 +17,7 @@ mod demo;
 mod detach;
 mod failures;
 mod faults;
+mod forget;
 mod history;
 mod keys;
 mod killed_worker;

@@ -3,6 +3,7 @@
 mod attempt;
 mod copy;
 mod files;
+mod forget;
 mod probe;
 mod report;
 mod repository;
@@ -229,6 +230,7 @@ async fn on_job(attempt: &Attempt<'_>, plan: &JobWithTargets, work: &Work) -> Re
         (_, Work::Verify(params)) => Box::pin(verify::run(attempt, plan, params)).await,
         (_, Work::Restore(params)) => Box::pin(restore::run(attempt, plan, params)).await,
         (_, Work::Probe(params)) => Box::pin(probe::run(attempt, plan, params)).await,
+        (_, Work::Forget(params)) => Box::pin(forget::run(attempt, plan, params)).await,
         (_, Work::Report(params)) => Box::pin(report::run(attempt, params)).await,
     }
 }

@@ -23,7 +23,7 @@ pub(super) const REQUESTED_BY: &str = "cli";
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// What to do: backup, copy, verify, restore, probe, report
+    /// What to do: backup, copy, verify, restore, probe, forget, report
     kind: TaskKind,
     /// The job to do it for
     #[arg(long)]

@@ -17,6 +17,7 @@ mod finding;
 mod life;
 mod probes;
 mod progress;
+mod scheduled;
 mod shown;
 mod wait;
 

@@ -125,13 +125,6 @@ impl<'d, 'p> Fields<'d, 'p> {
         self.problems.len()
     }
 
-    /// Refuses a field that is part of the format, but that this version does not act on.
-    pub(super) fn not_implemented(&mut self, key: &'static str) {
-        if let Some((line, _)) = self.remove(key) {
-            self.problem(line, key, format!("{key} is not implemented yet"));
-        }
-    }
-
     /// Ends the reading: fields that nobody asked for are problems.
     pub(super) fn finish(mut self) {
         let known = self.asked.join(", ");

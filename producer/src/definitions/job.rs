@@ -11,7 +11,7 @@ use shared::task::{Priority, TaskKind};
 use super::fields::{Fields, Located};
 use super::node::Value;
 use super::values::{parsed, period, text, truth};
-use super::{schedule, source};
+use super::{retention, schedule, source};
 
 /// Reads a job, and notes the targets that it names; `None` when a problem was noted.
 pub(super) fn read(mut fields: Fields<'_, '_>, references: &mut Vec<Located<TargetName>>) -> Option<Job> {
@@ -28,10 +28,11 @@ pub(super) fn read(mut fields: Fields<'_, '_>, references: &mut Vec<Located<Targ
     let active = fields.optional("active", truth).unwrap_or(true);
     let before = fields.problems();
     let schedule = fields.optional_below_or("schedule", "manual").and_then(schedule::read);
-    let schedule = (fields.problems() == before).then_some(schedule);
-    fields.not_implemented("retention");
+    let retention = fields.optional_below("retention").and_then(retention::read);
+    let times = (fields.problems() == before).then_some((schedule, retention));
     fields.finish();
     references.extend(targets.iter().cloned());
+    let (schedule, retention) = times?;
     Some(Job {
         name: name?.value,
         owner: owner?.value,
@@ -44,7 +45,8 @@ pub(super) fn read(mut fields: Fields<'_, '_>, references: &mut Vec<Located<Targ
         tries,
         strict,
         active,
-        schedule: schedule?,
+        schedule,
+        retention,
     })
 }
 

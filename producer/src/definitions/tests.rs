@@ -10,6 +10,8 @@ use shared::task::{Priority, TaskKind};
 
 use super::*;
 
+mod retention;
+
 const TARGET: &str = "targets:
 - name: disk-a
   repository: /backups/a
@@ -230,7 +232,6 @@ fn each_bad_job_is_reported_with_file_line_and_field() {
             11,
             "tries.backup.timeout: has no unit",
         ),
-        ("[disk-a]\n", "[disk-a]\n  retention: { last: 7 }\n", 11, "retention: retention is not implemented"),
     ];
     for (line, instead, number, message) in cases {
         let text = format!("{}{TARGET}", with(JOB, line, instead));
@@ -401,7 +402,10 @@ fn each_bad_limit_is_reported_with_file_line_and_field() {
         ("{ concurrency: 1 }", "needs one of pool, source and owner"),
         ("{ pool: backup, owner: ops, concurrency: 1 }", "needs one of pool, source and owner"),
         ("{ pool: backups, concurrency: 1 }", "limits[0].pool: \"backups\" is unknown"),
-        ("{ pool: forget, concurrency: 1 }", "limits[0].pool: tasks of kind forget are not implemented yet"),
+        (
+            "{ pool: maintain, concurrency: 1 }",
+            "limits[0].pool: tasks of kind maintain are not implemented yet",
+        ),
         ("{ owner: nobody, concurrency: 1 }", "limits[0].owner: no job has this owner"),
         ("{ source: nowhere, concurrency: 1 }", "limits[0].source: no job's source has this failure_domain"),
         ("{ target: disk-a, concurrency: 1 }", "needs one of pool, source and owner"),

@@ -242,7 +242,7 @@ pub async fn with_points_on<C: GenericClient>(
 ) -> Result<Vec<JobName>, Error> {
     let statement = "select j.name from job j where exists (
              select from restore_point r join target t on t.id = r.target_id
-             where r.job_id = j.id and t.name = $1)
+             where r.job_id = j.id and r.forgotten_at is null and t.name = $1)
          order by j.name";
     let statement = prepared(client, statement).await?;
     let rows = client.query(&statement, &[&target.as_str()]).await?;

@@ -21,8 +21,8 @@ pub async fn hold<C: GenericClient>(
     ttl: Duration,
 ) -> Result<Option<i64>, Error> {
     let statement = "insert into leader as l (role, holder, term, expires_at)
-         values ($1, $2, 1, $3 + make_interval(secs => $4))
-         on conflict (role) do update set holder = $2, expires_at = $3 + make_interval(secs => $4),
+         values ($1, $2, 1, $3::timestamptz + make_interval(secs => $4))
+         on conflict (role) do update set holder = $2, expires_at = $3::timestamptz + make_interval(secs => $4),
              term = l.term + case when l.holder = $2 then 0 else 1 end
          where l.holder = $2 or l.expires_at <= $3
          returning term";

@@ -1,4 +1,7 @@
-//! Table `restore_point`: the snapshots of jobs on targets.
+//! Table `restore_point`: the snapshots of jobs on targets. Those that were forgotten stay on record, and are found by nobody
+//! who looks for data.
+
+use std::collections::BTreeSet;
 
 use chrono::{DateTime, Utc};
 use deadpool_postgres::{GenericClient, Transaction};
@@ -8,7 +11,7 @@ use super::{Error, prepared, signed, unsigned};
 use crate::db::execution::Volume;
 use crate::job::{JobId, JobName};
 use crate::target::{TargetId, TargetName};
-use crate::task::TaskId;
+use crate::task::{TaskId, TaskKind};
 use crate::work::RestorePointId;
 
 /// One snapshot of a job's data on one target.
@@ -81,10 +84,34 @@ pub async fn insert(transaction: &Transaction<'_>, points: &[&RestorePoint]) -> 
 const COLUMNS: &str = "select r.id, r.job_id, r.target_id, r.snapshot, r.data_time, r.seconds, r.files, r.bytes, \
      r.bytes_added, r.source_errors, r.copied_from, r.manifest_id, r.task_id from restore_point r";
 
-/// One restore point by id.
+/// One restore point by id, unless it was forgotten.
 pub async fn by_id<C: GenericClient>(client: &C, id: RestorePointId) -> Result<Option<RestorePoint>, Error> {
-    let statement = prepared(client, &format!("{COLUMNS} where r.id = $1")).await?;
+    let statement =
+        prepared(client, &format!("{COLUMNS} where r.id = $1 and r.forgotten_at is null")).await?;
     client.query_opt(&statement, &[&id.0]).await?.as_ref().map(point).transpose()
+}
+
+/// When a restore point was forgotten; `None` also if there never was one.
+pub async fn forgotten_at<C: GenericClient>(
+    client: &C,
+    id: RestorePointId,
+) -> Result<Option<DateTime<Utc>>, Error> {
+    let statement = prepared(client, "select forgotten_at from restore_point where id = $1").await?;
+    Ok(client.query_opt(&statement, &[&id.0]).await?.map(|row| row.try_get(0)).transpose()?.flatten())
+}
+
+/// A job's restore points on a target, the newest first.
+pub async fn of<C: GenericClient>(
+    client: &C,
+    job: JobId,
+    target: TargetId,
+) -> Result<Vec<RestorePoint>, Error> {
+    let statement = format!(
+        "{COLUMNS} where r.job_id = $1 and r.target_id = $2 and r.forgotten_at is null
+         order by r.data_time desc, r.id desc"
+    );
+    let statement = prepared(client, &statement).await?;
+    client.query(&statement, &[&job.0, &target.0]).await?.iter().map(point).collect()
 }
 
 /// A job's newest restore point on a target.
@@ -94,7 +121,8 @@ pub async fn newest<C: GenericClient>(
     target: TargetId,
 ) -> Result<Option<RestorePoint>, Error> {
     let statement = format!(
-        "{COLUMNS} where r.job_id = $1 and r.target_id = $2 order by r.data_time desc, r.id desc limit 1"
+        "{COLUMNS} where r.job_id = $1 and r.target_id = $2 and r.forgotten_at is null
+         order by r.data_time desc, r.id desc limit 1"
     );
     let statement = prepared(client, &statement).await?;
     client.query_opt(&statement, &[&job.0, &target.0]).await?.as_ref().map(point).transpose()
@@ -106,7 +134,8 @@ pub async fn reachable<C: GenericClient>(client: &C, job: JobId) -> Result<Vec<R
     let statement = format!(
         "{COLUMNS} join target t on t.id = r.target_id
              left join job_target jt on jt.job_id = r.job_id and jt.target_id = r.target_id
-         where r.job_id = $1 and t.state = 'attached' order by r.data_time desc, jt.position limit 100"
+         where r.job_id = $1 and r.forgotten_at is null and t.state = 'attached'
+         order by r.data_time desc, jt.position limit 100"
     );
     let statement = prepared(client, &statement).await?;
     client.query(&statement, &[&job.0]).await?.iter().map(point).collect()
@@ -165,7 +194,7 @@ pub async fn newest_of_each<C: GenericClient>(
              r.bytes_added, r.seconds
          from job j join job_target jt on jt.job_id = j.id join target t on t.id = jt.target_id
          cross join lateral (
-             select * from restore_point p where p.job_id = j.id and p.target_id = t.id
+             select * from restore_point p where p.job_id = j.id and p.target_id = t.id and p.forgotten_at is null
              order by p.data_time desc, p.id desc limit 1) r
          where $1::text is null or j.name = $1 order by j.name, jt.position";
     let statement = prepared(client, statement).await?;
@@ -185,6 +214,34 @@ pub async fn newest_of_each<C: GenericClient>(
             })
         })
         .collect()
+}
+
+/// The restore points that a job's tasks name which wait or run, of some kinds. It reads all that waits and runs.
+pub async fn named_by_tasks<C: GenericClient>(
+    client: &C,
+    job: JobId,
+    kinds: &[TaskKind],
+) -> Result<BTreeSet<RestorePointId>, Error> {
+    let statement = "select params ->> 'restore_point' from task where job_id = $1 and kind = any($2)
+         union select params ->> 'restore_point' from lease where job_id = $1 and kind = any($2)";
+    let statement = prepared(client, statement).await?;
+    let kinds: Vec<&str> = kinds.iter().map(|kind| kind.as_str()).collect();
+    let rows = client.query(&statement, &[&job.0, &kinds]).await?;
+    // Who names one in another spelling than the database's own names it all the same.
+    let named =
+        |row: &tokio_postgres::Row| Ok(row.try_get::<_, Option<&str>>(0)?.and_then(|text| text.parse().ok()));
+    let named: Vec<Option<Uuid>> = rows.iter().map(named).collect::<Result<_, Error>>()?;
+    Ok(named.into_iter().flatten().map(RestorePointId).collect())
+}
+
+/// Notes that restore points are gone from their repositories. Each lets go of its manifest: see [`super::manifest::hold`].
+pub async fn forget(transaction: &Transaction<'_>, points: &[RestorePointId]) -> Result<(), Error> {
+    let statement = "update restore_point set forgotten_at = now(), manifest_id = null
+         where id = any($1) and forgotten_at is null";
+    let statement = prepared(transaction, statement).await?;
+    let points: Vec<Uuid> = points.iter().map(|point| point.0).collect();
+    transaction.execute(&statement, &[&points]).await?;
+    Ok(())
 }
 
 /// The target of a restore point, by name.

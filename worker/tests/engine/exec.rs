@@ -63,6 +63,10 @@ impl Exec {
         kill_process(Pid::from_child(&self.child), signal).unwrap();
     }
 
+    pub(crate) fn has_ended(&mut self) -> bool {
+        self.child.try_wait().unwrap().is_some()
+    }
+
     pub(crate) async fn ended(&mut self) -> ExitStatus {
         let mut status = None;
         until("the child has ended", || {

@@ -54,7 +54,7 @@ struct Content {
 struct Trouble {
     #[serde(flatten)]
     attempt: Finished,
-    /// Its error, or the first entries that it could not read.
+    /// Its error, the first entries that it could not read, or what it missed.
     why: String,
 }
 
@@ -133,7 +133,10 @@ impl Trouble {
     fn new(mut attempt: Finished) -> Self {
         let detail = attempt.detail.take();
         let error = attempt.error.take();
-        let mut why = error.or_else(|| unread(detail.as_ref()?)).unwrap_or_default();
+        let mut why = error
+            .or_else(|| unread(detail.as_ref()?))
+            .or_else(|| missing(detail.as_ref()?))
+            .unwrap_or_default();
         if let Some((end, _)) = why.char_indices().nth(REASON_CHARACTERS) {
             why.truncate(end);
             why.push('…');
@@ -147,6 +150,12 @@ fn unread(detail: &Value) -> Option<String> {
     let entries = detail.get("source_errors")?.as_array()?;
     let entries: Vec<&str> = entries.iter().filter_map(Value::as_str).collect();
     (!entries.is_empty()).then(|| format!("could not be read: {}", entries.join(", ")))
+}
+
+/// How many restore points a retention would have kept that are not in the repository any more.
+fn missing(detail: &Value) -> Option<String> {
+    let count = detail.pointer("/missing/count")?.as_u64().filter(|count| *count > 0)?;
+    Some(format!("{count} restore points are to be kept and are not there"))
 }
 
 /// What the page shows of the facts.
