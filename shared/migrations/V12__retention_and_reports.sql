@@ -10,3 +10,8 @@ create index restore_point_manifest_id_idx on restore_point (manifest_id) where 
 
 -- When the repository was last rid of what nothing needs any more.
 alter table target add column pruned_at timestamptz;
+
+-- Reports -----------------------------------------------------------------------------------------------------------
+
+-- Another system's word for a restore point of its own: nothing of it can be read.
+alter table restore_point add column reported boolean not null default false;

@@ -99,6 +99,8 @@ pub enum SourceData {
         /// Which files the manifest holds a hash of.
         hashes: Hashes,
     },
+    /// Whatever another system backs up by itself, and reports.
+    Reported,
     /// Pretended work for load tests: the whole pipeline runs, only the engine does not.
     Simulated {
         /// How long one operation takes.

@@ -1,8 +1,13 @@
 //! What a task asks for: its kind together with its checked parameters.
 
-use chrono::NaiveDate;
+mod record;
+
+use chrono::{DateTime, NaiveDate, Utc};
 use serde::{Deserialize, Deserializer, Serialize};
+use serde_json::{Map, Value};
 use uuid::Uuid;
+
+pub use record::{MOST_SKEW, RecordParams, Reported};
 
 use crate::name::{id_type, name_type, text_enum};
 use crate::target::TargetName;
@@ -47,6 +52,8 @@ pub enum Work {
     Forget(ForgetParams),
     /// Make a report.
     Report(ReportParams),
+    /// Note what another system did.
+    Record(RecordParams),
 }
 
 /// Parameters of `copy`.
@@ -143,7 +150,22 @@ impl Work {
             TaskKind::Probe => typed(params).map(Self::Probe),
             TaskKind::Forget => typed(params).map(Self::Forget),
             TaskKind::Report => typed(params).map(Self::Report),
-            TaskKind::Maintain | TaskKind::Record => Err(InvalidWork::NotImplemented(kind)),
+            TaskKind::Record => {
+                let params: Map<String, Value> = typed(params)?;
+                RecordParams::read(&params).map(Self::Record).map_err(InvalidWork::Params)
+            }
+            TaskKind::Maintain => Err(InvalidWork::NotImplemented(kind)),
+        }
+    }
+
+    /// Checks what depends on the time at which a task was received.
+    ///
+    /// # Errors
+    /// Names the parameter that is wrong.
+    pub fn check(&self, received_at: DateTime<Utc>) -> Result<(), InvalidWork> {
+        match self {
+            Self::Record(record) => record.check(received_at).map_err(InvalidWork::Params),
+            _ => Ok(()),
         }
     }
 
@@ -156,6 +178,7 @@ impl Work {
             Self::Probe(probe) => Some(&probe.target),
             Self::Forget(forget) => Some(&forget.target),
             Self::Restore(restore) => restore.target.as_ref(),
+            Self::Record(record) => Some(&record.target),
             Self::Backup | Self::Report(_) => None,
         }
     }

@@ -30,6 +30,7 @@ mod pool;
 mod pools;
 mod publisher;
 mod recorders;
+mod reported;
 mod reporter;
 mod restic;
 mod returned;

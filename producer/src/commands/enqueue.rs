@@ -113,7 +113,7 @@ async fn enqueue(
     let transaction = client.transaction().await?;
     check_target(&transaction, &message).await?;
     let job = match &message.job {
-        Some(name) => Some(active_job(&transaction, name).await?),
+        Some(name) => Some(job_for(&transaction, message.kind, name).await?),
         None => None,
     };
     let job_priority = job.as_ref().map(|stored| stored.job.priority);
@@ -132,14 +132,17 @@ async fn enqueue(
     Ok(!fresh.is_empty())
 }
 
-async fn active_job(transaction: &Transaction<'_>, name: &JobName) -> Result<db::job::StoredJob, Failure> {
+/// The job, if it takes such tasks.
+async fn job_for(
+    transaction: &Transaction<'_>,
+    kind: TaskKind,
+    name: &JobName,
+) -> Result<db::job::StoredJob, Failure> {
     let refused = |refusal: message::Refusal| Failure::BadInput(refusal.to_string());
     let references = db::job::resolve(transaction, &[name]).await?;
     let unknown = || refused(message::Refusal::UnknownJob(name.to_string()));
     let reference = references.get(name).ok_or_else(unknown)?;
-    if !reference.active {
-        return Err(refused(message::Refusal::InactiveJob(name.to_string())));
-    }
+    reference.takes(kind, name).map_err(refused)?;
     db::job::load(transaction, &[reference.id]).await?.pop().ok_or_else(unknown)
 }
 

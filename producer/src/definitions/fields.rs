@@ -125,6 +125,13 @@ impl<'d, 'p> Fields<'d, 'p> {
         self.problems.len()
     }
 
+    /// Refuses a field that makes no sense beside another one.
+    pub(super) fn refuse(&mut self, key: &'static str, message: &str) {
+        if let Some((line, _)) = self.remove(key) {
+            self.problem(line, key, message);
+        }
+    }
+
     /// Ends the reading: fields that nobody asked for are problems.
     pub(super) fn finish(mut self) {
         let known = self.asked.join(", ");

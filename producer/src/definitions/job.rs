@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use shared::compliance::{DEFAULT_RPO, READ_WINDOW, RESTORE_WINDOW};
-use shared::job::{Job, TryLimits, VerifyWindows};
+use shared::job::{Job, SourceData, TryLimits, VerifyWindows};
 use shared::target::TargetName;
 use shared::task::{Priority, TaskKind};
 
@@ -26,6 +26,11 @@ pub(super) fn read(mut fields: Fields<'_, '_>, references: &mut Vec<Located<Targ
     let tries = tries(&mut fields);
     let strict = fields.optional("strict", truth).unwrap_or(false);
     let active = fields.optional("active", truth).unwrap_or(true);
+    if source.as_ref().is_some_and(|source| source.data == SourceData::Reported) {
+        for field in ["schedule", "retention"] {
+            fields.refuse(field, "is the other system's business, where the source is reported");
+        }
+    }
     let before = fields.problems();
     let schedule = fields.optional_below_or("schedule", "manual").and_then(schedule::read);
     let retention = fields.optional_below("retention").and_then(retention::read);

@@ -10,6 +10,7 @@ use shared::task::{Priority, TaskKind};
 
 use super::*;
 
+mod reported;
 mod retention;
 
 const TARGET: &str = "targets:
@@ -181,8 +182,7 @@ fn each_bad_job_is_reported_with_file_line_and_field() {
         ("  owner: ops\n", "", 2, "owner: is missing"),
         ("kind: files", "kind: dump", 5, "source.kind: dump is not implemented yet"),
         ("kind: files", "kind: command", 5, "source.kind: command is not implemented yet"),
-        ("kind: files", "kind: reported", 5, "source.kind: reported is not implemented yet"),
-        ("kind: files", "kind: tapes", 5, "source.kind: \"tapes\" is unknown, use one of: files, simulated"),
+        ("kind: files", "kind: tapes", 5, "source.kind: \"tapes\" is unknown, use one of: files, reported"),
         ("paths: [/srv/docs]", "paths: [/srv, docs]", 6, "source.paths: \"docs\" is not an absolute path"),
         ("paths: [/srv/docs]", "paths: []", 6, "source.paths: is empty"),
         ("paths: [/srv/docs]", "paths: /srv/docs", 6, "source.paths: is a text, a list is needed"),

@@ -74,12 +74,13 @@ impl Attempt<'_> {
         Holder { task: self.leased.task.id, epoch: self.leased.epoch, lease: self.worker.lease }
     }
 
-    /// A restore point that a task names.
+    /// A restore point that a task names, and that can be read.
     pub async fn point(&self, job: JobId, id: RestorePointId) -> Result<RestorePoint, Ended> {
         let client = self.worker.database.client().await.map_err(retry)?;
         let point = db::restore_point::by_id(&client, id).await.map_err(retry)?;
         if let Some(point) = point.filter(|point| point.job == job) {
-            return Ok(point);
+            let reported = format!("another system reported the restore point {id}: it cannot be read");
+            return if point.reported { Err(refuse(reported)) } else { Ok(point) };
         }
         Err(refuse(match db::restore_point::forgotten_at(&client, id).await.map_err(retry)? {
             Some(at) => format!("the restore point {id} was forgotten at {}", at.format("%F %T UTC")),

@@ -65,7 +65,7 @@ impl Simulated {
             }
             Work::Probe(params) => Ok(probe(find(plan, &params.target)?)),
             Work::Forget(params) => Box::pin(forget(attempt, plan, find(plan, &params.target)?.id)).await,
-            Work::Restore(_) | Work::Report(_) => Ok(Outcome::done()),
+            Work::Restore(_) | Work::Report(_) | Work::Record(_) => Ok(Outcome::done()),
         }
     }
 
@@ -125,6 +125,7 @@ impl Simulated {
             copied_from,
             manifest: None,
             task: attempt.leased.task.id,
+            reported: false,
         }
     }
 

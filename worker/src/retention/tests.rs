@@ -24,6 +24,7 @@ fn point(number: u128, data_time: DateTime<Utc>, source_errors: u64) -> RestoreP
         copied_from: None,
         manifest: None,
         task: TaskId(Uuid::nil()),
+        reported: false,
     }
 }
 

@@ -22,6 +22,10 @@ pub(crate) struct Exec {
 
 impl Exec {
     pub(crate) fn start(operation: Operation, deadline: BootInstant) -> Self {
+        Self::start_at(operation, deadline, Speeds::new())
+    }
+
+    pub(crate) fn start_at(operation: Operation, deadline: BootInstant, speeds: Speeds) -> Self {
         let mut child = Command::new(PROGRAM)
             .arg("exec")
             .stdin(Stdio::piped())
@@ -31,7 +35,7 @@ impl Exec {
             .unwrap();
         let (stdin, stdout) = (child.stdin.take(), BufReader::new(child.stdout.take().unwrap()));
         let mut exec = Self { child, stdin, stdout };
-        exec.say(&Request { version: VERSION, deadline, speeds: Speeds::new(), operation });
+        exec.say(&Request { version: VERSION, deadline, speeds, operation });
         exec
     }
 

@@ -12,7 +12,7 @@ use shared::db::compliance::{JobVerdicts, verdicts};
 use shared::db::execution::{self, Finished, Tally};
 use shared::db::restore_point::{self, Listed};
 use shared::db::{self, Database};
-use shared::task::{Outcome, TaskKind};
+use shared::task::Outcome;
 use shared::terminal;
 
 /// No more jobs are listed than these, those that do not comply first; the rest is counted.
@@ -39,7 +39,7 @@ struct Content {
     day: NaiveDate,
     /// When the verdicts below were read: they are of this moment, the attempts are of the day.
     made_at: DateTime<Utc>,
-    /// The share of the day's backup attempts that succeeded, warnings included, of those that succeeded or failed.
+    /// The share of the day's backup attempts, and of those that were reported, that succeeded, warnings included, of those that succeeded or failed.
     success_rate: Option<f64>,
     executions: Vec<Tally>,
     jobs_total: usize,
@@ -108,7 +108,7 @@ async fn read(database: &Database, day: NaiveDate) -> anyhow::Result<Content> {
 /// worker says nothing about either.
 fn success_rate(executions: &[Tally]) -> Option<f64> {
     let count = |outcomes: &[Outcome]| -> i64 {
-        let backups = executions.iter().filter(|tally| tally.kind == TaskKind::Backup);
+        let backups = executions.iter().filter(|tally| tally.kind.tells_of_a_backup());
         backups.filter(|tally| outcomes.contains(&tally.outcome)).map(|tally| tally.count).sum()
     };
     let good = count(&[Outcome::Success, Outcome::Warning]);
