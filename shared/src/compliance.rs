@@ -4,6 +4,9 @@
 //! isolated, and no error when recovery is verified. Sources differ on whether production counts; here it does,
 //! as Veeam and US-CERT have it, unless the job is `strict`. [`evaluate`] is a pure function: times are instants,
 //! so that zones and daylight saving never change a verdict.
+//!
+//! What another system only reported counts as a copy, and each reason says so, but it is verified by nobody: it passes
+//! no rule under `strict`, and it never is without errors.
 
 mod counted;
 mod rules;
@@ -19,7 +22,7 @@ use crate::name::text_enum;
 use crate::target::{Isolation, TargetName};
 
 /// Counts the changes of the rules themselves; it is stored with every verdict.
-pub const POLICY_VERSION: i32 = 1;
+pub const POLICY_VERSION: i32 = 2;
 
 /// A job's default recovery point objective: a day, and two hours for the backup itself.
 pub const DEFAULT_RPO: Duration = Duration::from_hours(26);
@@ -127,7 +130,7 @@ pub struct Policy {
     pub rpo: Duration,
     /// How old verification may be.
     pub verify: VerifyWindows,
-    /// Three backups, and the source does not count.
+    /// Three backups, and neither the source counts nor what was only reported.
     pub strict: bool,
 }
 

@@ -41,6 +41,8 @@ pub struct Evidence {
 pub enum Finding {
     /// A complete restore point was written.
     RestorePoint(PointFact),
+    /// Another system says that it wrote a complete restore point: evidence of a weaker class, for nobody of ours saw it.
+    Reported(PointFact),
     /// The repository was listed while in reach.
     Listing {
         /// Whether the job's newest restore point was there.
@@ -104,6 +106,7 @@ impl Finding {
     pub const fn kind(&self) -> &'static str {
         match self {
             Self::RestorePoint(_) => "restore_point",
+            Self::Reported(_) => "reported",
             Self::Listing { .. } => "listing",
             Self::Inventory { .. } => "inventory",
             Self::Detached => "detached",
@@ -144,7 +147,10 @@ pub enum Whereabouts {
 pub struct Facts {
     /// The complete restore point with the newest data; a late copy of older data does not replace it.
     pub restore_point: Option<Fact<PointFact>>,
-    /// When a restore point was last written.
+    /// The reported restore point with the newest data.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reported: Option<Fact<PointFact>>,
+    /// When a restore point was last written, as far as that was seen or said.
     pub written_at: Option<DateTime<Utc>>,
     /// Whether the newest listing in reach showed it.
     pub listing: Option<Fact<bool>>,
@@ -173,8 +179,22 @@ impl Facts {
                 *slot = Some(Fact { evidence: evidence.id, at: evidence.observed_at, says });
             }
         }
+        fn newest_data(slot: &mut Option<Fact<PointFact>>, evidence: &Evidence, point: &PointFact) {
+            let key = |fact: &Fact<PointFact>| (fact.says.data_time, fact.at, fact.evidence);
+            let fact = Fact { evidence: evidence.id, at: evidence.observed_at, says: point.clone() };
+            if slot.as_ref().is_none_or(|known| key(known) <= key(&fact)) {
+                *slot = Some(fact);
+            }
+        }
         match &evidence.finding {
-            Finding::RestorePoint(point) => self.observe_point(evidence, point),
+            Finding::RestorePoint(point) => {
+                newest_data(&mut self.restore_point, evidence, point);
+                self.written_at = self.written_at.max(Some(evidence.observed_at));
+            }
+            Finding::Reported(point) => {
+                newest_data(&mut self.reported, evidence, point);
+                self.written_at = self.written_at.max(Some(evidence.observed_at));
+            }
             Finding::Listing { present } => {
                 newest(&mut self.listing, evidence, *present);
                 // A listing that found nothing may not have reached anything.
@@ -191,15 +211,6 @@ impl Facts {
             Finding::Lock { until } => newest(&mut self.lock, evidence, *until),
             Finding::DeleteProbe { refused } => newest(&mut self.delete_probe, evidence, *refused),
         }
-    }
-
-    fn observe_point(&mut self, evidence: &Evidence, point: &PointFact) {
-        let key = |fact: &Fact<PointFact>| (fact.says.data_time, fact.at, fact.evidence);
-        let fact = Fact { evidence: evidence.id, at: evidence.observed_at, says: point.clone() };
-        if self.restore_point.as_ref().is_none_or(|known| key(known) <= key(&fact)) {
-            self.restore_point = Some(fact);
-        }
-        self.written_at = self.written_at.max(Some(evidence.observed_at));
     }
 
     /// Whether a check of this kind is missing, failed, or in the last fifth of its window, so that the next

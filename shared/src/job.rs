@@ -6,6 +6,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::name::{id_type, name_type, text_enum};
+use crate::retention::Retention;
 use crate::schedule::Schedule;
 use crate::target::{Media, TargetName};
 use crate::task::{Priority, TaskKind};
@@ -51,6 +52,9 @@ pub struct Job {
     /// When it is backed up by itself; without it only when somebody asks.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub schedule: Option<Schedule>,
+    /// What it keeps of its restore points; without it all of them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retention: Option<Retention>,
 }
 
 impl Job {
@@ -95,6 +99,8 @@ pub enum SourceData {
         /// Which files the manifest holds a hash of.
         hashes: Hashes,
     },
+    /// Whatever another system backs up by itself, and reports.
+    Reported,
     /// Pretended work for load tests: the whole pipeline runs, only the engine does not.
     Simulated {
         /// How long one operation takes.

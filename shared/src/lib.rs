@@ -28,6 +28,7 @@ pub mod db;
 
 pub mod clock;
 pub mod lifecycle;
+pub mod retention;
 pub mod schedule;
 pub mod settings;
 pub mod telemetry;

@@ -101,6 +101,16 @@ pub enum Refusal {
     /// The job takes no tasks.
     #[error("job: {0:?} is not active")]
     InactiveJob(String),
+    /// The job's source takes no tasks of this kind: what another system backs up is only reported, and what is not is never.
+    #[error("kind: {job:?} takes no {kind} tasks: {why}")]
+    WrongSource {
+        /// The job.
+        job: String,
+        /// The kind.
+        kind: TaskKind,
+        /// What its source is.
+        why: &'static str,
+    },
     /// The job takes no tasks of this priority from others.
     #[error("priority: {0:?} takes no tasks of high priority")]
     PriorityTooHigh(String),
@@ -121,6 +131,7 @@ impl Refusal {
         "unknown_kind",
         "unknown_job",
         "inactive_job",
+        "wrong_source",
         "priority_too_high",
         "misrouted",
     ];
@@ -138,6 +149,7 @@ impl Refusal {
             Self::UnknownKind(_) => "unknown_kind",
             Self::UnknownJob(_) => "unknown_job",
             Self::InactiveJob(_) => "inactive_job",
+            Self::WrongSource { .. } => "wrong_source",
             Self::PriorityTooHigh(_) => "priority_too_high",
             Self::Misrouted(_) => "misrouted",
         }
@@ -328,12 +340,16 @@ fn task(
         priority: text(fields, "priority")?
             .map_or(Ok(Priority::Normal), |word| word.parse().map_err(|error| invalid("priority", &error)))?,
         not_before: time(fields, "not_before")?,
-        params: params(fields, kind)?,
+        params: params(fields, kind, received_at)?,
         trace: own.or_else(|| trace.cloned()),
     })
 }
 
-fn params(fields: &Map<String, Value>, kind: TaskKind) -> Result<Params, Refusal> {
+fn params(
+    fields: &Map<String, Value>,
+    kind: TaskKind,
+    received_at: DateTime<Utc>,
+) -> Result<Params, Refusal> {
     let empty = Value::Object(Map::new());
     let value = match fields.get("params") {
         None | Some(Value::Null) => &empty,
@@ -352,8 +368,8 @@ fn params(fields: &Map<String, Value>, kind: TaskKind) -> Result<Params, Refusal
     if text.len() > MAX_PARAMS || text.contains("\\u0000") {
         return Err(invalid("params", &format!("is longer than {MAX_PARAMS} bytes or holds a zero")));
     }
-    match Work::parse(kind, value) {
-        Ok(_) => Ok(params),
+    match Work::parse(kind, value).and_then(|work| work.check(received_at)) {
+        Ok(()) => Ok(params),
         Err(InvalidWork::Params(why)) => Err(Refusal::InvalidField { field: "params", why }),
         Err(error @ InvalidWork::NotImplemented(_)) => Err(Refusal::UnknownKind(error.to_string())),
     }

@@ -7,6 +7,7 @@ use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
 use crate::name::{id_type, text_enum};
+use crate::work::Reported;
 
 id_type! {
     /// A task's identity, chosen by whoever publishes it; it makes publishing idempotent.
@@ -95,7 +96,13 @@ impl TaskKind {
     /// Whether this version executes the kind; tasks of the others are refused with that reason.
     #[must_use]
     pub const fn is_implemented(self) -> bool {
-        !matches!(self, Self::Forget | Self::Maintain | Self::Record)
+        !matches!(self, Self::Maintain)
+    }
+
+    /// Whether an attempt of this kind says if data was backed up: by us or, as it reports, by another system.
+    #[must_use]
+    pub const fn tells_of_a_backup(self) -> bool {
+        matches!(self, Self::Backup | Self::Record)
     }
 }
 
@@ -114,7 +121,7 @@ text_enum! {
     Outcome {
         /// Done.
         Success = "success",
-        /// Done, with source errors.
+        /// Done, with source errors or, where restore points are forgotten, without some that should be there.
         Warning = "warning",
         /// Not done.
         Failed = "failed",
@@ -130,10 +137,17 @@ text_enum! {
 /// How an attempt ended, classified once; everything after matches on it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Ended {
-    /// The work is done; `warning` says that parts of the source could not be read.
+    /// The work is done; `warning` says that parts of the source could not be read, or that something is missing.
     Done {
-        /// Whether there were source errors.
+        /// Whether somebody should look at it.
         warning: bool,
+    },
+    /// What another system did is noted, whatever came of that.
+    Noted {
+        /// What it says came of it.
+        reported: Reported,
+        /// Why it is no success, in its words.
+        error: Option<String>,
     },
     /// The work failed.
     Failed {
@@ -212,7 +226,7 @@ pub fn after(ended: &Ended, tries: Tries, jitter: f64) -> Next {
     let Tries { attempt, max_attempts, rescues } = tries;
     let queued = |after, attempt_counts, rescued| Next::Queued { after, attempt_counts, rescued };
     match ended {
-        Ended::Done { .. } => Next::Succeeded,
+        Ended::Done { .. } | Ended::Noted { .. } => Next::Succeeded,
         Ended::Cancelled { .. } => Next::Cancelled,
         Ended::Failed { retryable: true, .. } | Ended::TimedOut { .. } if attempt < max_attempts => {
             queued(Some(backoff(attempt).mul_f64(jitter.clamp(0.0, 1.0))), true, false)
@@ -250,6 +264,7 @@ impl Ended {
         match self {
             Self::Done { warning: false } => Some(Outcome::Success),
             Self::Done { warning: true } => Some(Outcome::Warning),
+            Self::Noted { reported, .. } => Some((*reported).into()),
             Self::Failed { .. } => Some(Outcome::Failed),
             Self::TimedOut { .. } => Some(Outcome::TimedOut),
             Self::Cancelled { .. } => Some(Outcome::Cancelled),
@@ -263,6 +278,10 @@ impl Ended {
     pub fn error(&self) -> Option<Cow<'_, str>> {
         match self {
             Self::Failed { error, .. } => Some(Cow::Borrowed(error)),
+            Self::Noted { reported: Reported::Failed, error: None } => {
+                Some(Cow::Borrowed("reported as failed, without a reason"))
+            }
+            Self::Noted { error, .. } => error.as_deref().map(Cow::Borrowed),
             Self::TimedOut { limit } => {
                 let limit = humantime::format_duration(*limit);
                 Some(Cow::Owned(format!("not done within its time limit of {limit}")))
@@ -314,6 +333,8 @@ mod tests {
     fn any_end() -> impl Strategy<Value = Ended> {
         prop_oneof![
             any::<bool>().prop_map(|warning| Ended::Done { warning }),
+            prop::sample::select(Reported::ALL)
+                .prop_map(|reported| Ended::Noted { reported, error: Some("disk full".to_owned()) }),
             any::<bool>().prop_map(|retryable| Ended::Failed { retryable, error: String::new() }),
             Just(Ended::Postponed(Postponed::Busy("disk-a".parse().unwrap()))),
             Just(Ended::Postponed(Postponed::Detached("disk-a".parse().unwrap()))),
@@ -350,9 +371,11 @@ mod tests {
         }
 
         #[test]
-        fn only_done_work_succeeds(end in any_end(), attempt in 1..100, rescues in 0..100, jitter in 0.0..1.0) {
+        fn only_done_work_succeeds_and_what_was_noted_is_done(
+            end in any_end(), attempt in 1..100, rescues in 0..100, jitter in 0.0..1.0
+        ) {
             let next = after(&end, tries(attempt, rescues), jitter);
-            prop_assert_eq!(next == Next::Succeeded, matches!(end, Ended::Done { .. }));
+            prop_assert_eq!(next == Next::Succeeded, matches!(end, Ended::Done { .. } | Ended::Noted { .. }));
         }
 
         #[test]

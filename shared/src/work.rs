@@ -1,9 +1,14 @@
 //! What a task asks for: its kind together with its checked parameters.
 
-use chrono::NaiveDate;
+mod record;
+
+use chrono::{DateTime, NaiveDate, Utc};
 use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize};
+use serde_json::{Map, Value};
 use uuid::Uuid;
+
+pub use record::{MOST_SKEW, RecordParams, Reported};
 
 use crate::name::{id_type, name_type, text_enum};
 use crate::target::TargetName;
@@ -44,8 +49,12 @@ pub enum Work {
     Restore(RestoreParams),
     /// Look at a target.
     Probe(ProbeParams),
+    /// Forget the restore points that the job's retention does not keep.
+    Forget(ForgetParams),
     /// Make a report.
     Report(ReportParams),
+    /// Note what another system did.
+    Record(RecordParams),
 }
 
 /// Parameters of `copy`.
@@ -83,6 +92,13 @@ pub struct RestoreParams {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ProbeParams {
     /// Which target.
+    pub target: TargetName,
+}
+
+/// Parameters of `forget`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct ForgetParams {
+    /// On which target.
     pub target: TargetName,
 }
 
@@ -133,10 +149,24 @@ impl Work {
             TaskKind::Verify => typed(params).map(Self::Verify),
             TaskKind::Restore => typed(params).map(Self::Restore),
             TaskKind::Probe => typed(params).map(Self::Probe),
+            TaskKind::Forget => typed(params).map(Self::Forget),
             TaskKind::Report => typed(params).map(Self::Report),
-            TaskKind::Forget | TaskKind::Maintain | TaskKind::Record => {
-                Err(InvalidWork::NotImplemented(kind))
+            TaskKind::Record => {
+                let params: Map<String, Value> = typed(params)?;
+                RecordParams::read(&params).map(Self::Record).map_err(InvalidWork::Params)
             }
+            TaskKind::Maintain => Err(InvalidWork::NotImplemented(kind)),
+        }
+    }
+
+    /// Checks what depends on the time at which a task was received.
+    ///
+    /// # Errors
+    /// Names the parameter that is wrong.
+    pub fn check(&self, received_at: DateTime<Utc>) -> Result<(), InvalidWork> {
+        match self {
+            Self::Record(record) => record.check(received_at).map_err(InvalidWork::Params),
+            _ => Ok(()),
         }
     }
 
@@ -147,7 +177,9 @@ impl Work {
             Self::Copy(copy) => Some(&copy.target),
             Self::Verify(verify) => Some(&verify.target),
             Self::Probe(probe) => Some(&probe.target),
+            Self::Forget(forget) => Some(&forget.target),
             Self::Restore(restore) => restore.target.as_ref(),
+            Self::Record(record) => Some(&record.target),
             Self::Backup | Self::Report(_) => None,
         }
     }
@@ -174,7 +206,7 @@ mod tests {
 
     #[test]
     fn a_kind_without_an_executor_says_so() {
-        let refused = Work::parse(TaskKind::Forget, json!({})).unwrap_err();
+        let refused = Work::parse(TaskKind::Maintain, json!({})).unwrap_err();
         assert!(refused.to_string().contains("not implemented yet"), "{refused}");
     }
 }

@@ -110,22 +110,23 @@ fn plant(source: &Path) {
     fs::write(source.join("large"), noise(300_000_000)).unwrap();
 }
 
-fn restic(repository: &Path, password: &Path) -> Command {
+/// restic for a repository, without a cache.
+pub(crate) fn restic(repository: &Path, password: &Path) -> Command {
     let mut restic = Command::new("restic");
     restic.arg("--repo").arg(repository).arg("--password-file").arg(password).arg("--no-cache");
     restic
 }
 
 /// Runs a program that has to succeed.
-fn run(command: &mut Command) -> Output {
+pub(crate) fn run(command: &mut Command) -> Output {
     let output = command.output().unwrap_or_else(|error| panic!("{command:?}: {error}"));
     let said = [output.stdout.as_slice(), output.stderr.as_slice()].map(String::from_utf8_lossy);
     assert!(output.status.success(), "{command:?}: {}\n{}", output.status, said.join("\n"));
     output
 }
 
-/// restic is only needed here, so that this test is what installs it.
-fn ensure_restic() {
+/// restic is only needed by tests, so that these are what installs it.
+pub(crate) fn ensure_restic() {
     if Command::new("restic").arg("version").output().is_ok_and(|output| output.status.success()) {
         return;
     }

@@ -145,11 +145,11 @@ fn tries(settings: &mut Settings, kind: TaskKind) -> Tries {
 /// Up to twice the slots are prefetched, and the broker counts those in 16 bits.
 const MAX_SLOTS: usize = 30_000;
 
-/// Engine operations are bound by one disk or one network each; probes mostly wait.
+/// Engine operations are bound by one disk or one network each, a prune by the memory for an index as well; probes mostly wait.
 const fn default_slots(kind: TaskKind) -> usize {
     match kind {
         TaskKind::Probe => 4,
-        TaskKind::Restore | TaskKind::Report => 1,
+        TaskKind::Restore | TaskKind::Forget | TaskKind::Report => 1,
         _ => 2,
     }
 }

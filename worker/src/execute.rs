@@ -3,8 +3,10 @@
 mod attempt;
 mod copy;
 mod files;
+mod forget;
 mod probe;
 mod report;
+mod reported;
 mod repository;
 mod restore;
 mod simulated;
@@ -27,6 +29,7 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 pub use attempt::Attempt;
+use attempt::refuse;
 pub use repository::describe;
 use simulated::Simulated;
 
@@ -213,12 +216,18 @@ async fn on_job(attempt: &Attempt<'_>, plan: &JobWithTargets, work: &Work) -> Re
     let target = if matches!(work, Work::Backup) { plan.job.job.primary() } else { work.target() };
     if let Some(target) = target
         && plan.target(target).is_some_and(|target| target.state != TargetState::Attached)
-        && !matches!(work, Work::Probe(_))
+        // One looks where the target is, the other uses nothing of it.
+        && !matches!(work, Work::Probe(_) | Work::Record(_))
     {
         return Err(Ended::Postponed(Postponed::Detached(target.clone())));
     }
     // The engine's executors are boxed: every waiting task would be as large as the largest of them otherwise.
     match (&plan.job.job.source.data, work) {
+        (SourceData::Reported, Work::Record(params)) => reported::run(attempt, plan, params),
+        (SourceData::Reported, _) => {
+            Err(refuse("another system backs the job up: it takes only its reports"))
+        }
+        (_, Work::Record(_)) => Err(refuse("the job's source is not `reported`: it takes no reports")),
         (SourceData::Simulated { duration, failure_rate, bytes, aborts }, _) => {
             Simulated { duration: *duration, failure_rate: *failure_rate, bytes: *bytes, aborts: *aborts }
                 .run(attempt, plan, work)
@@ -229,6 +238,7 @@ async fn on_job(attempt: &Attempt<'_>, plan: &JobWithTargets, work: &Work) -> Re
         (_, Work::Verify(params)) => Box::pin(verify::run(attempt, plan, params)).await,
         (_, Work::Restore(params)) => Box::pin(restore::run(attempt, plan, params)).await,
         (_, Work::Probe(params)) => Box::pin(probe::run(attempt, plan, params)).await,
+        (_, Work::Forget(params)) => Box::pin(forget::run(attempt, plan, params)).await,
         (_, Work::Report(params)) => Box::pin(report::run(attempt, params)).await,
     }
 }

@@ -29,6 +29,7 @@ pub mod limits;
 pub mod outcome;
 pub mod plan;
 pub mod quarantine;
+pub mod retention;
 pub mod speed;
 pub mod worker;
 

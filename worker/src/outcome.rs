@@ -12,6 +12,7 @@ use shared::db::restore_point::RestorePoint;
 use shared::evidence::Finding;
 use shared::target::TargetId;
 use shared::task::Ended;
+use shared::work::RestorePointId;
 
 use crate::lease::Lease;
 use crate::plan::Plan;
@@ -37,6 +38,17 @@ pub struct Outcome {
     pub manifest: Option<Box<Manifest>>,
     /// The report that it made.
     pub report: Option<Box<Report>>,
+    /// The restore points that are gone from the target.
+    pub forgotten: Option<Box<Forgotten>>,
+}
+
+/// What a target holds no more.
+#[derive(Debug, Default)]
+pub struct Forgotten {
+    /// These restore points.
+    pub points: Vec<RestorePointId>,
+    /// What nothing needs any more: the repository was pruned.
+    pub pruned: bool,
 }
 
 impl Outcome {
@@ -53,6 +65,7 @@ impl Outcome {
             restore_point: None,
             manifest: None,
             report: None,
+            forgotten: None,
         }
     }
 

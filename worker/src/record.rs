@@ -11,6 +11,7 @@ use shared::db::execution::Execution;
 use shared::db::lease::Completed;
 use shared::db::task::Waiting;
 use shared::db::{self, Committed};
+use shared::job::JobId;
 use shared::target::TargetId;
 use shared::task::{self, Ended, Next, Postponed, TaskId, Tries};
 use tokio::sync::mpsc;
@@ -19,7 +20,7 @@ use crate::batches::Batches;
 use crate::events;
 use crate::follow_up;
 use crate::identity::Counter;
-use crate::outcome::{Finished, Outcome};
+use crate::outcome::{Finished, Forgotten, Outcome};
 use crate::worker::Worker;
 
 /// How long a transaction waits for more attempts under load. Of a job's attempts in one batch the last alone is judged.
@@ -98,8 +99,10 @@ async fn transact(batch: &[Finished], worker: &Worker) -> Result<Recorded, db::E
     write_executions(&transaction, &moves, worker).await?;
     move_tasks(&transaction, &moves).await?;
     let observations = observations(&transaction, &batch).await?;
-    if !observations.is_empty() {
-        let judged = db::compliance::record(&transaction, &worker.definitions, observations, &[]).await?;
+    let changed: Vec<JobId> = batch.iter().filter_map(|finished| changed(finished)).collect();
+    if !observations.is_empty() || !changed.is_empty() {
+        let judged =
+            db::compliance::record(&transaction, &worker.definitions, observations, &changed).await?;
         enqueue_follow_ups(&transaction, &batch, &judged).await?;
     }
     let freed = db::lease::free(&transaction, owned.values()).await?;
@@ -114,6 +117,11 @@ fn owns(owned: &HashMap<TaskId, Completed>, finished: &Finished) -> bool {
     owned.get(&finished.leased.task.id).is_some_and(|lease| lease.epoch == finished.leased.epoch)
 }
 
+/// The job of an attempt that took restore points away: it is judged again whatever was observed.
+fn changed(finished: &Finished) -> Option<JobId> {
+    finished.outcome.forgotten.as_ref().and(finished.leased.task.job)
+}
+
 async fn write_products(transaction: &Transaction<'_>, batch: &[&Finished]) -> Result<(), db::Error> {
     for Finished { leased, outcome, .. } in batch {
         if let (Some(job), Some(manifest)) = (leased.task.job, &outcome.manifest) {
@@ -122,10 +130,30 @@ async fn write_products(transaction: &Transaction<'_>, batch: &[&Finished]) -> R
         if let Some(report) = &outcome.report {
             db::report::insert(transaction, report).await?;
         }
+        if let (Some(target), Some(forgotten)) = (outcome.target, &outcome.forgotten) {
+            forget(transaction, target, forgotten).await?;
+        }
     }
     let points: Vec<_> =
         batch.iter().filter_map(|finished| finished.outcome.restore_point.as_deref()).collect();
     if points.is_empty() { Ok(()) } else { db::restore_point::insert(transaction, &points).await }
+}
+
+async fn forget(
+    transaction: &Transaction<'_>,
+    target: TargetId,
+    forgotten: &Forgotten,
+) -> Result<(), db::Error> {
+    let Forgotten { points, pruned } = forgotten;
+    if !points.is_empty() {
+        let manifests = db::manifest::hold(transaction, points).await?;
+        db::restore_point::forget(transaction, points).await?;
+        db::manifest::remove_unused(transaction, &manifests).await?;
+    }
+    if *pruned {
+        db::target::set_pruned(transaction, target).await?;
+    }
+    Ok(())
 }
 
 /// How an attempt is taken to have ended, and where its task goes.

@@ -7,16 +7,13 @@ use anyhow::Context as _;
 use deadpool_postgres::Transaction;
 use serde_json::json;
 use shared::db::job::StoredJob;
-use shared::db::schedule::{self, Defined};
 use shared::db::target::StoredTarget;
 use shared::db::{self, Database, limit};
 use shared::job::{Job, JobId};
 use shared::limit::{Key, Limit};
-use shared::params::Params;
 use shared::target::{Target, TargetId, TargetName};
-use shared::task::TaskKind;
 
-use super::{Exit, Failure, operator};
+use super::{Exit, Failure, operator, scheduled};
 use crate::definitions::change::Change;
 use crate::definitions::{Definitions, Problem, Problems};
 
@@ -123,13 +120,15 @@ impl Plan {
             |stored: &&StoredJob| stored.job.targets.iter().any(|name| changed_targets.contains(name));
         let mut judged: BTreeSet<JobId> =
             stored.jobs.iter().filter(uses_changed).map(|stored| stored.id).collect();
+        let mut changed = Vec::new();
         for (job, _) in definitions.jobs.iter().zip(&self.jobs).filter(|(_, c)| c.is_needed()) {
             let targets: Vec<TargetId> =
                 job.targets.iter().filter_map(|name| ids.get(name).copied()).collect();
             let id = db::job::upsert(transaction, job, &targets).await?;
-            set_schedule(transaction, job, id).await?;
+            changed.push((id, job));
             judged.insert(id);
         }
+        scheduled::set(transaction, &changed).await?;
         let limits = self.change_limits(transaction, definitions).await?;
         let judged: Vec<JobId> = judged.into_iter().collect();
         // What is not committed yet must not be kept in memory.
@@ -175,18 +174,6 @@ impl Plan {
             limits.for_each(|(name, change)| println!("{}", change.line("limit", name)));
         }
     }
-}
-
-/// Has a job backed up when it says, from now on.
-async fn set_schedule(transaction: &Transaction<'_>, job: &Job, id: JobId) -> Result<(), db::Error> {
-    let (kind, name) = (TaskKind::Backup, job.name.as_str());
-    let Some(spec) = &job.schedule else {
-        schedule::remove(transaction, kind, name).await?;
-        return Ok(());
-    };
-    let now = db::now(transaction).await?;
-    let defined = Defined { kind, name, job: Some(id), params: &Params::from(&json!({})), spec };
-    schedule::upsert(transaction, &defined, now).await
 }
 
 /// The limits of targets that are defined without them now. Others stay until they are defined anew.

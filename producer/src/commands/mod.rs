@@ -19,6 +19,7 @@ mod finding;
 mod life;
 mod probes;
 mod progress;
+mod scheduled;
 mod shown;
 mod wait;
 

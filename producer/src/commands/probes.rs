@@ -35,7 +35,7 @@ pub(super) enum Round {
     TimedOut,
 }
 
-/// Enqueues one probe for each job with restore points on the target. A job that is not active takes no tasks.
+/// Enqueues one probe for each job with restore points on the target. A job that is not active takes no tasks, and one that others back up no probes.
 pub(super) async fn enqueue(
     transaction: &Transaction<'_>,
     target: &TargetName,
@@ -44,7 +44,7 @@ pub(super) async fn enqueue(
     let jobs = db::job::resolve(transaction, &names.iter().collect::<Vec<_>>()).await?;
     let probes: Vec<Probe> = jobs
         .into_iter()
-        .filter(|(_, reference)| reference.active)
+        .filter(|(job, reference)| reference.takes(TaskKind::Probe, job).is_ok())
         .map(|(job, reference)| Probe { job, job_id: reference.id, task: TaskId::generate() })
         .collect();
     let now = db::now(transaction).await?;

@@ -125,10 +125,10 @@ impl<'d, 'p> Fields<'d, 'p> {
         self.problems.len()
     }
 
-    /// Refuses a field that is part of the format, but that this version does not act on.
-    pub(super) fn not_implemented(&mut self, key: &'static str) {
+    /// Refuses a field that makes no sense beside another one.
+    pub(super) fn refuse(&mut self, key: &'static str, message: &str) {
         if let Some((line, _)) = self.remove(key) {
-            self.problem(line, key, format!("{key} is not implemented yet"));
+            self.problem(line, key, message);
         }
     }
 

@@ -4,14 +4,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use shared::compliance::{DEFAULT_RPO, READ_WINDOW, RESTORE_WINDOW};
-use shared::job::{Job, TryLimits, VerifyWindows};
+use shared::job::{Job, SourceData, TryLimits, VerifyWindows};
 use shared::target::TargetName;
 use shared::task::{Priority, TaskKind};
 
 use super::fields::{Fields, Located};
 use super::node::Value;
 use super::values::{parsed, period, text, truth};
-use super::{schedule, source};
+use super::{retention, schedule, source};
 
 /// Reads a job, and notes the targets that it names; `None` when a problem was noted.
 pub(super) fn read(mut fields: Fields<'_, '_>, references: &mut Vec<Located<TargetName>>) -> Option<Job> {
@@ -26,12 +26,18 @@ pub(super) fn read(mut fields: Fields<'_, '_>, references: &mut Vec<Located<Targ
     let tries = tries(&mut fields);
     let strict = fields.optional("strict", truth).unwrap_or(false);
     let active = fields.optional("active", truth).unwrap_or(true);
+    if source.as_ref().is_some_and(|source| source.data == SourceData::Reported) {
+        for field in ["schedule", "retention"] {
+            fields.refuse(field, "is the other system's business, where the source is reported");
+        }
+    }
     let before = fields.problems();
     let schedule = fields.optional_below_or("schedule", "manual").and_then(schedule::read);
-    let schedule = (fields.problems() == before).then_some(schedule);
-    fields.not_implemented("retention");
+    let retention = fields.optional_below("retention").and_then(retention::read);
+    let times = (fields.problems() == before).then_some((schedule, retention));
     fields.finish();
     references.extend(targets.iter().cloned());
+    let (schedule, retention) = times?;
     Some(Job {
         name: name?.value,
         owner: owner?.value,
@@ -44,7 +50,8 @@ pub(super) fn read(mut fields: Fields<'_, '_>, references: &mut Vec<Located<Targ
         tries,
         strict,
         active,
-        schedule: schedule?,
+        schedule,
+        retention,
     })
 }
 

@@ -12,6 +12,7 @@ mod values;
 mod job;
 mod limit;
 mod place;
+mod retention;
 mod schedule;
 mod source;
 mod target;

@@ -67,7 +67,8 @@ fn jitter(value: &Value) -> Result<Duration, String> {
     if jitter > LONGEST_JITTER { Err("is longer than 24h".to_owned()) } else { Ok(jitter) }
 }
 
-fn timezone(value: &Value) -> Result<Tz, String> {
+/// The name of a time zone.
+pub(super) fn timezone(value: &Value) -> Result<Tz, String> {
     let text = text(value)?;
     text.parse().map_err(|_| format!("{text:?} is no time zone such as Europe/Berlin or UTC"))
 }

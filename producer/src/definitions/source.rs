@@ -9,6 +9,7 @@ use super::values::{absolute_path, bytes, duration, parsed, share, text, truth};
 
 enum Kind {
     Files,
+    Reported,
     Simulated,
 }
 
@@ -17,6 +18,7 @@ pub(super) fn read(mut fields: Fields<'_, '_>) -> Option<Source> {
     // The other fields depend on it: without it, nothing can be said about them.
     let data = match fields.required("kind", kind)?.value {
         Kind::Files => files(&mut fields),
+        Kind::Reported => SourceData::Reported,
         Kind::Simulated => simulated(&mut fields),
     };
     let place = place::read(&mut fields);
@@ -27,9 +29,10 @@ pub(super) fn read(mut fields: Fields<'_, '_>) -> Option<Source> {
 fn kind(value: &Value) -> Result<Kind, String> {
     match text(value)?.as_str() {
         "files" => Ok(Kind::Files),
+        "reported" => Ok(Kind::Reported),
         "simulated" => Ok(Kind::Simulated),
-        kind @ ("dump" | "command" | "reported") => Err(format!("{kind} is not implemented yet")),
-        other => Err(format!("{other:?} is unknown, use one of: files, simulated")),
+        kind @ ("dump" | "command") => Err(format!("{kind} is not implemented yet")),
+        other => Err(format!("{other:?} is unknown, use one of: files, reported, simulated")),
     }
 }
 

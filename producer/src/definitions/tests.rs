@@ -10,6 +10,9 @@ use shared::task::{Priority, TaskKind};
 
 use super::*;
 
+mod reported;
+mod retention;
+
 const TARGET: &str = "targets:
 - name: disk-a
   repository: /backups/a
@@ -179,8 +182,7 @@ fn each_bad_job_is_reported_with_file_line_and_field() {
         ("  owner: ops\n", "", 2, "owner: is missing"),
         ("kind: files", "kind: dump", 5, "source.kind: dump is not implemented yet"),
         ("kind: files", "kind: command", 5, "source.kind: command is not implemented yet"),
-        ("kind: files", "kind: reported", 5, "source.kind: reported is not implemented yet"),
-        ("kind: files", "kind: tapes", 5, "source.kind: \"tapes\" is unknown, use one of: files, simulated"),
+        ("kind: files", "kind: tapes", 5, "source.kind: \"tapes\" is unknown, use one of: files, reported"),
         ("paths: [/srv/docs]", "paths: [/srv, docs]", 6, "source.paths: \"docs\" is not an absolute path"),
         ("paths: [/srv/docs]", "paths: []", 6, "source.paths: is empty"),
         ("paths: [/srv/docs]", "paths: /srv/docs", 6, "source.paths: is a text, a list is needed"),
@@ -230,7 +232,6 @@ fn each_bad_job_is_reported_with_file_line_and_field() {
             11,
             "tries.backup.timeout: has no unit",
         ),
-        ("[disk-a]\n", "[disk-a]\n  retention: { last: 7 }\n", 11, "retention: retention is not implemented"),
     ];
     for (line, instead, number, message) in cases {
         let text = format!("{}{TARGET}", with(JOB, line, instead));
@@ -401,7 +402,10 @@ fn each_bad_limit_is_reported_with_file_line_and_field() {
         ("{ concurrency: 1 }", "needs one of pool, source and owner"),
         ("{ pool: backup, owner: ops, concurrency: 1 }", "needs one of pool, source and owner"),
         ("{ pool: backups, concurrency: 1 }", "limits[0].pool: \"backups\" is unknown"),
-        ("{ pool: forget, concurrency: 1 }", "limits[0].pool: tasks of kind forget are not implemented yet"),
+        (
+            "{ pool: maintain, concurrency: 1 }",
+            "limits[0].pool: tasks of kind maintain are not implemented yet",
+        ),
         ("{ owner: nobody, concurrency: 1 }", "limits[0].owner: no job has this owner"),
         ("{ source: nowhere, concurrency: 1 }", "limits[0].source: no job's source has this failure_domain"),
         ("{ target: disk-a, concurrency: 1 }", "needs one of pool, source and owner"),

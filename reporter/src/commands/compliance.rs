@@ -131,7 +131,7 @@ fn point_table(answers: &Answers) -> Table {
     for point in answers.jobs.iter().flat_map(|job| &job.restore_points) {
         table.add_row([
             point.job.clone(),
-            point.target.clone(),
+            if point.reported { format!("{} (reported)", point.target) } else { point.target.clone() },
             point.snapshot.chars().take(8).collect(),
             moment(point.data_time),
             point.files.to_string(),

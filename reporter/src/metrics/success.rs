@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use chrono::{DateTime, TimeDelta, Utc};
 use metrics::gauge;
 use shared::db::execution::Slice;
-use shared::task::{Outcome, TaskKind};
+use shared::task::Outcome;
 
 use super::SUCCESS_RATE;
 
@@ -14,7 +14,7 @@ const PERIODS: [(&str, i64); 3] = [("day", 24), ("week", 7 * 24), ("month", 30 *
 /// No period reaches further back, in hours.
 const KEPT: i64 = 30 * 24;
 
-/// Backup attempts by the hour of their end.
+/// Backup attempts by the hour of their end, and reported ones by the hour of their report.
 ///
 /// Only backups, because probes and checks are many and would hide a backup that fails; each attempt, because a
 /// backup that succeeds at its third try is worth knowing about. An attempt that a person cancelled, or that was
@@ -33,7 +33,7 @@ struct Attempts {
 impl Success {
     /// Takes counted attempts in.
     pub(super) fn add(&mut self, slice: &Slice) {
-        if slice.kind != TaskKind::Backup {
+        if !slice.kind.tells_of_a_backup() {
             return;
         }
         let attempts = self.hours.entry(slice.hour).or_default();
@@ -71,6 +71,7 @@ impl Success {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use shared::task::TaskKind;
 
     fn at(hour: i64) -> DateTime<Utc> {
         DateTime::from_timestamp(hour * 3600, 0).unwrap()
@@ -95,6 +96,19 @@ mod tests {
             (2, Outcome::Lost, 9),
         ]);
         assert_eq!(success.rate(at(0)), Some(0.75));
+    }
+
+    #[test]
+    fn a_reported_backup_counts_and_a_check_does_not() {
+        let mut success = Success::default();
+        for (kind, outcome) in [
+            (TaskKind::Backup, Outcome::Success),
+            (TaskKind::Record, Outcome::Failed),
+            (TaskKind::Verify, Outcome::Failed),
+        ] {
+            success.add(&Slice { kind, outcome, hour: at(1), count: 1, mean_seconds: 1.0, bytes: 0 });
+        }
+        assert_eq!(success.rate(at(0)), Some(0.5));
     }
 
     #[test]

@@ -6,7 +6,7 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 
 use super::{COPY_LAG, Copy, INVENTORY_WINDOW, LISTING_WINDOW, OFFLINE_AGE, Policy, WARNING_SHARE};
-use crate::evidence::{EvidenceId, Fact, Whereabouts};
+use crate::evidence::{EvidenceId, Fact, PointFact, Whereabouts};
 
 /// Whether something holds: an unknown would hold if what was never observed were good.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -52,6 +52,8 @@ pub(super) struct Counted<'a> {
     pub(super) point: Option<Proof>,
     /// That it is present.
     pub(super) presence: Option<Proof>,
+    /// Whether all that is known of it is another system's word.
+    pub(super) reported: bool,
 }
 
 impl Counted<'_> {
@@ -83,6 +85,14 @@ impl<'a> Count<'a> {
         self.copies.iter().filter(|copy| copy.holds != Holds::No)
     }
 
+    /// How many of those that count were only reported, for people; empty if none was.
+    pub(super) fn word(&self) -> String {
+        match self.sure().filter(|copy| copy.reported).count() {
+            0 => String::new(),
+            reported => format!(" ({reported} only reported)"),
+        }
+    }
+
     /// Why the others do not count, for people.
     pub(super) fn shortfall(&self) -> String {
         let reasons: Vec<_> = self
@@ -111,16 +121,38 @@ pub(super) fn count<'a>(policy: &Policy, copies: &'a [Copy], now: DateTime<Utc>)
 }
 
 fn judge<'a>(policy: &Policy, copy: &'a Copy, now: DateTime<Utc>) -> Counted<'a> {
-    let point = match newest_point(policy, copy, now) {
-        Ok(point) => point,
-        Err(reason) => return Counted { copy, holds: Holds::No, reason, point: None, presence: None },
+    let no =
+        |reason| Counted { copy, holds: Holds::No, reason, point: None, presence: None, reported: false };
+    let (newest, reported) = match newest(policy, copy) {
+        Ok(newest) => newest,
+        Err(reason) => return no(reason.to_owned()),
     };
-    let (holds, reason, presence) = presence(copy, now);
-    Counted { copy, holds, reason, point: Some(point), presence }
+    let point = match young(policy, copy, newest, now) {
+        Ok(point) => Some(point),
+        Err(reason) => return no(reason),
+    };
+    // Whoever says that it is there says nothing about where nobody looked.
+    let (holds, reason, presence) =
+        if reported { (Holds::Yes, String::new(), None) } else { presence(copy, now) };
+    Counted { copy, holds, reason, point, presence, reported }
 }
 
-fn newest_point(policy: &Policy, copy: &Copy, now: DateTime<Utc>) -> Result<Proof, String> {
-    let point = copy.facts.restore_point.as_ref().ok_or("no restore point yet")?;
+/// The restore point by which a copy is judged, and whether it was only reported: that counts where it is newer than what was
+/// observed, but never under `strict`.
+fn newest<'a>(policy: &Policy, copy: &'a Copy) -> Result<(&'a Fact<PointFact>, bool), &'static str> {
+    let observed = copy.facts.restore_point.as_ref();
+    let is_newer = |reported: &&Fact<PointFact>| {
+        observed.is_none_or(|observed| observed.says.data_time < reported.says.data_time)
+    };
+    match (copy.facts.reported.as_ref().filter(is_newer), observed) {
+        (Some(reported), _) if !policy.strict => Ok((reported, true)),
+        (_, Some(observed)) => Ok((observed, false)),
+        (Some(_), None) => Err("another system reported it, which is not enough under `strict`"),
+        (None, None) => Err("no restore point yet"),
+    }
+}
+
+fn young(policy: &Policy, copy: &Copy, point: &Fact<PointFact>, now: DateTime<Utc>) -> Result<Proof, String> {
     if point.says.source_errors > 0 {
         return Err(format!("{} source entries could not be read", point.says.source_errors));
     }

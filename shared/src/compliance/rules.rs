@@ -21,7 +21,7 @@ pub(super) fn three_copies(policy: &Policy, count: &Count) -> Judged {
     let backups = count.sure().count();
     let possible = count.possible().count();
     let needed = if policy.strict { 3 } else { 2 };
-    let counts = format!("the source and {backups} backups, {needed} backups needed");
+    let counts = format!("the source and {backups} backups{}, {needed} backups needed", count.word());
     if backups >= needed {
         passed(Rule::ThreeCopies, counts, &proofs_of(count.sure()), count.now)
     } else {
@@ -40,7 +40,7 @@ pub(super) fn two_media(policy: &Policy, count: &Count) -> Judged {
         (media.len(), domains.len())
     };
     let (media, domains) = variety(count.sure().collect());
-    let reason = format!("{media} media classes, {domains} failure domains");
+    let reason = format!("{media} media classes, {domains} failure domains{}", count.word());
     if media >= 2 && domains >= 2 && count.sure().next().is_some() {
         return passed(Rule::TwoMedia, reason, &proofs_of(count.sure()), count.now);
     }
@@ -54,7 +54,8 @@ pub(super) fn two_media(policy: &Policy, count: &Count) -> Judged {
 pub(super) fn one_offsite(policy: &Policy, count: &Count) -> Judged {
     let offsite = |copy: &&Counted| is_offsite(&policy.source, &copy.copy.place);
     if let Some(copy) = longest(count.sure().filter(offsite)) {
-        let reason = format!("{} is at {}", copy.copy.target, copy.copy.place.site);
+        let word = if copy.reported { ", as another system reported" } else { "" };
+        let reason = format!("{} is at {}{word}", copy.copy.target, copy.copy.place.site);
         return passed(Rule::OneOffsite, reason, &copy.proofs().collect::<Vec<_>>(), count.now);
     }
     let holds = if count.possible().any(|copy| offsite(&copy)) { Holds::Unknown } else { Holds::No };
@@ -183,6 +184,9 @@ fn lock_proof(lock: &Fact<DateTime<Utc>>) -> Proof {
 }
 
 fn verification(policy: &Policy, counted: &Counted, now: DateTime<Utc>) -> Result<Vec<Proof>, String> {
+    if counted.reported {
+        return Err("another system reported it, and nobody verified it".to_owned());
+    }
     let facts = &counted.copy.facts;
     let mut proofs = Vec::new();
     let structure = passing(facts.structure.as_ref(), "structure check")?;

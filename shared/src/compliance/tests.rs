@@ -1,5 +1,4 @@
-//! The rule's sentences, one case each. What cannot be observed yet has no case: a copy that is being deleted, and
-//! copies that another system declares about itself.
+//! The rule's sentences, one case each. What cannot be observed yet has no case: a copy that is being deleted.
 
 #![expect(clippy::unnecessary_wraps, reason = "facts are optional where the cases put them")]
 #![expect(clippy::unchecked_time_subtraction, reason = "the cases subtract from constants")]
@@ -9,6 +8,7 @@ mod valid_copy;
 mod copies;
 mod errors;
 mod isolated;
+mod reported;
 
 mod due;
 mod verdicts;

@@ -10,7 +10,7 @@ use super::{Error, from_json, parsed, prepared};
 use crate::job::{Job, JobId, JobName};
 use crate::message::{Refusal, TaskMessage};
 use crate::target::{Target, TargetId, TargetName, TargetState};
-use crate::task::{Priority, TaskId};
+use crate::task::{Priority, TaskId, TaskKind};
 
 /// What a message needs to know of the job that it names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -21,6 +21,26 @@ pub struct Reference {
     pub active: bool,
     /// The highest priority that tasks from others may have.
     pub priority: Priority,
+    /// Whether another system backs it up, and reports that.
+    pub reported: bool,
+}
+
+impl Reference {
+    /// Whether the job takes tasks of a kind.
+    ///
+    /// # Errors
+    /// Why it takes none.
+    pub fn takes(&self, kind: TaskKind, job: &JobName) -> Result<(), Refusal> {
+        if !self.active {
+            return Err(Refusal::InactiveJob(job.to_string()));
+        }
+        let why = match (self.reported, kind == TaskKind::Record) {
+            (true, false) => "another system backs it up, and reports that with `record` tasks",
+            (false, true) => "only a job whose source is `reported` does",
+            _ => return Ok(()),
+        };
+        Err(Refusal::WrongSource { job: job.to_string(), kind, why })
+    }
 }
 
 /// A job as stored.
@@ -80,8 +100,9 @@ pub async fn resolve<C: GenericClient>(
     client: &C,
     names: &[&JobName],
 ) -> Result<HashMap<JobName, Reference>, Error> {
-    let statement =
-        "select id, name, active, definition ->> 'priority' as priority from job where name = any($1)";
+    let statement = "select id, name, active, definition ->> 'priority' as priority, \
+             definition -> 'source' ->> 'kind' = 'reported' as reported
+         from job where name = any($1)";
     let statement = prepared(client, statement).await?;
     let names: Vec<&str> = names.iter().map(|name| name.as_str()).collect();
     let rows = client.query(&statement, &[&names]).await?;
@@ -91,6 +112,7 @@ pub async fn resolve<C: GenericClient>(
                 id: JobId(row.try_get("id")?),
                 active: row.try_get("active")?,
                 priority: parsed(row, "priority")?,
+                reported: row.try_get("reported")?,
             };
             Ok((parsed(row, "name")?, reference))
         })
@@ -108,8 +130,7 @@ pub fn accept<S: std::hash::BuildHasher>(
     let Some(name) = &message.job else { return Ok(None) };
     match jobs.get(name) {
         None => Err(Refusal::UnknownJob(name.to_string())),
-        Some(job) if !job.active => Err(Refusal::InactiveJob(name.to_string())),
-        Some(job) => Ok(Some(job.id)),
+        Some(job) => job.takes(message.kind, name).map(|()| Some(job.id)),
     }
 }
 
@@ -235,14 +256,14 @@ pub async fn definitions_version<C: GenericClient>(client: &C) -> Result<i64, Er
     Ok(client.query_one(&statement, &[]).await?.try_get(0)?)
 }
 
-/// The jobs that keep restore points on a target, by name.
+/// The jobs that keep restore points on a target, by name, but for what others reported.
 pub async fn with_points_on<C: GenericClient>(
     client: &C,
     target: &TargetName,
 ) -> Result<Vec<JobName>, Error> {
     let statement = "select j.name from job j where exists (
              select from restore_point r join target t on t.id = r.target_id
-             where r.job_id = j.id and t.name = $1)
+             where r.job_id = j.id and r.forgotten_at is null and not r.reported and t.name = $1)
          order by j.name";
     let statement = prepared(client, statement).await?;
     let rows = client.query(&statement, &[&target.as_str()]).await?;

@@ -45,3 +45,24 @@ pub async fn content_for<C: GenericClient>(
     let row = client.query_opt(&statement, &[&point.0]).await?;
     Ok(row.map(|row| row.try_get(0)).transpose()?)
 }
+
+/// The manifests of restore points, which nobody else takes away until the transaction ends: of two who let go of one manifest
+/// on two targets the second must see that it is the last.
+pub async fn hold(transaction: &Transaction<'_>, points: &[RestorePointId]) -> Result<Vec<Uuid>, Error> {
+    let statement =
+        "select id from manifest where id in (select manifest_id from restore_point where id = any($1))
+         order by id for update";
+    let statement = prepared(transaction, statement).await?;
+    let points: Vec<Uuid> = points.iter().map(|point| point.0).collect();
+    let rows = transaction.query(&statement, &[&points]).await?;
+    rows.iter().map(|row| Ok(row.try_get(0)?)).collect()
+}
+
+/// Removes those of some manifests that no restore point has any more.
+pub async fn remove_unused(transaction: &Transaction<'_>, manifests: &[Uuid]) -> Result<(), Error> {
+    let statement = "delete from manifest m
+         where id = any($1) and not exists (select from restore_point r where r.manifest_id = m.id)";
+    let statement = prepared(transaction, statement).await?;
+    transaction.execute(&statement, &[&manifests]).await?;
+    Ok(())
+}

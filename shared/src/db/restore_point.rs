@@ -1,4 +1,7 @@
-//! Table `restore_point`: the snapshots of jobs on targets.
+//! Table `restore_point`: the snapshots of jobs on targets. Those that were forgotten stay on record, and are found by nobody
+//! who looks for data.
+
+use std::collections::BTreeSet;
 
 use chrono::{DateTime, Utc};
 use deadpool_postgres::{GenericClient, Transaction};
@@ -8,7 +11,7 @@ use super::{Error, prepared, signed, unsigned};
 use crate::db::execution::Volume;
 use crate::job::{JobId, JobName};
 use crate::target::{TargetId, TargetName};
-use crate::task::TaskId;
+use crate::task::{TaskId, TaskKind};
 use crate::work::RestorePointId;
 
 /// One snapshot of a job's data on one target.
@@ -34,15 +37,18 @@ pub struct RestorePoint {
     pub manifest: Option<Uuid>,
     /// The task that wrote it.
     pub task: TaskId,
+    /// Whether another system only reported it: it has no snapshot that we could read.
+    pub reported: bool,
 }
 
 /// Writes restore points.
 pub async fn insert(transaction: &Transaction<'_>, points: &[&RestorePoint]) -> Result<(), Error> {
     let statement =
         "insert into restore_point (id, job_id, target_id, snapshot, data_time, seconds, files, bytes, \
-             bytes_added, source_errors, copied_from, manifest_id, task_id)
+             bytes_added, source_errors, copied_from, manifest_id, task_id, reported)
          select * from unnest($1::uuid[], $2::integer[], $3::integer[], $4::text[], $5::timestamptz[], $6::float8[], \
-             $7::bigint[], $8::bigint[], $9::bigint[], $10::bigint[], $11::uuid[], $12::uuid[], $13::uuid[])";
+             $7::bigint[], $8::bigint[], $9::bigint[], $10::bigint[], $11::uuid[], $12::uuid[], $13::uuid[], \
+             $14::boolean[])";
     let statement = prepared(transaction, statement).await?;
     let each = || points.iter();
     let volume = |part: fn(&Volume) -> u64| -> Vec<i64> { each().map(|p| signed(part(&p.volume))).collect() };
@@ -55,6 +61,7 @@ pub async fn insert(transaction: &Transaction<'_>, points: &[&RestorePoint]) -> 
     let copied_from: Vec<_> = each().map(|point| point.copied_from.map(|id| id.0)).collect();
     let manifest: Vec<_> = each().map(|point| point.manifest).collect();
     let task: Vec<_> = each().map(|point| point.task.0).collect();
+    let reported: Vec<_> = each().map(|point| point.reported).collect();
     transaction
         .execute(
             &statement,
@@ -72,6 +79,7 @@ pub async fn insert(transaction: &Transaction<'_>, points: &[&RestorePoint]) -> 
                 &copied_from,
                 &manifest,
                 &task,
+                &reported,
             ],
         )
         .await?;
@@ -79,34 +87,60 @@ pub async fn insert(transaction: &Transaction<'_>, points: &[&RestorePoint]) -> 
 }
 
 const COLUMNS: &str = "select r.id, r.job_id, r.target_id, r.snapshot, r.data_time, r.seconds, r.files, r.bytes, \
-     r.bytes_added, r.source_errors, r.copied_from, r.manifest_id, r.task_id from restore_point r";
+     r.bytes_added, r.source_errors, r.copied_from, r.manifest_id, r.task_id, r.reported from restore_point r";
 
-/// One restore point by id.
+/// One restore point by id, unless it was forgotten.
 pub async fn by_id<C: GenericClient>(client: &C, id: RestorePointId) -> Result<Option<RestorePoint>, Error> {
-    let statement = prepared(client, &format!("{COLUMNS} where r.id = $1")).await?;
+    let statement =
+        prepared(client, &format!("{COLUMNS} where r.id = $1 and r.forgotten_at is null")).await?;
     client.query_opt(&statement, &[&id.0]).await?.as_ref().map(point).transpose()
 }
 
-/// A job's newest restore point on a target.
+/// When a restore point was forgotten; `None` also if there never was one.
+pub async fn forgotten_at<C: GenericClient>(
+    client: &C,
+    id: RestorePointId,
+) -> Result<Option<DateTime<Utc>>, Error> {
+    let statement = prepared(client, "select forgotten_at from restore_point where id = $1").await?;
+    Ok(client.query_opt(&statement, &[&id.0]).await?.map(|row| row.try_get(0)).transpose()?.flatten())
+}
+
+/// A job's restore points on a target, the newest first, but for what others reported.
+pub async fn of<C: GenericClient>(
+    client: &C,
+    job: JobId,
+    target: TargetId,
+) -> Result<Vec<RestorePoint>, Error> {
+    let statement = format!(
+        "{COLUMNS} where r.job_id = $1 and r.target_id = $2 and r.forgotten_at is null and not r.reported
+         order by r.data_time desc, r.id desc"
+    );
+    let statement = prepared(client, &statement).await?;
+    client.query(&statement, &[&job.0, &target.0]).await?.iter().map(point).collect()
+}
+
+/// A job's newest restore point on a target that is not only reported.
 pub async fn newest<C: GenericClient>(
     client: &C,
     job: JobId,
     target: TargetId,
 ) -> Result<Option<RestorePoint>, Error> {
     let statement = format!(
-        "{COLUMNS} where r.job_id = $1 and r.target_id = $2 order by r.data_time desc, r.id desc limit 1"
+        "{COLUMNS} where r.job_id = $1 and r.target_id = $2 and r.forgotten_at is null and not r.reported
+         order by r.data_time desc, r.id desc limit 1"
     );
     let statement = prepared(client, &statement).await?;
     client.query_opt(&statement, &[&job.0, &target.0]).await?.as_ref().map(point).transpose()
 }
 
-/// A job's restore points that can be reached now, the newest first; of one moment, in the order of the job's
+/// A job's restore points that can be read now, the newest first; of one moment, in the order of the job's
 /// targets.
 pub async fn reachable<C: GenericClient>(client: &C, job: JobId) -> Result<Vec<RestorePoint>, Error> {
     let statement = format!(
         "{COLUMNS} join target t on t.id = r.target_id
              left join job_target jt on jt.job_id = r.job_id and jt.target_id = r.target_id
-         where r.job_id = $1 and t.state = 'attached' order by r.data_time desc, jt.position limit 100"
+         where r.job_id = $1 and r.forgotten_at is null and not r.reported and t.state = 'attached'
+         order by r.data_time desc, jt.position limit 100"
     );
     let statement = prepared(client, &statement).await?;
     client.query(&statement, &[&job.0]).await?.iter().map(point).collect()
@@ -129,6 +163,7 @@ fn point(row: &tokio_postgres::Row) -> Result<RestorePoint, Error> {
         copied_from: row.try_get::<_, Option<Uuid>>("copied_from")?.map(RestorePointId),
         manifest: row.try_get("manifest_id")?,
         task: TaskId(row.try_get("task_id")?),
+        reported: row.try_get("reported")?,
     })
 }
 
@@ -153,6 +188,8 @@ pub struct Listed {
     pub bytes_added: i64,
     /// How long it took to write.
     pub seconds: f64,
+    /// Whether another system only reported it.
+    pub reported: bool,
 }
 
 /// The newest restore point of each job on each of its targets, or of one job's.
@@ -162,10 +199,10 @@ pub async fn newest_of_each<C: GenericClient>(
 ) -> Result<Vec<Listed>, Error> {
     let statement =
         "select r.id, j.name as job, t.name as target, r.snapshot, r.data_time, r.files, r.bytes, \
-             r.bytes_added, r.seconds
+             r.bytes_added, r.seconds, r.reported
          from job j join job_target jt on jt.job_id = j.id join target t on t.id = jt.target_id
          cross join lateral (
-             select * from restore_point p where p.job_id = j.id and p.target_id = t.id
+             select * from restore_point p where p.job_id = j.id and p.target_id = t.id and p.forgotten_at is null
              order by p.data_time desc, p.id desc limit 1) r
          where $1::text is null or j.name = $1 order by j.name, jt.position";
     let statement = prepared(client, statement).await?;
@@ -182,9 +219,38 @@ pub async fn newest_of_each<C: GenericClient>(
                 bytes: row.try_get("bytes")?,
                 bytes_added: row.try_get("bytes_added")?,
                 seconds: row.try_get("seconds")?,
+                reported: row.try_get("reported")?,
             })
         })
         .collect()
+}
+
+/// The restore points that a job's tasks name which wait or run, of some kinds. It reads all that waits and runs.
+pub async fn named_by_tasks<C: GenericClient>(
+    client: &C,
+    job: JobId,
+    kinds: &[TaskKind],
+) -> Result<BTreeSet<RestorePointId>, Error> {
+    let statement = "select params ->> 'restore_point' from task where job_id = $1 and kind = any($2)
+         union select params ->> 'restore_point' from lease where job_id = $1 and kind = any($2)";
+    let statement = prepared(client, statement).await?;
+    let kinds: Vec<&str> = kinds.iter().map(|kind| kind.as_str()).collect();
+    let rows = client.query(&statement, &[&job.0, &kinds]).await?;
+    // Who names one in another spelling than the database's own names it all the same.
+    let named =
+        |row: &tokio_postgres::Row| Ok(row.try_get::<_, Option<&str>>(0)?.and_then(|text| text.parse().ok()));
+    let named: Vec<Option<Uuid>> = rows.iter().map(named).collect::<Result<_, Error>>()?;
+    Ok(named.into_iter().flatten().map(RestorePointId).collect())
+}
+
+/// Notes that restore points are gone from their repositories. Each lets go of its manifest: see [`super::manifest::hold`].
+pub async fn forget(transaction: &Transaction<'_>, points: &[RestorePointId]) -> Result<(), Error> {
+    let statement = "update restore_point set forgotten_at = now(), manifest_id = null
+         where id = any($1) and forgotten_at is null";
+    let statement = prepared(transaction, statement).await?;
+    let points: Vec<Uuid> = points.iter().map(|point| point.0).collect();
+    transaction.execute(&statement, &[&points]).await?;
+    Ok(())
 }
 
 /// The target of a restore point, by name.

@@ -75,10 +75,20 @@ pub async fn upsert<C: GenericClient>(
     Ok(())
 }
 
-/// Takes a schedule away; says whether there was one.
-pub async fn remove<C: GenericClient>(client: &C, kind: TaskKind, name: &str) -> Result<bool, Error> {
-    let statement = prepared(client, "delete from schedule where kind = $1 and name = $2").await?;
-    Ok(client.execute(&statement, &[&kind.as_str(), &name]).await? == 1)
+/// Takes the schedules of some jobs away, except those of these kinds and names.
+pub async fn retain<C: GenericClient>(
+    client: &C,
+    jobs: &[JobId],
+    names: &[(TaskKind, &str)],
+) -> Result<(), Error> {
+    let statement = "delete from schedule where job_id = any($1)
+         and (kind, name) not in (select * from unnest($2::text[], $3::text[]))";
+    let statement = prepared(client, statement).await?;
+    let (kinds, names): (Vec<&str>, Vec<&str>) =
+        names.iter().map(|(kind, name)| (kind.as_str(), *name)).unzip();
+    let jobs: Vec<i32> = jobs.iter().map(|job| job.0).collect();
+    client.execute(&statement, &[&jobs, &kinds, &names]).await?;
+    Ok(())
 }
 
 /// All schedules of known kinds, by kind and name.

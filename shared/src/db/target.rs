@@ -1,6 +1,7 @@
 //! Table `target`.
 
 use std::collections::HashMap;
+use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use deadpool_postgres::{GenericClient, Transaction};
@@ -109,5 +110,24 @@ pub async fn set_repository_id<C: GenericClient>(
     let statement = "update target set repository_id = $2 where id = $1 and repository_id is null";
     let statement = prepared(client, statement).await?;
     client.execute(&statement, &[&id.0, &repository]).await?;
+    Ok(())
+}
+
+/// Whether a target's repository was not pruned within some time.
+pub async fn is_prune_due<C: GenericClient>(
+    client: &C,
+    id: TargetId,
+    every: Duration,
+) -> Result<bool, Error> {
+    let statement =
+        "select coalesce(pruned_at + make_interval(secs => $2) <= now(), true) from target where id = $1";
+    let statement = prepared(client, statement).await?;
+    Ok(client.query_one(&statement, &[&id.0, &every.as_secs_f64()]).await?.try_get(0)?)
+}
+
+/// Notes that a target's repository was pruned.
+pub async fn set_pruned<C: GenericClient>(client: &C, id: TargetId) -> Result<(), Error> {
+    let statement = prepared(client, "update target set pruned_at = now() where id = $1").await?;
+    client.execute(&statement, &[&id.0]).await?;
     Ok(())
 }

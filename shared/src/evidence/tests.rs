@@ -22,6 +22,11 @@ fn point(data_second: i64) -> Finding {
     Finding::RestorePoint(PointFact { restore_point, data_time: at(data_second), source_errors: 0 })
 }
 
+fn reported(data_second: i64) -> Finding {
+    let Finding::RestorePoint(says) = point(data_second) else { unreachable!() };
+    Finding::Reported(says)
+}
+
 fn any_finding() -> impl Strategy<Value = Finding> {
     let check = |passed| Check {
         restore_point: RestorePointId(Uuid::nil()),
@@ -31,6 +36,7 @@ fn any_finding() -> impl Strategy<Value = Finding> {
     };
     prop_oneof![
         (0_i64..5).prop_map(point),
+        (0_i64..5).prop_map(reported),
         any::<bool>().prop_map(|present| Finding::Listing { present }),
         any::<bool>().prop_map(|present| Finding::Inventory { present }),
         Just(Finding::Detached),
@@ -73,6 +79,17 @@ fn a_late_copy_of_older_data_does_not_replace_newer_data_but_is_a_write() {
     let facts = fold([&newer, &late]);
     assert_eq!(facts.restore_point.unwrap().evidence, newer.id);
     assert_eq!(facts.written_at, Some(at(20)));
+}
+
+#[test]
+fn what_was_only_reported_takes_the_place_of_nothing_that_was_observed_but_is_a_write() {
+    let observed = observation(1, 10, point(3));
+    let said = observation(2, 20, reported(9));
+    let late = observation(3, 30, reported(5));
+    let facts = fold([&observed, &said, &late]);
+    assert_eq!(facts.restore_point.unwrap().evidence, observed.id);
+    assert_eq!(facts.reported.unwrap().evidence, said.id);
+    assert_eq!(facts.written_at, Some(at(30)));
 }
 
 #[test]

@@ -12,7 +12,9 @@ use serde_json::{Map, Value, json};
 use super::{MAX_TASKS, TaskMessage, VERSION};
 use crate::job::JobName;
 use crate::task::TaskKind;
-use crate::work::{CopyParams, ProbeParams, ReportParams, RestoreParams, VerifyParams};
+use crate::work::{
+    CopyParams, ForgetParams, ProbeParams, RecordParams, ReportParams, RestoreParams, VerifyParams,
+};
 
 /// A format is a note in JSON Schema: a pattern is checked by everybody.
 const PATTERNS: [(&str, &str); 3] = [
@@ -113,7 +115,9 @@ fn of_kind(kind: TaskKind, generator: &mut SchemaGenerator) -> Option<Value> {
         TaskKind::Restore => (Some(generator.subschema_for::<RestoreParams>()), true),
         TaskKind::Probe => (Some(generator.subschema_for::<ProbeParams>()), true),
         TaskKind::Report => (Some(generator.subschema_for::<Option<ReportParams>>()), false),
-        TaskKind::Forget | TaskKind::Maintain | TaskKind::Record => return None,
+        TaskKind::Forget => (Some(generator.subschema_for::<ForgetParams>()), true),
+        TaskKind::Record => (Some(generator.subschema_for::<RecordParams>()), true),
+        TaskKind::Maintain => return None,
     };
     let job = if kind.needs_job() {
         generator.subschema_for::<JobName>().to_value()

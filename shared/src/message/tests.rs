@@ -53,6 +53,7 @@ fn every_reason_is_listed_once() {
         Refusal::UnknownKind(String::new()),
         Refusal::UnknownJob(String::new()),
         Refusal::InactiveJob(String::new()),
+        Refusal::WrongSource { job: String::new(), kind: TaskKind::Record, why: "" },
         Refusal::PriorityTooHigh(String::new()),
         Refusal::Misrouted(String::new()),
     ] {
@@ -70,7 +71,7 @@ fn each_fault_has_a_reason_of_its_own() {
         (json!({"version": "1", "id": id, "kind": "backup", "job": "docs"}), "unknown_version"),
         (json!({"version": 1, "id": "7", "kind": "backup", "job": "docs"}), "invalid_field"),
         (json!({"version": 1, "id": id, "kind": "explode", "job": "docs"}), "unknown_kind"),
-        (json!({"version": 1, "id": id, "kind": "forget", "job": "docs"}), "unknown_kind"),
+        (json!({"version": 1, "id": id, "kind": "maintain"}), "unknown_kind"),
         (json!({"version": 1, "id": id, "kind": "backup"}), "missing_field"),
         (json!({"version": 1, "id": id, "kind": "report", "job": "docs"}), "invalid_field"),
         (json!({"version": 1, "id": id, "kind": "backup", "job": "../x"}), "invalid_field"),
@@ -95,6 +96,24 @@ fn each_fault_has_a_reason_of_its_own() {
     for (body, code) in cases {
         assert_eq!(refusal_of(&body).code(), code, "{body}");
     }
+}
+
+#[test]
+fn a_report_of_what_is_still_to_come_is_refused_by_the_field() {
+    let report = |finished_at: &str| {
+        let params = json!({ "target": "vault", "outcome": "success", "started_at": "2026-11-23T02:00:00Z",
+            "finished_at": finished_at });
+        let id = "01930a5e-3d2c-7cc3-98c4-dc0c0c07398f";
+        let body = json!({ "version": 1, "id": id, "kind": "record", "job": "erp", "params": params });
+        read(body.to_string().as_bytes(), noon()).remove(0)
+    };
+    assert!(report("2026-11-23T12:05:00Z").is_ok());
+    let refusal = report("2026-11-23T12:05:01Z").unwrap_err().refusal;
+    assert_eq!(refusal.code(), "invalid_field");
+    assert!(
+        refusal.to_string().starts_with("params: finished_at: lies more than 5 minutes ahead"),
+        "{refusal}"
+    );
 }
 
 #[test]

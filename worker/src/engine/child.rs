@@ -6,10 +6,10 @@ use std::{
 };
 
 use super::{
-    backup, copy, list,
+    backup, copy, forget, list,
     output::emit,
     protocol::{Event, Failure, Operation, OperationResult, Request, VERSION},
-    repository, restore, throttle, verify, warnings, watchdog,
+    prune, repository, restore, throttle, verify, warnings, watchdog,
 };
 
 /// Runs the one operation that standard input asks for.
@@ -73,5 +73,7 @@ fn run(operation: Operation) -> Result<OperationResult, Failure> {
         Operation::Verify(request) => OperationResult::Verify(verify::run(&request)?),
         Operation::Restore(request) => OperationResult::Restore(restore::run(&request)?),
         Operation::List(request) => OperationResult::List(list::run(&request)?),
+        Operation::Forget(request) => OperationResult::Forget(forget::run(&request)?),
+        Operation::Prune { repository } => OperationResult::Prune(prune::run(&repository)?),
     })
 }

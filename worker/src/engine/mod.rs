@@ -14,6 +14,7 @@
 //!   the snapshot into a [`manifest`]
 //! * [`verify`] [`check`]s a snapshot, or [`restore`]s it into [`scratch`] space and [`compare`]s it with its manifest
 //! * [`copy`] and [`list`]
+//! * [`forget`] removes snapshots, [`prune`] what no snapshot needs any more
 
 pub mod clock;
 pub mod lines;
@@ -53,3 +54,6 @@ pub mod restore;
 pub mod copy;
 
 pub mod list;
+
+pub mod forget;
+pub mod prune;

@@ -9,6 +9,7 @@ use shared::db::restore_point::RestorePoint;
 use shared::job::JobId;
 use shared::target::{TargetId, TargetName};
 use shared::task::{Ended, Postponed};
+use shared::work::RestorePointId;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
@@ -71,6 +72,20 @@ impl Attempt<'_> {
     /// Who holds repository locks for this attempt.
     pub fn holder(&self) -> Holder {
         Holder { task: self.leased.task.id, epoch: self.leased.epoch, lease: self.worker.lease }
+    }
+
+    /// A restore point that a task names, and that can be read.
+    pub async fn point(&self, job: JobId, id: RestorePointId) -> Result<RestorePoint, Ended> {
+        let client = self.worker.database.client().await.map_err(retry)?;
+        let point = db::restore_point::by_id(&client, id).await.map_err(retry)?;
+        if let Some(point) = point.filter(|point| point.job == job) {
+            let reported = format!("another system reported the restore point {id}: it cannot be read");
+            return if point.reported { Err(refuse(reported)) } else { Ok(point) };
+        }
+        Err(refuse(match db::restore_point::forgotten_at(&client, id).await.map_err(retry)? {
+            Some(at) => format!("the restore point {id} was forgotten at {}", at.format("%F %T UTC")),
+            None => format!("the job has no restore point {id}"),
+        }))
     }
 
     /// The newest restore point of a job on a target.

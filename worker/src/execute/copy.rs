@@ -1,14 +1,13 @@
 //! Copies a restore point to another target, from repository to repository.
 
 use serde_json::json;
-use shared::db;
 use shared::db::execution::Volume;
 use shared::db::restore_point::RestorePoint;
 use shared::task::Ended;
 use shared::work::{CopyParams, RestorePointId};
 use uuid::Uuid;
 
-use super::attempt::{Attempt, refuse, retry};
+use super::attempt::{Attempt, refuse};
 use super::files::written;
 use super::repository::{self, unexpected};
 use crate::engine::protocol::{Copy, Operation, OperationResult};
@@ -21,7 +20,7 @@ pub(super) async fn run(
     plan: &JobWithTargets,
     params: &CopyParams,
 ) -> Result<Outcome, Ended> {
-    let original = original(attempt, plan, params).await?;
+    let original = attempt.point(plan.job.id, params.restore_point).await?;
     let from = plan.targets.iter().find(|target| target.id == original.target);
     let from = from.ok_or_else(|| refuse("the restore point's target is none of the job's any more"))?;
     let from = repository::open(attempt, &from.target.name).await?;
@@ -52,16 +51,4 @@ pub(super) async fn run(
         restore_point: Some(Box::new(point)),
         ..Outcome::done().on(to.stored.id)
     })
-}
-
-async fn original(
-    attempt: &Attempt<'_>,
-    plan: &JobWithTargets,
-    params: &CopyParams,
-) -> Result<RestorePoint, Ended> {
-    let client = attempt.worker.database.client().await.map_err(retry)?;
-    let point = db::restore_point::by_id(&client, params.restore_point).await.map_err(retry)?;
-    point
-        .filter(|point| point.job == plan.job.id)
-        .ok_or_else(|| refuse(format!("the job has no restore point {}", params.restore_point)))
 }

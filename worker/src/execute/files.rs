@@ -67,6 +67,7 @@ pub(super) async fn run(attempt: &Attempt<'_>, plan: &JobWithTargets) -> Result<
         copied_from: None,
         manifest: Some(manifest.id),
         task: attempt.leased.task.id,
+        reported: false,
     };
     let warnings: Vec<_> = warnings.first.iter().map(|warning| json!(warning)).collect();
     Ok(Outcome {

@@ -29,6 +29,16 @@ pub(super) async fn open(attempt: &Attempt<'_>, target: &TargetName) -> Result<O
     Ok(Opened { stored, repository })
 }
 
+/// Takes the exclusive lock of a target's repository: nobody else uses it until this attempt is recorded.
+///
+/// # Errors
+/// As [`open`]; it waits for whoever uses the repository in any way.
+pub(super) async fn open_alone(attempt: &Attempt<'_>, target: &TargetName) -> Result<Opened, Ended> {
+    let stored = lock(attempt, target, true).await?;
+    let repository = describe(&stored)?;
+    Ok(Opened { stored, repository })
+}
+
 /// As [`open`], and creates the repository if it never was.
 pub(super) async fn open_or_create(attempt: &Attempt<'_>, target: &TargetName) -> Result<Opened, Ended> {
     let client = attempt.worker.database.client().await.map_err(retry)?;

@@ -47,21 +47,21 @@ async fn choose(
     plan: &JobWithTargets,
     params: &RestoreParams,
 ) -> Result<(RestorePoint, TargetName), Ended> {
-    let client = attempt.worker.database.client().await.map_err(retry)?;
-    let candidates = match (&params.restore_point, &params.target) {
-        (Some(id), _) => {
-            let point = db::restore_point::by_id(&client, *id).await.map_err(retry)?;
-            point.into_iter().filter(|point| point.job == plan.job.id).collect()
-        }
+    let point = match (&params.restore_point, &params.target) {
+        (Some(id), _) => attempt.point(plan.job.id, *id).await?,
         (None, Some(name)) => {
             let target =
                 plan.target(name).ok_or_else(|| refuse(format!("{name} is none of the job's targets")))?;
-            vec![attempt.newest_point(plan.job.id, target.id, name).await?]
+            attempt.newest_point(plan.job.id, target.id, name).await?
         }
-        (None, None) => db::restore_point::reachable(&client, plan.job.id).await.map_err(retry)?,
+        (None, None) => {
+            let client = attempt.worker.database.client().await.map_err(retry)?;
+            let reachable = db::restore_point::reachable(&client, plan.job.id).await.map_err(retry)?;
+            let newest = reachable.into_iter().next();
+            newest.ok_or_else(|| refuse("no restore point of the job can be reached"))?
+        }
     };
-    let point = candidates.into_iter().next();
-    let point = point.ok_or_else(|| refuse("no such restore point of the job can be reached"))?;
+    let client = attempt.worker.database.client().await.map_err(retry)?;
     let target = db::restore_point::target_of(&client, point.id).await.map_err(retry)?;
     let target = target.ok_or_else(|| refuse("the restore point's target does not exist any more"))?;
     if params.target.as_ref().is_some_and(|wanted| *wanted != target) {

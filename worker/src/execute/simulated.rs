@@ -14,9 +14,11 @@ use uuid::Uuid;
 
 use super::attempt::{Attempt, refuse, retry};
 use super::files::written;
+use super::forget::{Known, retention_of};
 use crate::effects::Effect;
 use crate::engine::protocol::Progress;
-use crate::outcome::Outcome;
+use crate::outcome::{Forgotten, Outcome};
+use crate::retention::forgettable;
 use shared::db::definition::JobWithTargets;
 
 /// How often pretended work shows that it goes on.
@@ -62,7 +64,8 @@ impl Simulated {
                 Ok(Outcome { findings: self.check(params.level, &point), ..Outcome::done().on(target) })
             }
             Work::Probe(params) => Ok(probe(find(plan, &params.target)?)),
-            Work::Restore(_) | Work::Report(_) => Ok(Outcome::done()),
+            Work::Forget(params) => Box::pin(forget(attempt, plan, find(plan, &params.target)?.id)).await,
+            Work::Restore(_) | Work::Report(_) | Work::Record(_) => Ok(Outcome::done()),
         }
     }
 
@@ -122,6 +125,7 @@ impl Simulated {
             copied_from,
             manifest: None,
             task: attempt.leased.task.id,
+            reported: false,
         }
     }
 
@@ -144,6 +148,17 @@ fn probe(target: &JobTarget) -> Outcome {
         TargetState::Detached => Finding::Detached,
     };
     Outcome { findings: vec![finding], as_of: Some(target.changed_at), ..Outcome::done().on(target.id) }
+}
+
+/// A pretended repository holds whatever was ever written to it.
+async fn forget(attempt: &Attempt<'_>, plan: &JobWithTargets, target: TargetId) -> Result<Outcome, Ended> {
+    let retention = retention_of(plan)?;
+    let known = Known::of(attempt, plan.job.id, target).await?;
+    let there = known.points.iter().map(|point| point.snapshot.as_str()).collect();
+    let points = forgettable(retention, &known.points, &known.named, &there);
+    let points = points.iter().map(|point| point.id).collect();
+    let forgotten = Some(Box::new(Forgotten { points, pruned: false }));
+    Ok(Outcome { forgotten, ..Outcome::done().on(target) })
 }
 
 fn find<'a>(plan: &'a JobWithTargets, name: &TargetName) -> Result<&'a JobTarget, Ended> {

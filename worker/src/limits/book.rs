@@ -162,7 +162,9 @@ impl Book {
         let job = job.and_then(|job| self.jobs.get(&job));
         let mut limits: Limits = self.limits.get(&Key::Pool(kind)).cloned().into_iter().collect();
         limits.extend(job.iter().flat_map(|job| &job.own).cloned());
+        // Who only notes what another system did uses no target.
         if self.limits_targets
+            && kind != TaskKind::Record
             && let Some(target) = target(kind, params).or_else(|| job?.target.clone())
         {
             limits.extend(self.limits.get(&Key::Target(target)).cloned());

@@ -22,6 +22,10 @@ pub(crate) struct Exec {
 
 impl Exec {
     pub(crate) fn start(operation: Operation, deadline: BootInstant) -> Self {
+        Self::start_at(operation, deadline, Speeds::new())
+    }
+
+    pub(crate) fn start_at(operation: Operation, deadline: BootInstant, speeds: Speeds) -> Self {
         let mut child = Command::new(PROGRAM)
             .arg("exec")
             .stdin(Stdio::piped())
@@ -31,7 +35,7 @@ impl Exec {
             .unwrap();
         let (stdin, stdout) = (child.stdin.take(), BufReader::new(child.stdout.take().unwrap()));
         let mut exec = Self { child, stdin, stdout };
-        exec.say(&Request { version: VERSION, deadline, speeds: Speeds::new(), operation });
+        exec.say(&Request { version: VERSION, deadline, speeds, operation });
         exec
     }
 
@@ -61,6 +65,10 @@ impl Exec {
 
     pub(crate) fn signal(&self, signal: Signal) {
         kill_process(Pid::from_child(&self.child), signal).unwrap();
+    }
+
+    pub(crate) fn has_ended(&mut self) -> bool {
+        self.child.try_wait().unwrap().is_some()
     }
 
     pub(crate) async fn ended(&mut self) -> ExitStatus {

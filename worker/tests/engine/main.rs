@@ -10,6 +10,7 @@ mod damage;
 mod end;
 mod exec;
 mod fixture;
+mod forget;
 mod key;
 mod refuse;
 mod throttle;

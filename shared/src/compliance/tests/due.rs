@@ -80,6 +80,7 @@ prop_compose! {
         says in prop::array::uniform6(prop::bool::weighted(0.9)),
         away in any::<bool>(),
         errors in prop::bool::weighted(0.1),
+        reported in prop::option::weighted(0.2, 0_i64..50),
     ) -> Facts {
         let at = |n: usize| ages[n].map(|hours| start() - chrono::TimeDelta::hours(hours));
         let whereabouts = if away { Whereabouts::Away } else { Whereabouts::InReach };
@@ -90,6 +91,7 @@ prop_compose! {
         });
         Facts {
             restore_point,
+            reported: reported.and_then(|hours| point(start() - chrono::TimeDelta::hours(hours))),
             written_at: young,
             listing: at(1).map(|at| start() - (start() - at) / 30).and_then(|at| fact(at, says[0])),
             inventory: at(2).and_then(|at| fact(at, says[1])),

@@ -9,7 +9,7 @@ use crate::engine::clock::BootInstant;
 
 /// The version of this protocol. The program on disk may be replaced while an older worker still runs, so a child
 /// refuses a request of any other version instead of guessing.
-pub const VERSION: u32 = 3;
+pub const VERSION: u32 = 4;
 
 /// The first line: what to do, and until when.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -58,18 +58,26 @@ pub enum Operation {
     Restore(Restore),
     /// Lists the snapshots of a job.
     List(List),
+    /// Removes snapshots of a job.
+    Forget(Forget),
+    /// Rids the repository of what no snapshot needs.
+    Prune {
+        /// The repository, which nobody else may use meanwhile.
+        repository: Repository,
+    },
 }
 
 impl Operation {
     /// The repositories that it opens.
     pub fn repositories_mut(&mut self) -> Vec<&mut Repository> {
         match self {
-            Self::Init { repository } => vec![repository],
+            Self::Init { repository } | Self::Prune { repository } => vec![repository],
             Self::Backup(backup) => vec![&mut backup.repository],
             Self::Copy(copy) => vec![&mut copy.from, &mut copy.to],
             Self::Verify(verify) => vec![&mut verify.repository],
             Self::Restore(restore) => vec![&mut restore.repository],
             Self::List(list) => vec![&mut list.repository],
+            Self::Forget(forget) => vec![&mut forget.repository],
         }
     }
 }
@@ -168,6 +176,22 @@ pub struct List {
     pub repository: Repository,
     /// Only snapshots with the tag `job:<name>`.
     pub job: String,
+}
+
+/// The parameters of [`Operation::Forget`].
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Forget {
+    /// The repository, which nobody else may use meanwhile.
+    pub repository: Repository,
+    /// Only snapshots with the tag `job:<name>` may be removed.
+    pub job: String,
+    /// The ids of the snapshots, at most [`Forget::LIMIT`]. Those that are not there any more are passed over.
+    pub snapshots: Vec<String>,
+}
+
+impl Forget {
+    /// How many snapshots may be named: at 67 bytes each well below the limit of a line.
+    pub const LIMIT: usize = 5000;
 }
 
 /// A repository and what it takes to open it.

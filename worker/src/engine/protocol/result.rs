@@ -18,6 +18,10 @@ pub enum OperationResult {
     Restore(RestoreResult),
     /// Of [`Operation::List`](super::Operation::List).
     List(ListResult),
+    /// Of [`Operation::Forget`](super::Operation::Forget).
+    Forget(ForgetResult),
+    /// Of [`Operation::Prune`](super::Operation::Prune).
+    Prune(PruneResult),
 }
 
 /// The result of [`Operation::Init`](super::Operation::Init).
@@ -157,6 +161,25 @@ pub struct Snapshot {
     pub files: Option<u64>,
     /// The size of these files, in bytes.
     pub bytes: Option<u64>,
+}
+
+/// The result of [`Operation::Forget`](super::Operation::Forget): none of the snapshots is there any more.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ForgetResult {
+    /// How many were there.
+    pub removed: u64,
+}
+
+/// The result of [`Operation::Prune`](super::Operation::Prune), in bytes of pack files.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PruneResult {
+    /// Removed: nothing had needed them for 23 hours.
+    pub bytes_removed: u64,
+    /// Marked, now or before: they are removed once nothing has needed them for 23 hours. Parts of packs that were written anew
+    /// count with their packs.
+    pub bytes_marked: u64,
+    /// Everything else that is there.
+    pub bytes_kept: u64,
 }
 
 /// A number and the first few of what it counts.

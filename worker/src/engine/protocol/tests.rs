@@ -25,7 +25,7 @@ fn assert_request(operation: Operation, json: &str) {
     let line = serde_json::to_string(&request).unwrap();
     let repository = r#"{"location":"rest:http://user:hunter2@backup.example:8000/docs","options":{"retry":"2"},"password":"correct horse","key":{"file":"efefefefefefefefefefefefefefefefefefefefefefefefefefefefefefefef","master":"battery staple"},"expected_id":"abababababababababababababababababababababababababababababababab"}"#;
     let expected =
-        format!(r#"{{"version":3,"deadline":5,"operation":{json}}}"#).replace("REPOSITORY", repository);
+        format!(r#"{{"version":4,"deadline":5,"operation":{json}}}"#).replace("REPOSITORY", repository);
     assert_eq!(line, expected);
     let again: Request = serde_json::from_str(&line).unwrap();
     assert_eq!(serde_json::to_string(&again).unwrap(), line);
@@ -87,6 +87,18 @@ fn requests_keep_their_form() {
         Operation::List(List { repository: repository(), job: "docs".to_owned() }),
         r#"{"kind":"list","repository":REPOSITORY,"job":"docs"}"#,
     );
+    assert_request(
+        Operation::Forget(Forget {
+            repository: repository(),
+            job: "docs".to_owned(),
+            snapshots: vec!["cd".to_owned()],
+        }),
+        r#"{"kind":"forget","repository":REPOSITORY,"job":"docs","snapshots":["cd"]}"#,
+    );
+    assert_request(
+        Operation::Prune { repository: repository() },
+        r#"{"kind":"prune","repository":REPOSITORY}"#,
+    );
 }
 
 #[test]
@@ -135,6 +147,16 @@ fn events_keep_their_form() {
 
 #[test]
 fn results_keep_their_form() {
+    let forgotten = OperationResult::Forget(ForgetResult { removed: 2 });
+    assert_event(
+        &Event::Finished { result: forgotten },
+        r#"{"event":"finished","result":{"kind":"forget","removed":2}}"#,
+    );
+    let pruned = OperationResult::Prune(PruneResult { bytes_removed: 1, bytes_marked: 2, bytes_kept: 3 });
+    assert_event(
+        &Event::Finished { result: pruned },
+        r#"{"event":"finished","result":{"kind":"prune","bytes_removed":1,"bytes_marked":2,"bytes_kept":3}}"#,
+    );
     let mut differences = Named::default();
     differences.push("a: is missing");
     assert_event(

@@ -12,7 +12,7 @@ use shared::db::compliance::{JobVerdicts, verdicts};
 use shared::db::execution::{self, Finished, Tally};
 use shared::db::restore_point::{self, Listed};
 use shared::db::{self, Database};
-use shared::task::{Outcome, TaskKind};
+use shared::task::Outcome;
 use shared::terminal;
 
 /// No more jobs are listed than these, those that do not comply first; the rest is counted.
@@ -39,7 +39,7 @@ struct Content {
     day: NaiveDate,
     /// When the verdicts below were read: they are of this moment, the attempts are of the day.
     made_at: DateTime<Utc>,
-    /// The share of the day's backup attempts that succeeded, warnings included, of those that succeeded or failed.
+    /// The share of the day's backup attempts, and of those that were reported, that succeeded, warnings included, of those that succeeded or failed.
     success_rate: Option<f64>,
     executions: Vec<Tally>,
     jobs_total: usize,
@@ -54,7 +54,7 @@ struct Content {
 struct Trouble {
     #[serde(flatten)]
     attempt: Finished,
-    /// Its error, or the first entries that it could not read.
+    /// Its error, the first entries that it could not read, or what it missed.
     why: String,
 }
 
@@ -108,7 +108,7 @@ async fn read(database: &Database, day: NaiveDate) -> anyhow::Result<Content> {
 /// worker says nothing about either.
 fn success_rate(executions: &[Tally]) -> Option<f64> {
     let count = |outcomes: &[Outcome]| -> i64 {
-        let backups = executions.iter().filter(|tally| tally.kind == TaskKind::Backup);
+        let backups = executions.iter().filter(|tally| tally.kind.tells_of_a_backup());
         backups.filter(|tally| outcomes.contains(&tally.outcome)).map(|tally| tally.count).sum()
     };
     let good = count(&[Outcome::Success, Outcome::Warning]);
@@ -133,7 +133,10 @@ impl Trouble {
     fn new(mut attempt: Finished) -> Self {
         let detail = attempt.detail.take();
         let error = attempt.error.take();
-        let mut why = error.or_else(|| unread(detail.as_ref()?)).unwrap_or_default();
+        let mut why = error
+            .or_else(|| unread(detail.as_ref()?))
+            .or_else(|| missing(detail.as_ref()?))
+            .unwrap_or_default();
         if let Some((end, _)) = why.char_indices().nth(REASON_CHARACTERS) {
             why.truncate(end);
             why.push('…');
@@ -147,6 +150,12 @@ fn unread(detail: &Value) -> Option<String> {
     let entries = detail.get("source_errors")?.as_array()?;
     let entries: Vec<&str> = entries.iter().filter_map(Value::as_str).collect();
     (!entries.is_empty()).then(|| format!("could not be read: {}", entries.join(", ")))
+}
+
+/// How many restore points a retention would have kept that are not in the repository any more.
+fn missing(detail: &Value) -> Option<String> {
+    let count = detail.pointer("/missing/count")?.as_u64().filter(|count| *count > 0)?;
+    Some(format!("{count} restore points are to be kept and are not there"))
 }
 
 /// What the page shows of the facts.
