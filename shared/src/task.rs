@@ -371,9 +371,7 @@ mod tests {
         }
 
         #[test]
-        fn only_done_work_succeeds_and_what_was_noted_is_done(
-            end in any_end(), attempt in 1..100, rescues in 0..100, jitter in 0.0..1.0
-        ) {
+        fn only_what_is_done_succeeds(end in any_end(), attempt in 1..100, rescues in 0..100, jitter in 0.0..1.0) {
             let next = after(&end, tries(attempt, rescues), jitter);
             prop_assert_eq!(next == Next::Succeeded, matches!(end, Ended::Done { .. } | Ended::Noted { .. }));
         }
