@@ -11,6 +11,7 @@ pub mod job;
 pub mod known_id;
 pub mod leader;
 pub mod lease;
+pub mod leftover;
 pub mod limit;
 pub mod line;
 pub mod manifest;

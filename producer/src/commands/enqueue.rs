@@ -136,7 +136,7 @@ async fn active_job(transaction: &Transaction<'_>, name: &JobName) -> Result<db:
     let refused = |refusal: message::Refusal| Failure::BadInput(refusal.to_string());
     let references = db::job::resolve(transaction, &[name]).await?;
     let unknown = || refused(message::Refusal::UnknownJob(name.to_string()));
-    let reference = references.get(name).ok_or_else(unknown)?;
+    let reference = references.get(name).filter(|reference| !reference.removed).ok_or_else(unknown)?;
     if !reference.active {
         return Err(refused(message::Refusal::InactiveJob(name.to_string())));
     }
@@ -147,7 +147,7 @@ async fn check_target(transaction: &Transaction<'_>, message: &TaskMessage) -> R
     let work =
         Work::parse(message.kind, message.params.json()).map_err(|e| Failure::BadInput(e.to_string()))?;
     if let Some(target) = work.target()
-        && db::target::by_name(transaction, target).await?.is_none()
+        && db::target::by_name(transaction, target).await?.is_none_or(|stored| stored.removed)
     {
         return Err(Failure::BadInput(format!("params: no target is named \"{target}\"")));
     }

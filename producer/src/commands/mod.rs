@@ -4,10 +4,12 @@ mod answer;
 
 mod apply;
 mod enqueue;
+mod export;
 mod limits;
 mod migrate;
 mod pools;
 mod schedule;
+mod schema;
 mod target;
 
 mod dead;
@@ -44,8 +46,12 @@ enum Command {
     Run,
     /// Brings the database's schema to this version
     Migrate,
-    /// Applies definitions of targets, jobs and limits
+    /// Applies definitions of targets, jobs, limits and reports, and shows the difference
     Apply(apply::Args),
+    /// Writes all that is defined, as `apply` takes it
+    Export(export::Args),
+    /// Prints the JSON Schema of definition files, for editors
+    Schema,
     /// Asks for one task
     Enqueue(enqueue::Args),
     /// Shows targets, takes them away and brings them back
@@ -73,6 +79,9 @@ enum Command {
 /// # Errors
 /// Whatever kept the command from being done; what its answer means is told by [`Exit`].
 pub async fn run(cli: Cli) -> Result<Exit, Failure> {
+    if let Command::Schema = cli.command {
+        return schema::run();
+    }
     if let Command::Run = cli.command {
         let config = Config::read(&cli.sources)?;
         config.base.telemetry.start();
@@ -84,9 +93,10 @@ pub async fn run(cli: Cli) -> Result<Exit, Failure> {
     config.telemetry.start();
     let database = Database::new(&config.database, "producer")?;
     match cli.command {
-        Command::Run => Ok(Exit::Done),
+        Command::Run | Command::Schema => Ok(Exit::Done),
         Command::Migrate => migrate::run(&database).await,
         Command::Apply(args) => apply::run(&database, &args).await,
+        Command::Export(args) => export::run(&database, &args).await,
         Command::Enqueue(args) => enqueue::run(&database, args).await,
         Command::Target(command) => target::run(&database, command).await,
         Command::Limits(command) => limits::run(&database, command).await,

@@ -16,7 +16,7 @@ pub(super) enum Command {
         #[arg(long)]
         json: bool,
     },
-    /// Prints the next due times of a job, or of an expression, one a line
+    /// Prints the next due times of a job, a report or an expression, one a line
     Next(next::Args),
     /// Has a schedule enqueue nothing until it is resumed
     Pause(Which),
@@ -24,10 +24,10 @@ pub(super) enum Command {
     Resume(Which),
 }
 
-/// One schedule.
+/// One schedule, or all of a kind that a job has.
 #[derive(Debug, clap::Args)]
 pub(super) struct Which {
-    /// Its job's name, or its own where it has no job
+    /// Its own name, as `schedule list` shows it, or its job's
     name: String,
     /// What it enqueues
     #[arg(long, default_value = "backup")]
@@ -45,11 +45,15 @@ pub(super) async fn run(database: &Database, command: Command) -> Result<Exit, F
 
 async fn pause(database: &Database, which: &Which, by: Option<&str>) -> Result<Exit, Failure> {
     let client = database.client().await?;
-    if !schedule::set_paused(&client, which.kind, &which.name, by).await? {
-        return Err(missing(&client, which.kind, &which.name).await?);
+    let schedules = schedule::set_paused(&client, which.kind, &which.name, by).await?;
+    let (kind, name) = (which.kind, &which.name);
+    match (schedules, by.is_some()) {
+        (0, _) => return Err(missing(&client, kind, name).await?),
+        (1, true) => println!("the {kind} schedule of {name} is paused"),
+        (1, false) => println!("the {kind} schedule of {name} goes on"),
+        (_, true) => println!("the {schedules} {kind} schedules of {name} are paused"),
+        (_, false) => println!("the {schedules} {kind} schedules of {name} go on"),
     }
-    let now = if by.is_some() { "paused" } else { "goes on" };
-    println!("the {} schedule of {} {now}", which.kind, which.name);
     Ok(Exit::Done)
 }
 
@@ -60,7 +64,7 @@ async fn missing(
     name: &str,
 ) -> Result<Failure, db::Error> {
     let jobs = match name.parse() {
-        Ok(name) => db::job::resolve(client, &[&name]).await?.len(),
+        Ok(name) => db::job::resolve(client, &[&name]).await?.values().filter(|job| !job.removed).count(),
         Err(_) => 0,
     };
     let why = if jobs > 0 { "the job has no such schedule" } else { "no job and no report has this name" };

@@ -11,15 +11,14 @@ use super::missing;
 use crate::commands::{Exit, Failure, shown};
 
 #[derive(Debug, clap::Args)]
-#[group(id = "of", required = true, multiple = false, args = ["cron", "job"])]
 pub(in crate::commands) struct Args {
     /// A cron expression of five or six fields, or a nickname such as @daily
-    #[arg(long)]
+    #[arg(long, required_unless_present = "job", conflicts_with = "job")]
     cron: Option<Cron>,
-    /// A job that has a schedule
+    /// A job or a report that has a schedule, or the full name of one of its schedules such as docs/read/disk-a
     #[arg(long, value_name = "NAME")]
     job: Option<String>,
-    /// What the job's schedule enqueues
+    /// What the schedule enqueues
     #[arg(long, default_value = "backup", requires = "job")]
     kind: TaskKind,
     /// The time zone of the expression, such as Europe/Berlin
@@ -38,26 +37,37 @@ fn timezone(text: &str) -> Result<Tz, String> {
 }
 
 pub(super) async fn run(database: &Database, args: &Args) -> Result<Exit, Failure> {
-    let spec = match (&args.cron, &args.job) {
-        (Some(cron), _) => Schedule::new(When::Cron(cron.clone()), args.timezone.unwrap_or_default()),
-        (None, job) => of_job(database, args.kind, job.as_deref().unwrap_or_default()).await?,
+    let schedules = match (&args.cron, &args.job) {
+        (Some(cron), _) => {
+            let spec = Schedule::new(When::Cron(cron.clone()), args.timezone.unwrap_or_default());
+            vec![(String::new(), spec)]
+        }
+        (None, job) => named(database, args.kind, job.as_deref().unwrap_or_default()).await?,
     };
-    let first = spec.next(args.from.unwrap_or_else(clock::now));
-    let times = std::iter::successors(first, |due| spec.next(*due))
-        .take(usize::try_from(args.count).unwrap_or(usize::MAX));
-    let lines: Vec<String> = times
-        .map(|due| due.with_timezone(&spec.timezone).to_rfc3339_opts(SecondsFormat::Secs, true))
-        .collect();
+    let from = args.from.unwrap_or_else(clock::now);
+    let count = usize::try_from(args.count).unwrap_or(usize::MAX);
+    let mut times: Vec<(DateTime<Utc>, String)> = Vec::new();
+    for (name, spec) in &schedules {
+        // Of several, each is told by its name.
+        let name = if schedules.len() > 1 { format!(" {name}") } else { String::new() };
+        let due = std::iter::successors(spec.next(from), |due| spec.next(*due));
+        times.extend(due.take(count).map(|due| (due, format!("{}{name}", shown_in(due, spec.timezone)))));
+    }
+    times.sort();
+    let lines: Vec<String> = times.into_iter().take(count).map(|(_, line)| line).collect();
     shown::print(&lines.join("\n"))?;
     Ok(Exit::Done)
 }
 
-async fn of_job(database: &Database, kind: TaskKind, job: &str) -> Result<Schedule, Failure> {
+fn shown_in(due: DateTime<Utc>, timezone: Tz) -> String {
+    due.with_timezone(&timezone).to_rfc3339_opts(SecondsFormat::Secs, true)
+}
+
+/// The schedule of a name, or all that a job of that name has.
+async fn named(database: &Database, kind: TaskKind, name: &str) -> Result<Vec<(String, Schedule)>, Failure> {
     let client = database.client().await?;
-    let stored =
-        schedule::all(&client).await?.into_iter().find(|stored| stored.kind == kind && stored.name == job);
-    match stored {
-        Some(stored) => Ok(stored.spec),
-        None => Err(missing(&client, kind, job).await?),
-    }
+    let all = schedule::of_kind(&client, kind).await?.into_iter();
+    let named = all.filter(|stored| stored.is_named(name));
+    let named: Vec<(String, Schedule)> = named.map(|stored| (stored.name, stored.spec)).collect();
+    if named.is_empty() { Err(missing(&client, kind, name).await?) } else { Ok(named) }
 }
