@@ -29,6 +29,7 @@ mod pool;
 mod pools;
 mod publisher;
 mod recorders;
+mod removals;
 mod reporter;
 mod restic;
 mod returned;
