@@ -18,7 +18,8 @@ use std::collections::BTreeSet;
 
 use deadpool_postgres::GenericClient;
 use serde::Serialize;
-use shared::db::{self, leftover};
+use shared::db;
+use shared::db::leftover::{self, Leftovers};
 use shared::job::{JobId, JobName};
 use shared::limit::Key;
 use shared::target::TargetName;
@@ -118,7 +119,11 @@ impl<'a> Plan<'a> {
         let targets = removals.targets.iter().filter(|name| stored.targets.contains_key(name));
         let targets: Vec<TargetName> = targets.cloned().collect();
         let ids: Vec<JobId> = jobs.iter().map(|(_, id)| *id).collect();
-        let left = leftover::count(client, &ids, &targets).await?;
+        let left = if ids.is_empty() && targets.is_empty() {
+            Leftovers::default()
+        } else {
+            leftover::count(client, &ids, &targets).await?
+        };
         let of_job = |id: JobId| left.jobs.get(&id).copied().unwrap_or_default();
         self.jobs.extend(jobs.into_iter().map(|(name, id)| (name.clone(), Change::Removed(of_job(id)))));
 

@@ -101,6 +101,58 @@ fn a_limit_that_is_stored_may_outlive_the_jobs_that_it_was_for() {
     assert_eq!(new, ["demo.yaml:1: limits[0].owner: no job has this owner"]);
 }
 
+/// The rule and the field of each warning about `docs` with some fields more.
+fn warned(fields: &str) -> Vec<String> {
+    let definitions = read(&format!("{TARGETS}{JOBS}{fields}"));
+    assert_eq!(definitions.problems.clone().into_sorted(), Vec::new());
+    let now = "2026-06-01T00:00:00Z".parse().unwrap();
+    let warnings = warnings::of(&definitions, &Stored::default(), now).into_iter();
+    let others = warnings.filter(|warning| ["rpo", "verify"].contains(&warning.rule));
+    others.map(|warning| format!("{}: {}", warning.origin, warning.message)).collect()
+}
+
+#[test]
+fn an_objective_that_passes_between_two_backups_is_warned_of_where_it_stands() {
+    let lie = |rpo: &str, gap: &str| {
+        format!("the newest restore point may be {rpo} old, but up to {gap} lie between two backups")
+    };
+    let workdays = "  schedule: { cron: \"0 2 * * 1-5\" }\n";
+    let at_rpo = format!("demo.yaml:9: jobs.docs.rpo: {}", lie("2days", "3days"));
+    assert_eq!(warned(&format!("{workdays}  rpo: 2d\n")), [at_rpo]);
+    assert_eq!(warned(&format!("{workdays}  rpo: 73h\n")), [""; 0]);
+    let by_default = format!("demo.yaml:8: jobs.docs.schedule: {}", lie("26h", "3days"));
+    assert_eq!(warned(workdays), [by_default]);
+    assert_eq!(warned("  schedule: { every: 26h }\n").len(), 1, "a backup takes a while");
+}
+
+#[test]
+fn a_job_without_a_schedule_is_warned_of_only_where_an_objective_was_written() {
+    let nothing = "demo.yaml:8: jobs.docs.rpo: nothing backs it up by itself: give it a schedule, or say `schedule: manual`";
+    assert_eq!(warned("  rpo: 1d\n"), [nothing]);
+    assert_eq!(warned("  rpo: 1d\n  schedule: manual\n"), [""; 0]);
+    assert_eq!(warned(""), [""; 0]);
+    assert_eq!(warned("  rpo: 1d\n  active: false\n"), [""; 0]);
+}
+
+#[test]
+fn a_window_that_passes_between_two_checks_is_warned_of_unless_backups_bring_some_sooner() {
+    let monthly = |windows: &str| {
+        format!(
+            "  verify: {{ {windows}, schedule: {{ read: {{ cron: \"0 5 1 * *\" }}, structure: {{ every: 2d }} }} }}\n"
+        )
+    };
+    let read = "demo.yaml:8: jobs.docs.verify.read: a read check may be 7days old, but up to 31days lie between two of them";
+    assert_eq!(warned(&monthly("read: 7d")), [read]);
+    let structure = "demo.yaml:8: jobs.docs.verify.structure: a structure check may be 1day old, but up to 2days lie between two of them";
+    assert_eq!(warned(&monthly("read: 7d, structure: 1d")), [read, structure]);
+    // A check is due after 80 % of its window and comes with the next backup: 6 days after the last one.
+    let daily = "  schedule: { cron: \"0 2 * * *\" }\n";
+    assert_eq!(warned(&format!("{}{daily}", monthly("read: 7d"))), [""; 0]);
+    let weekly = "  schedule: { cron: \"0 2 * * 0\" }\n  rpo: 8d\n";
+    assert_eq!(warned(&format!("{}{weekly}", monthly("read: 10d"))).len(), 1);
+    assert_eq!(warned(&format!("  verify: {{ read: 15d }}\n{weekly}")), [""; 0]);
+}
+
 fn unchanged(text: &str, stored: &Stored) -> Result<(), TestCaseError> {
     let again = read(text);
     let removals = Removals::unnamed(&again, stored);

@@ -73,7 +73,7 @@ impl Plan<'_> {
         let mut defined: Vec<Defined<'_>> = of_jobs.flatten().collect();
         let changed: Vec<JobId> = ids.values().chain(gone).copied().collect();
         if !changed.is_empty() {
-            schedule::keep_of_jobs(transaction, &changed, &defined).await?;
+            schedule::retain(transaction, &changed, &defined).await?;
         }
         let reports: Vec<&Report> = written(&self.definitions.reports, &self.reports).collect();
         defined.extend(reports.into_iter().map(schedules::of_report));

@@ -50,8 +50,11 @@ enum Command {
     Apply(apply::Args),
     /// Writes all that is defined, as `apply` takes it
     Export(export::Args),
-    /// Prints the JSON Schema of definition files, for editors
-    Schema,
+    /// Prints what editors are to go by, the schema of definition files by default: needs neither database nor broker
+    Schema {
+        #[command(subcommand)]
+        what: Option<schema::Command>,
+    },
     /// Asks for one task
     Enqueue(enqueue::Args),
     /// Shows targets, takes them away and brings them back
@@ -79,8 +82,8 @@ enum Command {
 /// # Errors
 /// Whatever kept the command from being done; what its answer means is told by [`Exit`].
 pub async fn run(cli: Cli) -> Result<Exit, Failure> {
-    if let Command::Schema = cli.command {
-        return schema::run();
+    if let Command::Schema { what } = cli.command {
+        return schema::run(what.unwrap_or_default());
     }
     if let Command::Run = cli.command {
         let config = Config::read(&cli.sources)?;
@@ -93,7 +96,7 @@ pub async fn run(cli: Cli) -> Result<Exit, Failure> {
     config.telemetry.start();
     let database = Database::new(&config.database, "producer")?;
     match cli.command {
-        Command::Run | Command::Schema => Ok(Exit::Done),
+        Command::Run | Command::Schema { .. } => Ok(Exit::Done),
         Command::Migrate => migrate::run(&database).await,
         Command::Apply(args) => apply::run(&database, &args).await,
         Command::Export(args) => export::run(&database, &args).await,

@@ -88,11 +88,7 @@ pub async fn upsert<C: GenericClient>(
 }
 
 /// Takes the schedules of some jobs away, except those that are among `kept`.
-pub async fn keep_of_jobs<C: GenericClient>(
-    client: &C,
-    jobs: &[JobId],
-    kept: &[Defined<'_>],
-) -> Result<(), Error> {
+pub async fn retain<C: GenericClient>(client: &C, jobs: &[JobId], kept: &[Defined<'_>]) -> Result<(), Error> {
     let statement = "delete from schedule s where job_id = any($1) and not exists (
              select from unnest($2::text[], $3::text[]) as k(kind, name) where k.kind = s.kind and k.name = s.name)";
     let jobs: Vec<i32> = jobs.iter().map(|job| job.0).collect();

@@ -178,3 +178,31 @@ fn shown_value(value: &Value) -> String {
         other => other.to_string(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::difference;
+
+    #[test]
+    fn a_list_is_told_by_what_comes_and_goes_and_anything_else_as_a_whole() {
+        for (before, after, told) in [
+            (json!(["a", "b"]), json!(["b", "c"]), "+ c, - a"),
+            (json!(["a"]), json!(["a", "a"]), "+ a"),
+            (json!(["a", "b"]), json!(["b", "a"]), "[a, b] -> [b, a]"),
+            (json!(null), json!(["a"]), "+ a"),
+            (json!(null), json!("1h"), "none -> 1h"),
+            (json!("1h"), json!(null), "1h -> none"),
+            (json!(null), json!({ "attempts": 3, "days": ["mon"] }), "none -> { attempts: 3, days: [mon] }"),
+            (json!(true), json!(false), "true -> false"),
+        ] {
+            assert_eq!(difference(&before, &after), told);
+        }
+    }
+
+    #[test]
+    fn what_a_definition_says_cannot_steer_the_terminal() {
+        assert_eq!(difference(&json!("a"), &json!("\u{1b}[2Jb\nc")), "a ->  [2Jb c");
+    }
+}

@@ -11,9 +11,10 @@ use super::missing;
 use crate::commands::{Exit, Failure, shown};
 
 #[derive(Debug, clap::Args)]
+#[command(group = clap::ArgGroup::new("of").required(true).args(["cron", "job"]))]
 pub(in crate::commands) struct Args {
     /// A cron expression of five or six fields, or a nickname such as @daily
-    #[arg(long, required_unless_present = "job", conflicts_with = "job")]
+    #[arg(long)]
     cron: Option<Cron>,
     /// A job or a report that has a schedule, or the full name of one of its schedules such as docs/read/disk-a
     #[arg(long, value_name = "NAME")]

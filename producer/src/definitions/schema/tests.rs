@@ -278,7 +278,7 @@ fn the_schemas_defaults_are_those_of_the_parser() {
 fn the_copy_in_the_documents_is_the_schema() {
     let copy: Value =
         serde_json::from_str(include_str!("../../../../docs/definitions.schema.json")).unwrap_or_default();
-    let renew = "renew it with `cargo run -p producer -- schema > docs/definitions.schema.json`";
+    let renew = "renew it with `cargo run -p producer -- schema definitions > docs/definitions.schema.json`";
     assert!(copy == *schema().as_value(), "docs/definitions.schema.json is not the schema any more: {renew}");
 }
 
