@@ -6,6 +6,8 @@
 
 pub mod commands;
 pub mod config;
+
+pub mod apply;
 pub mod definitions;
 
 mod api;

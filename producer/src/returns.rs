@@ -112,11 +112,14 @@ async fn transact(
         let why: Vec<(TaskId, String)> =
             taken.refused.iter().map(|(_, message, refusal)| (message.id, refusal.to_string())).collect();
         let buried = dead_task::bury_waiting(&transaction, &why).await?;
+        // Nor is what has run, or was cancelled with its job.
+        let ids: Vec<TaskId> = why.iter().map(|(id, _)| *id).collect();
+        let known = db::known_id::known(&transaction, &ids).await?;
         let committed = db::commit(transaction).await?;
         let letters = taken
             .refused
             .into_iter()
-            .filter(|(_, message, _)| !buried.contains(&message.id))
+            .filter(|(_, message, _)| !buried.contains(&message.id) && !known.contains(&message.id))
             .map(|(_, message, refusal)| message.refused(refusal))
             .collect();
         Ok((Stored { committed, fresh: taken.fresh.len() }, letters))

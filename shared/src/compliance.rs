@@ -19,7 +19,7 @@ use serde::{Deserialize, Serialize};
 use crate::evidence::{EvidenceId, Facts};
 use crate::job::{Job, Place, VerifyWindows};
 use crate::name::text_enum;
-use crate::target::{Isolation, TargetName};
+use crate::target::{Isolation, Target, TargetName};
 
 /// Counts the changes of the rules themselves; it is stored with every verdict.
 pub const POLICY_VERSION: i32 = 2;
@@ -155,6 +155,21 @@ pub struct Copy {
     pub primary: bool,
     /// What was observed.
     pub facts: Facts,
+}
+
+impl Copy {
+    /// What was observed of a job's data on one of its targets.
+    #[must_use]
+    pub fn new(job: &Job, target: &Target, facts: Facts) -> Self {
+        Self {
+            target: target.name.clone(),
+            repository: target.repository.clone(),
+            place: target.place.clone(),
+            isolation: target.isolation,
+            primary: Some(&target.name) == job.primary(),
+            facts,
+        }
+    }
 }
 
 /// Judges a job at the time `now`.

@@ -14,6 +14,7 @@ pub mod job;
 pub mod known_id;
 pub mod leader;
 pub mod lease;
+pub mod leftover;
 pub mod limit;
 pub mod line;
 pub mod manifest;

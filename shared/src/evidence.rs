@@ -18,6 +18,9 @@ id_type! {
     EvidenceId(Uuid)
 }
 
+/// The share of its window after which a check is due again: what is left is for the check itself, and for its failure.
+pub const DUE_SHARE: f64 = 0.8;
+
 /// One observation about a job's copy on a target.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Evidence {
@@ -217,7 +220,7 @@ impl Facts {
     /// restore point should be checked again.
     #[must_use]
     pub fn is_due(check: Option<&Fact<Check>>, window: Duration, now: DateTime<Utc>) -> bool {
-        check.is_none_or(|fact| !fact.says.passed || fact.at + window.mul_f64(0.8) <= now)
+        check.is_none_or(|fact| !fact.says.passed || fact.at + window.mul_f64(DUE_SHARE) <= now)
     }
 }
 

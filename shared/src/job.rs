@@ -10,6 +10,7 @@ use crate::retention::Retention;
 use crate::schedule::Schedule;
 use crate::target::{Media, TargetName};
 use crate::task::{Priority, TaskKind};
+use crate::work::Level;
 
 id_type! {
     /// A job's number in the database.
@@ -42,6 +43,9 @@ pub struct Job {
     pub priority: Priority,
     /// How old each level of verification may be.
     pub verify: VerifyWindows,
+    /// When each of its copies is verified by itself, beside what follows a new restore point anyway.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub verify_schedules: BTreeMap<Level, Schedule>,
     /// How often and how long tasks of a kind are tried, where the job has its own opinion.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub tries: BTreeMap<TaskKind, TryLimits>,

@@ -9,7 +9,7 @@ mod cron;
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{DateTime, Offset as _, TimeDelta, TimeZone as _, Utc};
 use chrono_tz::Tz;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
@@ -172,7 +172,19 @@ impl Schedule {
     /// The longest time between two due times within a year from a moment on, for comparisons with what is allowed to be lost.
     #[must_use]
     pub fn longest_gap(&self, from: DateTime<Utc>) -> Option<TimeDelta> {
-        let end = from + TimeDelta::days(366);
+        const DAY: TimeDelta = TimeDelta::days(1);
+        if !self.is_alike_each_day() {
+            return self.longest_gap_within(from, from + DAY * 366);
+        }
+        // Only where its clock is changed is a day another than the one before.
+        let offset = |at: DateTime<Utc>| self.timezone.offset_from_utc_datetime(&at.naive_utc()).fix();
+        let days = (0..366).map(|day| from + DAY * day);
+        let changes = days.filter(|day| offset(*day) != offset(*day + DAY));
+        let around = std::iter::once(from).chain(changes);
+        around.filter_map(|day| self.longest_gap_within(day - DAY, day + DAY * 3)).max()
+    }
+
+    fn longest_gap_within(&self, from: DateTime<Utc>, end: DateTime<Utc>) -> Option<TimeDelta> {
         let (mut last, mut longest) = (self.next(from)?, TimeDelta::zero());
         // Enough to see each day of a year; what comes more often has no long gaps that a day does not have.
         for _ in 0..2000 {
@@ -184,6 +196,15 @@ impl Schedule {
             }
         }
         Some(longest)
+    }
+
+    /// Whether a clock that is never changed shows the same due times on each day.
+    fn is_alike_each_day(&self) -> bool {
+        let is_daily = match &self.when {
+            When::Cron(cron) => cron.is_daily(),
+            When::Every(_) => false,
+        };
+        is_daily && self.blackouts.iter().all(|blackout| blackout.days.is_empty())
     }
 
     /// Where a blackout has begun that lasts at a moment; the first one where several follow each other.

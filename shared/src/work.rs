@@ -24,6 +24,11 @@ name_type! {
     RestoreName
 }
 
+name_type! {
+    /// A report's name, as definitions say it.
+    ReportName
+}
+
 text_enum! {
     /// How thoroughly a restore point is checked.
     Level {

@@ -89,17 +89,18 @@ async fn define(world: &World, cases: &[Case], start: DateTime<Utc>) {
     let transaction = client.transaction().await.unwrap();
     let stored = shared::db::job::all(&transaction).await.unwrap();
     let ids: BTreeMap<&str, _> = stored.iter().map(|stored| (stored.job.name.as_str(), stored.id)).collect();
-    for (number, case) in cases.iter().enumerate() {
-        let name = name(number);
-        let defined = Defined {
+    let defined: Vec<Defined<'_>> = cases
+        .iter()
+        .enumerate()
+        .map(|(number, case)| Defined {
             kind: TaskKind::Backup,
-            name: &name,
-            job: ids.get(name.as_str()).copied(),
-            params: &Params::from(&json!({})),
+            name: name(number),
+            job: ids.get(name(number).as_str()).copied(),
+            params: Params::from(&json!({})),
             spec: &case.schedule,
-        };
-        shared::db::schedule::upsert(&transaction, &defined, start).await.unwrap();
-    }
+        })
+        .collect();
+    shared::db::schedule::upsert(&transaction, &defined, start).await.unwrap();
     transaction.commit().await.unwrap();
 }
 

@@ -35,6 +35,7 @@ mod pools;
 mod publisher;
 mod publishing;
 mod recorders;
+mod removals;
 mod reported;
 mod reporter;
 mod restic;

@@ -54,7 +54,7 @@ async fn what_is_due_is_done_until_the_schedule_is_paused_and_again_when_it_is_r
     eventually("three backups are done", async || (world.number(done).await >= 3).then_some(())).await;
 
     let paused = world.producer(&["schedule", "pause", "docs"]).await;
-    assert_eq!((paused.code, paused.stdout.as_str()), (0, "the backup schedule of docs paused\n"));
+    assert_eq!((paused.code, paused.stdout.as_str()), (0, "the backup schedule of docs is paused\n"));
     // What was taken before the pause is seen to.
     world.wait_until_idle().await;
     let before = seen(&world).await.len();

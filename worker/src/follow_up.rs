@@ -16,7 +16,8 @@ pub fn tasks(finished: &Finished, judged: &Judged) -> Vec<Task> {
     let (Some(plan), Some(point)) = (finished.plan.job(), &finished.outcome.restore_point) else {
         return Vec::new();
     };
-    if !matches!(finished.outcome.ended, Ended::Done { .. }) {
+    // Its job may have been taken away, or made inactive, while it ran.
+    if !matches!(finished.outcome.ended, Ended::Done { .. }) || !judged.is_active(point.job) {
         return Vec::new();
     }
     let Some(here) = plan.targets.iter().find(|target| target.id == point.target) else { return Vec::new() };

@@ -19,3 +19,10 @@ impl Enqueued {
         Self { id: id.0, is_new: true }
     }
 }
+
+/// Tasks that were enqueued.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct EnqueuedTasks {
+    /// In the order in which they were asked for.
+    pub(super) tasks: Vec<Enqueued>,
+}

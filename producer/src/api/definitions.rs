@@ -48,7 +48,7 @@ pub(super) struct Doubt {
 }
 
 /// Creates a job, or changes it.
-#[utoipa::path(put, path = "/jobs/{name}", tag = "jobs", request_body = inline(JobSchema),
+#[utoipa::path(put, path = "/jobs/{name}", tag = "jobs", request_body = JobSchema,
     params(("name" = String, Path, description = "Its name", example = "docs"),
         ("If-Match" = Option<String>, Header, description = "The ETag of what is changed; needed where there is one"),
         ("If-None-Match" = Option<String>, Header, description = "`*` creates it, and changes nothing")),
@@ -81,7 +81,7 @@ pub(super) async fn delete_job(
 }
 
 /// Creates a target, or changes it.
-#[utoipa::path(put, path = "/targets/{name}", tag = "targets", request_body = inline(TargetSchema),
+#[utoipa::path(put, path = "/targets/{name}", tag = "targets", request_body = TargetSchema,
     params(("name" = String, Path, description = "Its name", example = "disk-a"),
         ("If-Match" = Option<String>, Header, description = "The ETag of what is changed; needed where there is one"),
         ("If-None-Match" = Option<String>, Header, description = "`*` creates it, and changes nothing")),
@@ -195,8 +195,8 @@ impl Of {
     /// What is stored, as users write it.
     fn written(self, stored: &Stored, name: &str) -> Option<Value> {
         match self {
-            Self::Job => stored.written_job(&name.parse().ok()?),
-            Self::Target => stored.written_target(&name.parse().ok()?),
+            Self::Job => serde_json::to_value(stored.written_job(&name.parse().ok()?)?).ok(),
+            Self::Target => serde_json::to_value(stored.written_target(&name.parse().ok()?)?).ok(),
         }
     }
 
@@ -250,7 +250,8 @@ struct Condition {
 
 impl Condition {
     fn of(headers: &HeaderMap) -> Result<Self, Problem> {
-        let text = |name| headers.get(&name).map(|value| value.to_str().unwrap_or_default().trim().to_owned());
+        let text =
+            |name| headers.get(&name).map(|value| value.to_str().unwrap_or_default().trim().to_owned());
         let matches = text(IF_MATCH);
         let is_new = match text(IF_NONE_MATCH).as_deref() {
             None => false,

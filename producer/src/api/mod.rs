@@ -11,6 +11,7 @@ mod pace;
 mod problem;
 
 mod dead_tasks;
+mod definitions;
 mod limits;
 mod pools;
 mod schedules;
@@ -96,7 +97,10 @@ fn router(api: Api) -> Router {
         .route("/healthz", get(async || "ok\n"))
         .route("/readyz", get(ready))
         .merge(commands)
-        .merge(SwaggerUi::new("/api/v1/docs").url("/api/v1/openapi.json", document))
+        .merge(
+            SwaggerUi::new("/api/v1/docs")
+                .external_url_unchecked("/api/v1/openapi.json", openapi::document(document)),
+        )
         .fallback(async || Problem::new(StatusCode::NOT_FOUND, "there is no such resource"))
         .method_not_allowed_fallback(async || {
             Problem::new(StatusCode::METHOD_NOT_ALLOWED, "this resource does not take this method")
@@ -117,7 +121,9 @@ pub(crate) fn commands() -> OpenApiRouter<Api> {
         .routes(routes!(schedules::run))
         .routes(routes!(pools::change))
         .routes(routes!(pools::resume))
-        .routes(routes!(limits::set, limits::clear));
+        .routes(routes!(limits::set, limits::clear))
+        .routes(routes!(definitions::put_job, definitions::delete_job))
+        .routes(routes!(definitions::put_target, definitions::delete_target));
     OpenApiRouter::with_openapi(Document::openapi()).nest("/api/v1", commands)
 }
 

@@ -1,5 +1,6 @@
 //! The document that describes the interface.
 
+use serde_json::Value;
 use shared::task::TaskKind;
 use utoipa::openapi::OpenApi;
 use utoipa::openapi::schema::{ObjectBuilder, Schema, Type};
@@ -7,6 +8,7 @@ use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa::{IntoResponses, Modify};
 
 use super::problem::Problem;
+use crate::definitions;
 
 /// What is said of the interface as a whole.
 #[derive(utoipa::OpenApi)]
@@ -17,7 +19,10 @@ use super::problem::Problem;
             Answers tell what is left of its pace in RateLimit headers. Errors are problem+json and name the field.",
         version = "1",
     ),
+    components(schemas(JobSchema, TargetSchema)),
     tags(
+        (name = "jobs", description = "What is backed up, where its copies go, and which rules it must keep."),
+        (name = "targets", description = "Places that hold copies."),
         (name = "tasks", description = "Have work done, and stop it."),
         (name = "dead tasks", description = "Decide about what will not be tried again by itself."),
         (name = "schedules", description = "Pause, resume and run what is enqueued again and again."),
@@ -40,6 +45,58 @@ impl Modify for Bearer {
     }
 }
 
+/// The whole document as JSON: what the handlers say, with definitions as definition files have them.
+pub(super) fn document(described: OpenApi) -> Value {
+    let mut document = serde_json::to_value(described).unwrap_or_default();
+    let file = definitions::schema::schema().to_value();
+    let places = file["$defs"].as_object().cloned().unwrap_or_default();
+    for (name, schema) in places {
+        let own = match name.as_str() {
+            "Job" => "JobSchema".to_owned(),
+            "Target" => "TargetSchema".to_owned(),
+            other => format!("Definition.{other}"),
+        };
+        document["components"]["schemas"][own] = moved(schema);
+    }
+    // The path names it already.
+    for own in ["JobSchema", "TargetSchema"] {
+        if let Some(required) = document["components"]["schemas"][own]["required"].as_array_mut() {
+            required.retain(|field| field != "name");
+        }
+    }
+    document
+}
+
+/// A schema whose references follow the schemas of the definition file to their new place.
+fn moved(schema: Value) -> Value {
+    match schema {
+        Value::Object(fields) => fields
+            .into_iter()
+            .map(|(key, value)| {
+                match (&*key, value.as_str().and_then(|value| value.strip_prefix("#/$defs/"))) {
+                    ("$ref", Some(name)) => {
+                        (key, Value::from(format!("#/components/schemas/Definition.{name}")))
+                    }
+                    _ => (key, moved(value)),
+                }
+            })
+            .collect(),
+        Value::Array(items) => items.into_iter().map(moved).collect(),
+        other => other,
+    }
+}
+
+/// A job as definition files have it; [`document`] puts the schema in.
+#[derive(utoipa::ToSchema)]
+pub(super) struct JobSchema(Object);
+
+/// A target as definition files have it; [`document`] puts the schema in.
+#[derive(utoipa::ToSchema)]
+pub(super) struct TargetSchema(Object);
+
+#[derive(utoipa::ToSchema)]
+struct Object {}
+
 /// What any command may answer.
 #[derive(IntoResponses)]
 #[expect(dead_code, reason = "it only describes")]
@@ -59,6 +116,9 @@ pub(super) enum Refusals {
     /// It cannot be done as things are.
     #[response(status = 409, content_type = "application/problem+json")]
     Conflict(Problem),
+    /// It was changed meanwhile, or is there already.
+    #[response(status = 412, content_type = "application/problem+json")]
+    Changed(Problem),
     /// Too large.
     #[response(status = 413, content_type = "application/problem+json")]
     TooLarge(Problem),
@@ -68,6 +128,9 @@ pub(super) enum Refusals {
     /// A field is wrong.
     #[response(status = 422, content_type = "application/problem+json")]
     Wrong(Problem),
+    /// The change needs an If-Match.
+    #[response(status = 428, content_type = "application/problem+json")]
+    NoCondition(Problem),
     /// Too many requests; Retry-After says when to come again.
     #[response(status = 429, content_type = "application/problem+json")]
     TooMany(Problem),

@@ -8,7 +8,7 @@ use shared::db;
 use shared::task::TaskKind;
 
 use super::Api;
-use super::answers::Enqueued;
+use super::answers::{Enqueued, EnqueuedTasks};
 use super::body::Path;
 use super::caller::{Operator, actor};
 use super::idempotency::IdempotencyKey;
@@ -32,7 +32,7 @@ impl Place {
 /// Has a schedule enqueue nothing until it is resumed.
 #[utoipa::path(post, path = "/schedules/{kind}/{name}/pause", tag = "schedules",
     params(("kind" = String, Path, description = "What it enqueues", example = "backup"),
-        ("name" = String, Path, description = "Its name: its job's where it is the only one of the kind", example = "docs")),
+        ("name" = String, Path, description = "Its name, or its job's for all of the kind that it has; a slash in it is written %2F", example = "docs")),
     responses((status = 204, description = "It is paused"), Refusals))]
 pub(super) async fn pause(
     state: State<Api>,
@@ -45,7 +45,7 @@ pub(super) async fn pause(
 /// Has a paused schedule go on; what was due meanwhile is caught up as it says.
 #[utoipa::path(post, path = "/schedules/{kind}/{name}/resume", tag = "schedules",
     params(("kind" = String, Path, description = "What it enqueues", example = "backup"),
-        ("name" = String, Path, description = "Its name: its job's where it is the only one of the kind", example = "docs")),
+        ("name" = String, Path, description = "Its name, or its job's for all of the kind that it has; a slash in it is written %2F", example = "docs")),
     responses((status = 204, description = "It goes on"), Refusals))]
 pub(super) async fn resume(
     state: State<Api>,
@@ -71,10 +71,10 @@ async fn set_paused(
 /// Enqueues the work of a schedule now, beside its due times.
 #[utoipa::path(post, path = "/schedules/{kind}/{name}/run", tag = "schedules",
     params(("kind" = String, Path, description = "What it enqueues", example = "backup"),
-        ("name" = String, Path, description = "Its name: its job's where it is the only one of the kind", example = "docs"),
+        ("name" = String, Path, description = "Its name, or its job's for all of the kind that it has; a slash in it is written %2F", example = "docs"),
         ("Idempotency-Key" = Option<String>, Header, description = "The same key means the same request, for 7 days",
             min_length = 1, max_length = 200)),
-    responses((status = 201, description = "The task", body = Enqueued), Refusals))]
+    responses((status = 201, description = "Its tasks: one for each schedule that the name means", body = EnqueuedTasks), Refusals))]
 pub(super) async fn run(
     State(api): State<Api>,
     Operator(token): Operator,
@@ -88,6 +88,7 @@ pub(super) async fn run(
         Ok(once) => once,
         Err(answered) => return Ok(answered),
     };
-    let task = schedules::run_now(&transaction, place.which(), &actor(&token)).await?;
-    once.answer(transaction, StatusCode::CREATED, &Enqueued::new(task)).await
+    let tasks = schedules::run_now(&transaction, place.which(), &actor(&token)).await?;
+    let tasks = tasks.into_iter().map(Enqueued::new).collect();
+    once.answer(transaction, StatusCode::CREATED, &EnqueuedTasks { tasks }).await
 }

@@ -15,7 +15,7 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::Api;
-use super::answers::Enqueued;
+use super::answers::{Enqueued, EnqueuedTasks};
 use super::body::{Body, Path};
 use super::caller::{Operator, actor};
 use super::idempotency::IdempotencyKey;
@@ -58,13 +58,6 @@ pub(super) struct NewTasks {
     /// 1 to 500.
     #[schema(min_items = 1, max_items = 500)]
     tasks: Vec<NewTask>,
-}
-
-/// Tasks that were enqueued.
-#[derive(Debug, Serialize, ToSchema)]
-pub(super) struct EnqueuedTasks {
-    /// In the order in which they were asked for.
-    tasks: Vec<Enqueued>,
 }
 
 /// What came of the wish to end a task.

@@ -4,6 +4,7 @@ mod answer;
 
 mod apply;
 mod enqueue;
+mod export;
 mod limits;
 mod migrate;
 mod pools;
@@ -19,7 +20,6 @@ mod finding;
 mod life;
 mod probes;
 mod progress;
-mod scheduled;
 mod shown;
 mod wait;
 
@@ -48,8 +48,16 @@ enum Command {
     Run,
     /// Brings the database's schema to this version
     Migrate,
-    /// Applies definitions of targets, jobs and limits
+    /// Applies definitions of targets, jobs, limits and reports, and shows the difference
     Apply(apply::Args),
+    /// Writes all that is defined, as `apply` takes it
+    Export(export::Args),
+    /// Prints what editors and other systems are to go by, the schema of definition files by default: needs neither database nor
+    /// broker
+    Schema {
+        #[command(subcommand)]
+        what: Option<schema::Command>,
+    },
     /// Asks for one task
     Enqueue(enqueue::Args),
     /// Shows targets, takes them away and brings them back
@@ -73,9 +81,6 @@ enum Command {
     /// Shows what will not be tried again by itself, does it again, or drops it
     #[command(subcommand)]
     Dead(dead::Command),
-    /// Prints what other systems are to go by: needs neither database nor broker
-    #[command(subcommand)]
-    Schema(schema::Command),
 }
 
 /// Runs the command that the command line names.
@@ -83,8 +88,8 @@ enum Command {
 /// # Errors
 /// Whatever kept the command from being done; what its answer means is told by [`Exit`].
 pub async fn run(cli: Cli) -> Result<Exit, Failure> {
-    if let Command::Schema(command) = cli.command {
-        return schema::run(command);
+    if let Command::Schema { what } = cli.command {
+        return schema::run(what.unwrap_or_default());
     }
     if let Command::Run = cli.command {
         let config = Config::read(&cli.sources)?;
@@ -102,9 +107,10 @@ pub async fn run(cli: Cli) -> Result<Exit, Failure> {
     config.telemetry.start();
     let database = Database::new(&config.database, "producer")?;
     match cli.command {
-        Command::Run | Command::Schema(_) => Ok(Exit::Done),
+        Command::Run | Command::Schema { .. } => Ok(Exit::Done),
         Command::Migrate => migrate::run(&database).await,
         Command::Apply(args) => apply::run(&database, &args).await,
+        Command::Export(args) => export::run(&database, &args).await,
         Command::Enqueue(args) => enqueue::run(&database, args).await,
         Command::Target(command) => target::run(&database, command).await,
         Command::Limits(command) => limits::run(&database, command).await,

@@ -16,11 +16,11 @@ pub(super) type Read<T> = fn(&Value) -> Result<T, String>;
 
 /// A value with the place where it was written.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) struct Located<T> {
+pub(crate) struct Located<T> {
     /// What.
-    pub(super) value: T,
+    pub(crate) value: T,
     /// Where.
-    pub(super) at: Origin,
+    pub(crate) at: Origin,
 }
 
 impl<'d, 'p> Fields<'d, 'p> {

@@ -4,9 +4,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use shared::compliance::{DEFAULT_RPO, READ_WINDOW, RESTORE_WINDOW};
-use shared::job::{Job, SourceData, TryLimits, VerifyWindows};
+use shared::job::{Job, Source, SourceData, TryLimits, VerifyWindows};
+use shared::schedule::Schedule;
 use shared::target::TargetName;
 use shared::task::{Priority, TaskKind};
+use shared::work::Level;
 
 use super::fields::{Fields, Located};
 use super::node::Value;
@@ -22,7 +24,7 @@ pub(super) fn read(mut fields: Fields<'_, '_>, references: &mut Vec<Located<Targ
     let rpo = fields.optional("rpo", period).unwrap_or(DEFAULT_RPO);
     let rto = fields.optional("rto", period);
     let priority = fields.optional("priority", parsed).unwrap_or(Priority::Normal);
-    let verify = verify(&mut fields);
+    let (verify, verify_schedules) = verify(&mut fields);
     let tries = tries(&mut fields);
     let strict = fields.optional("strict", truth).unwrap_or(false);
     let active = fields.optional("active", truth).unwrap_or(true);
@@ -32,6 +34,11 @@ pub(super) fn read(mut fields: Fields<'_, '_>, references: &mut Vec<Located<Targ
         }
     }
     let before = fields.problems();
+    if let Some(Source { data: SourceData::Reported, .. }) = &source
+        && verify_schedules.as_ref().is_some_and(|schedules| !schedules.is_empty())
+    {
+        fields.problem(0, "verify.schedule", "is of no use: what another system backs up cannot be verified");
+    }
     let schedule = fields.optional_below_or("schedule", "manual").and_then(schedule::read);
     let retention = fields.optional_below("retention").and_then(retention::read);
     let times = (fields.problems() == before).then_some((schedule, retention));
@@ -47,6 +54,7 @@ pub(super) fn read(mut fields: Fields<'_, '_>, references: &mut Vec<Located<Targ
         rto,
         priority,
         verify,
+        verify_schedules: verify_schedules?,
         tries,
         strict,
         active,
@@ -66,15 +74,31 @@ fn targets(fields: &mut Fields<'_, '_>) -> Vec<Located<TargetName>> {
     targets
 }
 
-fn verify(fields: &mut Fields<'_, '_>) -> VerifyWindows {
+/// How old each level of verification may be, and when it is due by itself; `None` when that is wrong.
+fn verify(fields: &mut Fields<'_, '_>) -> (VerifyWindows, Option<BTreeMap<Level, Schedule>>) {
     let mut windows = VerifyWindows { structure: None, read: READ_WINDOW, restore: RESTORE_WINDOW };
+    let mut schedules = Some(BTreeMap::new());
     if let Some(mut verify) = fields.optional_below("verify") {
         windows.structure = verify.optional("structure", period);
         windows.read = verify.optional("read", read_window).unwrap_or(READ_WINDOW);
         windows.restore = verify.optional("restore", restore_window).unwrap_or(RESTORE_WINDOW);
+        schedules = verify_schedules(&mut verify);
         verify.finish();
     }
-    windows
+    (windows, schedules)
+}
+
+fn verify_schedules(verify: &mut Fields<'_, '_>) -> Option<BTreeMap<Level, Schedule>> {
+    let before = verify.problems();
+    let mut schedules = BTreeMap::new();
+    if let Some(mut levels) = verify.optional_below("schedule") {
+        for &level in Level::ALL {
+            let schedule = levels.optional_below(level.as_str()).and_then(schedule::read);
+            schedules.extend(schedule.map(|schedule| (level, schedule)));
+        }
+        levels.finish();
+    }
+    (verify.problems() == before).then_some(schedules)
 }
 
 fn tries(fields: &mut Fields<'_, '_>) -> BTreeMap<TaskKind, TryLimits> {

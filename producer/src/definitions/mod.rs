@@ -1,9 +1,10 @@
-//! What users write: YAML files with targets, jobs and limits.
+//! What users write: YAML files with targets, jobs, limits and reports; and the way back from what is stored.
 //!
 //! Reading never stops at the first problem: each is noted with its file, line and field, and nothing is used as
-//! long as there is one.
+//! long as there is one. [`schema`] describes the same format to editors; a test holds the two against each other.
 
 mod node;
+mod passage;
 mod problem;
 
 mod fields;
@@ -12,88 +13,114 @@ mod values;
 mod job;
 mod limit;
 mod place;
+mod report;
 mod retention;
 mod schedule;
 mod source;
 mod target;
 
-pub mod change;
+pub mod schema;
+pub mod written;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use shared::job::Job;
 use shared::limit::{Key, Limit};
 use shared::target::{Target, TargetName};
 
+pub use passage::Passage;
 pub use problem::{Origin, Problem, Problems};
+pub use report::Report;
 
 use fields::{Fields, Located};
 use node::{Node, Value};
 
-/// Everything that some files define.
+/// Everything that some texts define.
 #[derive(Debug, Default)]
 pub struct Definitions {
-    /// Targets, in the order of the files.
+    /// Targets, in the order of the texts.
     pub targets: Vec<Target>,
-    /// Jobs, in the order of the files.
-    pub jobs: Vec<Job>,
-    /// Limits, those of targets first.
+    /// Jobs, in the order of the texts.
+    pub jobs: Vec<DefinedJob>,
+    /// Limits, those of a text's targets before its others.
     pub limits: Vec<(Key, Limit)>,
+    /// Reports, in the order of the texts.
+    pub reports: Vec<Report>,
+    /// What is wrong with the texts.
+    pub(crate) problems: Problems,
     // What follows is also that of definitions that are wrong elsewhere: then nothing more is said of it by
     // mistake, and nothing is found only at the next try.
-    target_names: Names,
-    job_names: Names,
-    references: Vec<Located<TargetName>>,
-    repositories: Vec<Located<String>>,
-    limited: BTreeMap<Key, Origin>,
+    pub(crate) names: Names,
+    pub(crate) references: Vec<Located<TargetName>>,
+    pub(crate) repositories: Vec<Located<String>>,
+    pub(crate) limited: BTreeMap<Key, Origin>,
 }
 
-type Names = BTreeMap<String, Origin>;
+/// A job, and where it was defined.
+#[derive(Debug, Clone)]
+pub struct DefinedJob {
+    /// What it is.
+    pub job: Job,
+    /// Where each of its fields stands.
+    pub passage: Passage,
+}
+
+/// Names of definitions, with the places at which they stand.
+#[derive(Debug, Default)]
+pub(crate) struct Names {
+    pub(crate) targets: BTreeMap<String, Origin>,
+    pub(crate) jobs: BTreeMap<String, Origin>,
+    pub(crate) reports: BTreeMap<String, Origin>,
+}
 
 impl Definitions {
     /// Reads files.
     #[must_use]
-    pub fn read(files: &[PathBuf], problems: &mut Problems) -> Self {
+    pub fn read(files: &[PathBuf]) -> Self {
         let mut definitions = Self::default();
         for path in files {
             let file = path.display().to_string();
             match std::fs::read_to_string(path) {
-                Ok(text) => definitions.add(&file, &text, problems),
-                Err(error) => problems.add(whole(&file), format!("cannot be read: {error}")),
+                Ok(text) => definitions.add(&file, &text),
+                Err(error) => definitions.problems.add(whole(&file), format!("cannot be read: {error}")),
             }
         }
         definitions
     }
 
-    /// Reads the text of one file.
-    pub fn add(&mut self, file: &str, text: &str, problems: &mut Problems) {
+    /// Reads a text, YAML or JSON; `file` is what its problems call it.
+    pub fn add(&mut self, file: &str, text: &str) {
+        let Self { problems, names, references, repositories, .. } = self;
         let root = match node::parse(text) {
             Ok(root) => root,
             Err((line, message)) => return problems.add(Origin { line, ..whole(file) }, message),
         };
         let Some(mut fields) = Fields::of(&root, whole(file), problems) else { return };
         let (targets, jobs) = (fields.nodes("targets"), fields.nodes("jobs"));
-        let limits = fields.nodes("limits");
+        let (limits, reports) = (fields.nodes("limits"), fields.nodes("reports"));
         fields.finish();
         let mut limited = Vec::new();
-        for (index, node) in targets.iter().enumerate() {
-            let at = origin(file, "targets", index, node);
-            note_name(&mut self.target_names, node, &at, problems);
+        for (node, at) in each(file, "targets", targets) {
+            note_name(&mut names.targets, node, &at, problems);
             if let Some(fields) = Fields::of(node, at, problems) {
-                self.targets.extend(target::read(fields, &mut self.repositories, &mut limited));
+                self.targets.extend(target::read(fields, repositories, &mut limited));
             }
         }
-        for (index, node) in jobs.iter().enumerate() {
-            let at = origin(file, "jobs", index, node);
-            note_name(&mut self.job_names, node, &at, problems);
-            if let Some(fields) = Fields::of(node, at, problems) {
-                self.jobs.extend(job::read(fields, &mut self.references));
+        for (node, at) in each(file, "jobs", jobs) {
+            note_name(&mut names.jobs, node, &at, problems);
+            if let Some(fields) = Fields::of(node, at.clone(), problems) {
+                let job = job::read(fields, references);
+                let defined = |job| DefinedJob { job, passage: Passage::new(at, node.clone()) };
+                self.jobs.extend(job.map(defined));
             }
         }
-        for (index, node) in limits.iter().enumerate() {
-            let at = origin(file, "limits", index, node);
+        for (node, at) in each(file, "limits", limits) {
             limited.extend(Fields::of(node, at, problems).and_then(limit::read));
+        }
+        for (node, at) in each(file, "reports", reports) {
+            note_name(&mut names.reports, node, &at, problems);
+            self.reports.extend(Fields::of(node, at, problems).and_then(report::read));
         }
         for (Located { value, at }, limit) in limited {
             match self.limited.get(&value) {
@@ -105,60 +132,15 @@ impl Definitions {
             self.limits.push((value, limit));
         }
     }
-
-    /// Checks what definitions demand of each other, and of the targets and jobs that are stored already.
-    pub fn check(&self, stored: &[Target], jobs: &[&Job], problems: &mut Problems) {
-        self.check_targets_exist(stored, problems);
-        self.check_repositories_differ(stored, problems);
-        self.check_limited_exist(jobs, problems);
-    }
-
-    /// An owner or a source is whatever some job says it is: a limit on another one is a slip of the pen.
-    fn check_limited_exist(&self, stored: &[&Job], problems: &mut Problems) {
-        let jobs = || self.jobs.iter().chain(stored.iter().copied());
-        let owners: BTreeSet<&str> = jobs().map(|job| job.owner.as_str()).collect();
-        let domains: BTreeSet<&str> = jobs().map(|job| job.source.place.failure_domain.as_str()).collect();
-        for (key, at) in &self.limited {
-            match key {
-                Key::Owner(owner) if !owners.contains(owner.as_str()) => {
-                    problems.add(at.clone(), "no job has this owner");
-                }
-                Key::Source(source) if !domains.contains(source.as_str()) => {
-                    problems.add(at.clone(), "no job's source has this failure_domain");
-                }
-                _ => {}
-            }
-        }
-    }
-
-    fn check_targets_exist(&self, stored: &[Target], problems: &mut Problems) {
-        let exists = |name: &TargetName| {
-            self.target_names.contains_key(name.as_str()) || stored.iter().any(|target| target.name == *name)
-        };
-        for reference in self.references.iter().filter(|reference| !exists(&reference.value)) {
-            problems.add(reference.at.clone(), format!("no target is named \"{}\"", reference.value));
-        }
-    }
-
-    fn check_repositories_differ(&self, stored: &[Target], problems: &mut Problems) {
-        let kept = stored.iter().filter(|target| !self.target_names.contains_key(target.name.as_str()));
-        let mut owners: BTreeMap<&str, String> = kept
-            .map(|target| {
-                (target.repository.as_str(), format!("target {}, which is applied already", target.name))
-            })
-            .collect();
-        for Located { value, at } in &self.repositories {
-            if let Some(owner) = owners.get(value.as_str()) {
-                problems.add(at.clone(), format!("is the same as that of {owner}"));
-            } else {
-                owners.insert(value, format!("the target at {}:{}", at.file, at.line));
-            }
-        }
-    }
 }
 
 fn whole(file: &str) -> Origin {
     Origin { file: file.to_owned(), line: 0, field: String::new() }
+}
+
+/// The definitions of a list with their places.
+fn each<'a>(file: &str, list: &str, nodes: &'a [Node]) -> impl Iterator<Item = (&'a Node, Origin)> {
+    nodes.iter().enumerate().map(move |(index, node)| (node, origin(file, list, index, node)))
 }
 
 /// The place of a definition, by its name if it has one.
@@ -167,7 +149,7 @@ fn origin(file: &str, list: &str, index: usize, node: &Node) -> Origin {
     Origin { file: file.to_owned(), line: node.referenced.line(), field }
 }
 
-fn note_name(names: &mut Names, node: &Node, at: &Origin, problems: &mut Problems) {
+fn note_name(names: &mut BTreeMap<String, Origin>, node: &Node, at: &Origin, problems: &mut Problems) {
     let Some((name, line)) = name(node) else { return };
     let at = Origin { line, ..at.clone() };
     if let Some(first) = names.get(name) {
@@ -185,5 +167,7 @@ fn name(node: &Node) -> Option<(&str, u64)> {
     })
 }
 
+#[cfg(test)]
+pub(crate) mod any;
 #[cfg(test)]
 mod tests;

@@ -7,7 +7,7 @@ use serde::Serialize;
 /// A place in the files that were read.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 pub struct Origin {
-    /// The file as the user named it.
+    /// The file as the user named it; empty for what stands in none.
     pub file: String,
     /// The line from 1; 0 is the whole file.
     pub line: u64,
@@ -21,7 +21,8 @@ impl fmt::Display for Origin {
         if self.line > 0 {
             write!(f, ":{}", self.line)?;
         }
-        if self.field.is_empty() { Ok(()) } else { write!(f, ": {}", self.field) }
+        let gap = if self.file.is_empty() || self.field.is_empty() { "" } else { ": " };
+        write!(f, "{gap}{}", self.field)
     }
 }
 
@@ -42,7 +43,7 @@ impl fmt::Display for Problem {
 }
 
 /// Everything that is wrong.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct Problems(Vec<Problem>);
 
 impl Problems {

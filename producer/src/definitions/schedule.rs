@@ -33,10 +33,10 @@ pub(super) fn read(mut fields: Fields<'_, '_>) -> Option<Schedule> {
     let overlap = fields.optional("overlap", parsed).unwrap_or_default();
     let blackouts = blackouts(&mut fields);
     let schedule = when.map(|when| Schedule { when, timezone, catch_up, jitter, overlap, blackouts });
-    // The first due time of all that are conceivable.
-    if fields.problems() == before
-        && schedule.as_ref().is_some_and(|schedule| schedule.next(DateTime::UNIX_EPOCH).is_none())
-    {
+    // The first due time of all that are conceivable: an expression alone has one.
+    let is_empty =
+        |schedule: &Schedule| !schedule.blackouts.is_empty() && schedule.next(DateTime::UNIX_EPOCH).is_none();
+    if fields.problems() == before && schedule.as_ref().is_some_and(is_empty) {
         fields.problem(0, "blackouts", "leave no time in which anything could be due");
     }
     let fine = fields.problems() == before;

@@ -9,6 +9,7 @@ use shared::target::{Isolation, SecretRef};
 use shared::task::{Priority, TaskKind};
 
 use super::*;
+use crate::apply::{self, Removals, Stored};
 
 mod reported;
 mod retention;
@@ -42,12 +43,14 @@ const SIMULATED: &str = "jobs:
 ";
 
 fn read(texts: &[(&str, &str)]) -> (Definitions, Vec<String>) {
-    let (mut definitions, mut problems) = (Definitions::default(), Problems::default());
+    let mut definitions = Definitions::default();
     for (file, text) in texts {
-        definitions.add(file, text, &mut problems);
+        definitions.add(file, text);
     }
-    definitions.check(&[], &[], &mut problems);
-    (definitions, problems.into_sorted().iter().map(ToString::to_string).collect())
+    let problems = apply::problems(&definitions, &Removals::default(), &Stored::default());
+    let problems: Vec<String> = problems.iter().map(ToString::to_string).collect();
+    schema::tests::agrees(texts, &problems);
+    (definitions, problems)
 }
 
 /// The problems of one file.
@@ -65,7 +68,7 @@ fn with(text: &str, line: &str, instead: &str) -> String {
 fn what_is_left_out_has_its_default() {
     let (definitions, problems) = read(&[("demo.yaml", &format!("{TARGET}{JOB}"))]);
     assert_eq!(problems, Vec::<String>::new());
-    let (target, job) = (&definitions.targets[0], &definitions.jobs[0]);
+    let (target, job) = (&definitions.targets[0], &definitions.jobs[0].job);
     assert_eq!(target.isolation, Isolation::None);
     assert_eq!(target.password, SecretRef::File("/etc/holdfast/disk-a.key".into()));
     assert_eq!((job.rpo, job.rto, job.priority), (DEFAULT_RPO, None, Priority::Normal));
@@ -95,7 +98,7 @@ fn every_field_reaches_its_place() {
     let target = with(&target, "/backups/a", "rest:https://backup.example/a/") + "  isolation: detached\n";
     let (definitions, problems) = read(&[("demo.yaml", &format!("{target}{job}"))]);
     assert_eq!(problems, Vec::<String>::new());
-    let (target, job) = (&definitions.targets[0], &definitions.jobs[0]);
+    let (target, job) = (&definitions.targets[0], &definitions.jobs[0].job);
     assert_eq!(target.repository, "rest:https://backup.example/a");
     assert_eq!(target.password, SecretRef::Env("DISK_A".to_owned()));
     assert_eq!(target.isolation, Isolation::Detached);
@@ -262,9 +265,9 @@ fn a_schedule_says_when_by_whose_clock_and_what_becomes_of_what_was_missed() {
         }],
         ..Schedule::new(When::Cron("0 2 * * *".parse().unwrap()), Tz::Europe__Berlin)
     };
-    assert_eq!(definitions.jobs[0].schedule, Some(expected));
+    assert_eq!(definitions.jobs[0].job.schedule, Some(expected));
     let (manual, problems) = read(&[("demo.yaml", &format!("{JOB}  schedule: manual\n{TARGET}"))]);
-    assert_eq!((&manual.jobs[0].schedule, problems), (&None, Vec::new()));
+    assert_eq!((&manual.jobs[0].job.schedule, problems), (&None, Vec::new()));
 }
 
 #[test]
@@ -323,7 +326,7 @@ fn a_file_that_is_no_definition_is_reported() {
         ("- a", "demo.yaml: is a list, a mapping is needed"),
         ("targets: {}", "demo.yaml:1: targets: is a mapping, a list is needed"),
         ("jobs:\n- 17", "demo.yaml:2: jobs[0]: is a number, a mapping is needed"),
-        ("hosts: []", "demo.yaml:1: hosts: is unknown, use one of: targets, jobs"),
+        ("hosts: []", "demo.yaml:1: hosts: is unknown, use one of: targets, jobs, limits, reports"),
         ("jobs:\n  - a\n bad", "demo.yaml:3: "),
         ("jobs: []\njobs: []", "demo.yaml:2: duplicate mapping key `jobs`"),
     ] {
@@ -357,22 +360,6 @@ fn two_targets_with_one_repository_are_refused() {
         problems,
         ["b.yaml:3: targets.disk-b.repository: is the same as that of the target at a.yaml:3"]
     );
-}
-
-#[test]
-fn what_is_applied_already_counts_unless_it_is_defined_anew() {
-    let stored = read(&[("demo.yaml", TARGET)]).0.targets;
-    let check = |text: &str| {
-        let (mut definitions, mut problems) = (Definitions::default(), Problems::default());
-        definitions.add("demo.yaml", text, &mut problems);
-        definitions.check(&stored, &[], &mut problems);
-        problems.into_sorted().iter().map(ToString::to_string).collect::<Vec<_>>()
-    };
-    assert_eq!(check(JOB), Vec::<String>::new());
-    assert_eq!(check(TARGET), Vec::<String>::new());
-    let taken = check(&with(TARGET, "disk-a", "disk-b"));
-    let expected = "demo.yaml:3: targets.disk-b.repository: is the same as that of target disk-a, which is applied already";
-    assert_eq!(taken, [expected]);
 }
 
 #[test]

@@ -76,7 +76,9 @@ fn said(settings: &[Setting], key: &Key, origin: Origin) -> Option<Limit> {
 async fn check_exists(transaction: &Transaction<'_>, key: &Key) -> Result<(), Refused> {
     let exists = match key {
         Key::Pool(_) => true,
-        Key::Target(target) => db::target::by_name(transaction, target).await?.is_some(),
+        Key::Target(target) => {
+            db::target::by_name(transaction, target).await?.is_some_and(|stored| !stored.removed)
+        }
         Key::Owner(owner) => db::job::keys(transaction).await?.iter().any(|job| job.owner == owner.as_str()),
         Key::Source(source) => {
             db::job::keys(transaction).await?.iter().any(|job| job.source == source.as_str())

@@ -8,76 +8,79 @@ use shared::task::{TaskId, TaskKind};
 use super::{Actor, Entry, Refused, record};
 use crate::scheduler;
 
-/// Which schedule.
+/// A schedule by its name, or all of a kind that a job of that name has.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Which<'a> {
     /// What it enqueues.
     pub(crate) kind: TaskKind,
-    /// Its name: that of its job where it is its only one of the kind.
+    /// Its name, or its job's.
     pub(crate) name: &'a str,
 }
 
-/// Has a schedule enqueue nothing until it is resumed; or resumes it, so that what was due meanwhile is caught up as it says.
+/// Has schedules enqueue nothing until they are resumed; or resumes them, so that what was due meanwhile is caught up as they say.
+/// Returns how many.
 pub(crate) async fn pause(
     transaction: &Transaction<'_>,
     which: Which<'_>,
     is_paused: bool,
     actor: &Actor,
-) -> Result<(), Refused> {
-    let before = stored(transaction, which).await?;
+) -> Result<usize, Refused> {
+    let stored = stored(transaction, which).await?;
     let by = is_paused.then_some(actor.name.as_str());
     schedule::set_paused(transaction, which.kind, which.name, by).await?;
-    let entry = Entry {
+    let names: Vec<String> = stored.iter().map(subject).collect();
+    let entries = stored.iter().zip(&names).map(|(before, name)| Entry {
         action: if is_paused { "pause" } else { "resume" },
         subject: "schedule",
-        name: &which.subject(),
+        name,
         before: Some(json!({ "paused_by": before.paused_by })),
         after: Some(json!({ "paused_by": by })),
-    };
-    Ok(record(transaction, actor, &[entry]).await?)
+    });
+    record(transaction, actor, &entries.collect::<Vec<_>>()).await?;
+    Ok(stored.len())
 }
 
-/// Enqueues the work of a schedule now, whatever it says about overlaps. What is due later overlaps with it as with any other.
+/// Enqueues the work of schedules now, whatever they say about overlaps. What is due later overlaps with it as with any other.
 pub(crate) async fn run_now(
     transaction: &Transaction<'_>,
     which: Which<'_>,
     actor: &Actor,
-) -> Result<TaskId, Refused> {
-    let stored = stored(transaction, which).await?;
-    let job = match stored.job {
-        Some(id) => db::job::load(transaction, &[id]).await?.pop().map(|stored| stored.job),
-        None => None,
-    };
-    if job.as_ref().is_some_and(|job| !job.active) {
-        return Err(Refused::Conflict(format!(
-            "the job of the {} schedule of {} is not active",
-            which.kind, which.name
-        )));
+) -> Result<Vec<TaskId>, Refused> {
+    let (mut tasks, mut names) = (Vec::new(), Vec::new());
+    for stored in stored(transaction, which).await? {
+        let job = match stored.job {
+            Some(id) => db::job::load(transaction, &[id]).await?.pop().map(|stored| stored.job),
+            None => None,
+        };
+        if job.as_ref().is_some_and(|job| !job.active) {
+            let why = format!("the job of the {} schedule of {} is not active", which.kind, which.name);
+            return Err(Refused::Conflict(why));
+        }
+        let priority = job.map(|job| job.priority);
+        tasks.push(scheduler::enqueue_now(transaction, &stored, priority, &actor.name).await?);
+        names.push(subject(&stored));
     }
-    let priority = job.map(|job| job.priority);
-    let task = scheduler::enqueue_now(transaction, &stored, priority, &actor.name).await?;
-    let entry = Entry {
+    let entries = tasks.iter().zip(&names).map(|(task, name)| Entry {
         action: "run",
         subject: "schedule",
-        name: &which.subject(),
+        name,
         before: None,
         after: Some(json!({ "task": task })),
-    };
-    record(transaction, actor, &[entry]).await?;
-    Ok(task)
+    });
+    record(transaction, actor, &entries.collect::<Vec<_>>()).await?;
+    Ok(tasks)
 }
 
-impl Which<'_> {
-    fn subject(&self) -> String {
-        format!("{}/{}", self.kind, self.name)
-    }
+fn subject(stored: &schedule::Stored) -> String {
+    format!("{}/{}", stored.kind, stored.name)
 }
 
-async fn stored(transaction: &Transaction<'_>, which: Which<'_>) -> Result<schedule::Stored, Refused> {
-    match schedule::lock(transaction, which.kind, which.name).await? {
-        Some(stored) => Ok(stored),
-        None => Err(missing(transaction, which).await?),
+async fn stored(transaction: &Transaction<'_>, which: Which<'_>) -> Result<Vec<schedule::Stored>, Refused> {
+    let stored = schedule::lock_named(transaction, which.kind, which.name).await?;
+    if stored.is_empty() {
+        return Err(missing(transaction, which).await?);
     }
+    Ok(stored)
 }
 
 /// Says that there is no such schedule, and whether there is a job of this name.
@@ -86,7 +89,7 @@ pub(crate) async fn missing<C: deadpool_postgres::GenericClient>(
     Which { kind, name }: Which<'_>,
 ) -> Result<Refused, db::Error> {
     let jobs = match name.parse() {
-        Ok(name) => db::job::resolve(client, &[&name]).await?.len(),
+        Ok(name) => db::job::resolve(client, &[&name]).await?.values().filter(|job| !job.removed).count(),
         Err(_) => 0,
     };
     let why = if jobs > 0 { "the job has no such schedule" } else { "no job and no report has this name" };

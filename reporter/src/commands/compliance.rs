@@ -64,7 +64,7 @@ pub async fn run(database: &Database, args: &Args) -> anyhow::Result<ExitCode> {
 async fn ensure_judged<C: GenericClient>(client: &C, name: &JobName) -> anyhow::Result<()> {
     let found = job::resolve(client, &[name]).await?;
     match found.get(name) {
-        None => anyhow::bail!("no job is named {name}"),
+        None | Some(job::Reference { removed: true, .. }) => anyhow::bail!("no job is named {name}"),
         Some(job) => anyhow::ensure!(job.active, "the job {name} is not active, so it is not judged"),
     }
     Ok(())

@@ -41,6 +41,8 @@ pub struct Judged {
     /// The moment of the judgement, on the database's clock.
     pub now: DateTime<Utc>,
     states: BTreeMap<JobId, State>,
+    /// Those that take tasks.
+    active: BTreeSet<JobId>,
 }
 
 impl Judged {
@@ -48,6 +50,12 @@ impl Judged {
     #[must_use]
     pub fn facts(&self, job: JobId, target: TargetId) -> Option<&Facts> {
         self.states.get(&job)?.facts.get(&target)
+    }
+
+    /// Whether a job takes tasks, so that there is anything to plan.
+    #[must_use]
+    pub fn is_active(&self, job: JobId) -> bool {
+        self.active.contains(&job)
     }
 }
 
@@ -84,7 +92,9 @@ pub async fn record(
         .filter_map(|(id, state)| Some((*id, state, judge(definitions.get(id)?, &state.facts, now))))
         .collect();
     store(transaction, &judged, now).await?;
-    Ok(Judged { now, states })
+    let active = definitions.values().filter(|definition| definition.job.active);
+    let active = active.map(|definition| definition.job.id).collect();
+    Ok(Judged { now, states, active })
 }
 
 /// Gives each observation its place in its job's chain, and takes it in.
@@ -115,14 +125,7 @@ fn judge(
 ) -> Verdicts {
     let copies: Vec<Copy> = targets
         .iter()
-        .map(|stored| Copy {
-            target: stored.target.name.clone(),
-            repository: stored.target.repository.clone(),
-            place: stored.target.place.clone(),
-            isolation: stored.target.isolation,
-            primary: Some(&stored.target.name) == job.job.primary(),
-            facts: facts.get(&stored.id).cloned().unwrap_or_default(),
-        })
+        .map(|stored| Copy::new(&job.job, &stored.target, facts.get(&stored.id).cloned().unwrap_or_default()))
         .collect();
     compliance::evaluate(&Policy::from(&job.job), &copies, now)
 }

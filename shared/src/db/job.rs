@@ -19,6 +19,8 @@ pub struct Reference {
     pub id: JobId,
     /// Whether it takes tasks.
     pub active: bool,
+    /// Whether it was taken away. Then it takes no tasks, but what it left behind can still be restored.
+    pub removed: bool,
     /// The highest priority that tasks from others may have.
     pub priority: Priority,
     /// Whether another system backs it up, and reports that.
@@ -50,6 +52,8 @@ pub struct StoredJob {
     pub id: JobId,
     /// Its definition.
     pub job: Job,
+    /// Whether it takes tasks: what was taken away does not, whatever its definition says.
+    pub active: bool,
     /// How often it was changed, from 1.
     pub version: i32,
 }
@@ -69,38 +73,81 @@ pub struct JobTarget {
     pub changed_at: DateTime<Utc>,
 }
 
-/// Writes a definition: a new row, or the next version of a row that differs. Also makes the row that recorders
-/// of the job's evidence lock.
-pub async fn upsert(transaction: &Transaction<'_>, job: &Job, targets: &[TargetId]) -> Result<JobId, Error> {
-    let statement = "insert into job (name, definition, active) values ($1, $2, $3)
-         on conflict (name) do update set definition = excluded.definition, active = excluded.active,
-             version = job.version + 1, updated_at = now()
-         returning id";
-    let statement = prepared(transaction, statement).await?;
-    let definition = Json(job);
-    let row = transaction.query_one(&statement, &[&job.name.as_str(), &definition, &job.active]).await?;
-    let id = JobId(row.try_get(0)?);
-    link(transaction, id, targets).await?;
-    // A job that has one keeps it.
-    transaction.execute("insert into compliance (job_id) values ($1)", &[&id.0]).await?;
-    Ok(id)
+/// A job that is to be written, with the numbers of its targets in its own order.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Defined<'a> {
+    /// Its definition.
+    pub job: &'a Job,
+    /// Where its copies go.
+    pub targets: Vec<TargetId>,
 }
 
-async fn link(transaction: &Transaction<'_>, job: JobId, targets: &[TargetId]) -> Result<(), Error> {
-    let targets: Vec<i32> = targets.iter().map(|target| target.0).collect();
-    transaction.execute("delete from job_target where job_id = $1", &[&job.0]).await?;
+/// Writes definitions, each once: new rows, or the next versions of rows that differ; one that was taken away comes back. Also
+/// makes the rows that recorders of the jobs' evidence lock. Returns the jobs' numbers.
+pub async fn upsert(
+    transaction: &Transaction<'_>,
+    jobs: &[Defined<'_>],
+) -> Result<HashMap<JobName, JobId>, Error> {
+    let statement = "insert into job (name, definition, active)
+         select * from unnest($1::text[], $2::jsonb[], $3::boolean[])
+         on conflict (name) do update set definition = excluded.definition, active = excluded.active,
+             removed_at = null, version = job.version + 1, updated_at = now()
+         returning id, name";
+    let names: Vec<&str> = jobs.iter().map(|defined| defined.job.name.as_str()).collect();
+    let definitions: Vec<_> = jobs.iter().map(|defined| Json(defined.job)).collect();
+    let active: Vec<bool> = jobs.iter().map(|defined| defined.job.active).collect();
+    let rows = transaction.query(statement, &[&names, &definitions, &active]).await?;
+    let ids: HashMap<JobName, JobId> = rows
+        .iter()
+        .map(|row| Ok((parsed(row, "name")?, JobId(row.try_get("id")?))))
+        .collect::<Result<_, Error>>()?;
+    link(transaction, jobs, &ids).await?;
+    // A job that has one keeps it.
+    let statement = "insert into compliance (job_id) select unnest($1::integer[])";
+    let all: Vec<i32> = ids.values().map(|id| id.0).collect();
+    transaction.execute(statement, &[&all]).await?;
+    Ok(ids)
+}
+
+async fn link(
+    transaction: &Transaction<'_>,
+    jobs: &[Defined<'_>],
+    ids: &HashMap<JobName, JobId>,
+) -> Result<(), Error> {
+    let all: Vec<i32> = ids.values().map(|id| id.0).collect();
+    transaction.execute("delete from job_target where job_id = any($1)", &[&all]).await?;
+    let (mut of, mut targets, mut positions) = (Vec::new(), Vec::new(), Vec::new());
+    for Defined { job, targets: its } in jobs {
+        let Some(id) = ids.get(&job.name) else { continue };
+        for (position, target) in (0_i16..).zip(its) {
+            of.push(id.0);
+            targets.push(target.0);
+            positions.push(position);
+        }
+    }
     let statement = "insert into job_target (job_id, target_id, position)
-         select $1, target, position - 1 from unnest($2::integer[]) with ordinality as t(target, position)";
-    transaction.execute(statement, &[&job.0, &targets]).await?;
+         select * from unnest($1::integer[], $2::integer[], $3::smallint[])";
+    transaction.execute(statement, &[&of, &targets, &positions]).await?;
     Ok(())
 }
 
-/// Finds jobs by their names; names without a job are absent from the answer.
+/// Takes jobs away: they take no tasks and are in no list. What they left behind stays.
+pub async fn remove(transaction: &Transaction<'_>, ids: &[JobId]) -> Result<(), Error> {
+    let statement =
+        "update job set active = false, removed_at = now(), version = version + 1, updated_at = now()
+         where id = any($1)";
+    let ids: Vec<i32> = ids.iter().map(|id| id.0).collect();
+    transaction.execute(statement, &[&ids]).await?;
+    Ok(())
+}
+
+/// Finds jobs by their names, also those that were taken away; names without a job are absent from the answer.
 pub async fn resolve<C: GenericClient>(
     client: &C,
     names: &[&JobName],
 ) -> Result<HashMap<JobName, Reference>, Error> {
-    let statement = "select id, name, active, definition ->> 'priority' as priority, \
+    let statement =
+        "select id, name, active, removed_at is not null as removed, definition ->> 'priority' as priority, \
              definition -> 'source' ->> 'kind' = 'reported' as reported
          from job where name = any($1)";
     let statement = prepared(client, statement).await?;
@@ -111,6 +158,7 @@ pub async fn resolve<C: GenericClient>(
             let reference = Reference {
                 id: JobId(row.try_get("id")?),
                 active: row.try_get("active")?,
+                removed: row.try_get("removed")?,
                 priority: parsed(row, "priority")?,
                 reported: row.try_get("reported")?,
             };
@@ -129,7 +177,7 @@ pub fn accept<S: std::hash::BuildHasher>(
 ) -> Result<Option<JobId>, Refusal> {
     let Some(name) = &message.job else { return Ok(None) };
     match jobs.get(name) {
-        None => Err(Refusal::UnknownJob(name.to_string())),
+        None | Some(Reference { removed: true, .. }) => Err(Refusal::UnknownJob(name.to_string())),
         Some(job) => job.takes(message.kind, name).map(|()| Some(job.id)),
     }
 }
@@ -180,7 +228,7 @@ pub struct JobKeys {
     pub active: bool,
 }
 
-/// Reads what the limits of all jobs' tasks go by.
+/// Reads what the limits of all jobs' tasks go by, also of those that were taken away: what they had begun goes on.
 pub async fn keys<C: GenericClient>(client: &C) -> Result<Vec<JobKeys>, Error> {
     let statement = "select id, name, active, definition ->> 'owner' as owner, \
              definition -> 'source' -> 'place' ->> 'failure_domain' as source, definition -> 'targets' ->> 0 as target
@@ -204,14 +252,16 @@ pub async fn keys<C: GenericClient>(client: &C) -> Result<Vec<JobKeys>, Error> {
 
 /// Reads definitions by number; unknown numbers are absent from the answer.
 pub async fn load<C: GenericClient>(client: &C, ids: &[JobId]) -> Result<Vec<StoredJob>, Error> {
-    let statement = prepared(client, "select id, definition, version from job where id = any($1)").await?;
+    let statement =
+        prepared(client, "select id, definition, active, version from job where id = any($1)").await?;
     let ids: Vec<i32> = ids.iter().map(|id| id.0).collect();
     client.query(&statement, &[&ids]).await?.iter().map(stored).collect()
 }
 
 /// Reads all definitions, by name.
 pub async fn all<C: GenericClient>(client: &C) -> Result<Vec<StoredJob>, Error> {
-    let statement = prepared(client, "select id, definition, version from job order by name").await?;
+    let statement = "select id, definition, active, version from job where removed_at is null order by name";
+    let statement = prepared(client, statement).await?;
     client.query(&statement, &[]).await?.iter().map(stored).collect()
 }
 
@@ -219,6 +269,7 @@ fn stored(row: &tokio_postgres::Row) -> Result<StoredJob, Error> {
     Ok(StoredJob {
         id: JobId(row.try_get("id")?),
         job: from_json(row, "definition")?,
+        active: row.try_get("active")?,
         version: row.try_get("version")?,
     })
 }

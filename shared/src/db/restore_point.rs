@@ -204,7 +204,7 @@ pub async fn newest_of_each<C: GenericClient>(
          cross join lateral (
              select * from restore_point p where p.job_id = j.id and p.target_id = t.id and p.forgotten_at is null
              order by p.data_time desc, p.id desc limit 1) r
-         where $1::text is null or j.name = $1 order by j.name, jt.position";
+         where j.removed_at is null and ($1::text is null or j.name = $1) order by j.name, jt.position";
     let statement = prepared(client, statement).await?;
     let rows = client.query(&statement, &[&job.map(JobName::as_str)]).await?;
     rows.iter()

@@ -21,7 +21,8 @@ pub struct Stored {
     pub id: i32,
     /// What is enqueued.
     pub kind: TaskKind,
-    /// The job's name, or the schedule's own where the kind works on no job.
+    /// Its name, which no other schedule of the kind has: the job's, or one that begins with the job's and a slash, or the
+    /// schedule's own where the kind works on no job.
     pub name: String,
     /// For which job.
     pub job: Option<JobId>,
@@ -37,6 +38,14 @@ pub struct Stored {
     pub last_task: Option<TaskId>,
 }
 
+impl Stored {
+    /// Whether this is the schedule of a name, or one of those of the job of that name.
+    #[must_use]
+    pub fn is_named(&self, name: &str) -> bool {
+        self.name.strip_prefix(name).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+    }
+}
+
 const COLUMNS: &str = "id, kind, name, job_id, params, spec, next_due, paused_by, last_task";
 
 /// What is to be enqueued when, as definitions say it.
@@ -44,51 +53,60 @@ const COLUMNS: &str = "id, kind, name, job_id, params, spec, next_due, paused_by
 pub struct Defined<'a> {
     /// What is enqueued.
     pub kind: TaskKind,
-    /// The job's name, or the schedule's own.
-    pub name: &'a str,
+    /// Its name, which no other schedule of the kind has.
+    pub name: String,
     /// For which job.
     pub job: Option<JobId>,
     /// With which parameters.
-    pub params: &'a Params,
+    pub params: Params,
     /// When.
     pub spec: &'a Schedule,
 }
 
-/// Stores a schedule. Its due times count from `now` on where they are others than before; whoever has paused it has it
+/// Stores schedules. Their due times count from `now` on where they are others than before; whoever has paused one has it
 /// paused still.
 pub async fn upsert<C: GenericClient>(
     client: &C,
-    defined: &Defined<'_>,
+    defined: &[Defined<'_>],
     now: DateTime<Utc>,
 ) -> Result<(), Error> {
-    let Defined { kind, name, job, params, spec } = defined;
     let statement = "insert into schedule as s (kind, name, job_id, params, spec, next_due, fires_at)
-         values ($1, $2, $3, $4, $5, $6, $7)
+         select * from unnest($1::text[], $2::text[], $3::integer[], $4::json[], $5::jsonb[], $6::timestamptz[], $7::timestamptz[])
          on conflict (kind, name) do update set job_id = excluded.job_id, params = excluded.params, spec = excluded.spec,
              next_due = case when s.spec = excluded.spec then s.next_due else excluded.next_due end,
              fires_at = case when s.spec = excluded.spec then s.fires_at else excluded.fires_at end";
-    let statement = prepared(client, statement).await?;
-    let next = spec.next(now);
-    let fires = next.map(|next| next + spec.delay(name));
-    let job = job.map(|job| job.0);
-    client.execute(&statement, &[&kind.as_str(), name, &job, params, &Json(spec), &next, &fires]).await?;
+    let (kinds, names) = keys(defined);
+    let jobs: Vec<Option<i32>> = defined.iter().map(|schedule| schedule.job.map(|job| job.0)).collect();
+    let params: Vec<&Params> = defined.iter().map(|schedule| &schedule.params).collect();
+    let specs: Vec<Json<&Schedule>> = defined.iter().map(|schedule| Json(schedule.spec)).collect();
+    let due: Vec<Option<DateTime<Utc>>> = defined.iter().map(|schedule| schedule.spec.next(now)).collect();
+    let fires = |(due, schedule): (&Option<DateTime<Utc>>, &Defined<'_>)| {
+        due.map(|due| due + schedule.spec.delay(&schedule.name))
+    };
+    let fires: Vec<Option<DateTime<Utc>>> = due.iter().zip(defined).map(fires).collect();
+    client.execute(statement, &[&kinds, &names, &jobs, &params, &specs, &due, &fires]).await?;
     Ok(())
 }
 
-/// Takes the schedules of some jobs away, except those of these kinds and names.
-pub async fn retain<C: GenericClient>(
-    client: &C,
-    jobs: &[JobId],
-    names: &[(TaskKind, &str)],
-) -> Result<(), Error> {
-    let statement = "delete from schedule where job_id = any($1)
-         and (kind, name) not in (select * from unnest($2::text[], $3::text[]))";
-    let statement = prepared(client, statement).await?;
-    let (kinds, names): (Vec<&str>, Vec<&str>) =
-        names.iter().map(|(kind, name)| (kind.as_str(), *name)).unzip();
+/// Takes the schedules of some jobs away, except those that are among `kept`.
+pub async fn retain<C: GenericClient>(client: &C, jobs: &[JobId], kept: &[Defined<'_>]) -> Result<(), Error> {
+    let statement = "delete from schedule s where job_id = any($1) and not exists (
+             select from unnest($2::text[], $3::text[]) as k(kind, name) where k.kind = s.kind and k.name = s.name)";
     let jobs: Vec<i32> = jobs.iter().map(|job| job.0).collect();
-    client.execute(&statement, &[&jobs, &kinds, &names]).await?;
+    let (kinds, names) = keys(kept);
+    client.execute(statement, &[&jobs, &kinds, &names]).await?;
     Ok(())
+}
+
+/// Takes schedules of a kind away.
+pub async fn remove<C: GenericClient>(client: &C, kind: TaskKind, names: &[&str]) -> Result<(), Error> {
+    let statement = "delete from schedule where kind = $1 and name = any($2)";
+    client.execute(statement, &[&kind.as_str(), &names]).await?;
+    Ok(())
+}
+
+fn keys<'a>(defined: &'a [Defined<'_>]) -> (Vec<&'static str>, Vec<&'a str>) {
+    defined.iter().map(|schedule| (schedule.kind.as_str(), schedule.name.as_str())).unzip()
 }
 
 /// All schedules of known kinds, by kind and name.
@@ -96,6 +114,13 @@ pub async fn all<C: GenericClient>(client: &C) -> Result<Vec<Stored>, Error> {
     let statement = format!("select {COLUMNS} from schedule where kind = any($1) order by kind, name");
     let statement = prepared(client, &statement).await?;
     client.query(&statement, &[&super::task::known_kinds()]).await?.iter().map(stored).collect()
+}
+
+/// All schedules of a kind, by name.
+pub async fn of_kind<C: GenericClient>(client: &C, kind: TaskKind) -> Result<Vec<Stored>, Error> {
+    let statement = format!("select {COLUMNS} from schedule where kind = $1 order by name");
+    let statement = prepared(client, &statement).await?;
+    client.query(&statement, &[&kind.as_str()]).await?.iter().map(stored).collect()
 }
 
 /// Takes up to `limit` schedules that fire, those that are late first, and keeps others from seeing to them until the transaction
@@ -192,18 +217,19 @@ pub async fn open<C: GenericClient>(client: &C, tasks: &[TaskId]) -> Result<BTre
     rows.iter().map(open).collect()
 }
 
-/// Pauses a schedule, or lets it go on from `now`: what was due meanwhile is caught up as it says. Returns whether there is one.
+/// Pauses a schedule, or all of a kind that a job has, or lets them go on from now: what was due meanwhile is caught up as each
+/// says. Returns how many there are.
 pub async fn set_paused<C: GenericClient>(
     client: &C,
     kind: TaskKind,
     name: &str,
     by: Option<&str>,
-) -> Result<bool, Error> {
+) -> Result<u64, Error> {
     let statement =
         "update schedule set paused_by = $3, paused_at = case when $3::text is null then null else now() end
-         where kind = $1 and name = $2";
+         where kind = $1 and (name = $2 or starts_with(name, $2 || '/'))";
     let statement = prepared(client, statement).await?;
-    Ok(client.execute(&statement, &[&kind.as_str(), &name, &by]).await? == 1)
+    Ok(client.execute(&statement, &[&kind.as_str(), &name, &by]).await?)
 }
 
 /// Forgets which due times were seen to longer ago than this; returns how many.
@@ -213,15 +239,18 @@ pub async fn forget<C: GenericClient>(client: &C, after: Duration) -> Result<u64
     Ok(client.execute(&statement, &[&after.as_secs_f64()]).await?)
 }
 
-/// One schedule, kept from others until the transaction ends.
-pub async fn lock(
+/// The schedule of a name, or all of the kind that a job of that name has; kept from others until the transaction ends.
+pub async fn lock_named(
     transaction: &Transaction<'_>,
     kind: TaskKind,
     name: &str,
-) -> Result<Option<Stored>, Error> {
-    let statement = format!("select {COLUMNS} from schedule where kind = $1 and name = $2 for update");
+) -> Result<Vec<Stored>, Error> {
+    let statement = format!(
+        "select {COLUMNS} from schedule where kind = $1 and (name = $2 or starts_with(name, $2 || '/'))
+         order by name for update"
+    );
     let statement = prepared(transaction, &statement).await?;
-    transaction.query_opt(&statement, &[&kind.as_str(), &name]).await?.as_ref().map(stored).transpose()
+    transaction.query(&statement, &[&kind.as_str(), &name]).await?.iter().map(stored).collect()
 }
 
 /// Notes what was enqueued last, where no due time asked for it.

@@ -19,6 +19,8 @@ pub struct StoredTarget {
     pub target: Target,
     /// Whether it may be used now.
     pub state: TargetState,
+    /// Whether it was taken away: no job has it as a target, but what is on it can still be restored.
+    pub removed: bool,
     /// The id inside its repository, once that was created.
     pub repository_id: Option<String>,
     /// How often it was changed, from 1.
@@ -27,45 +29,57 @@ pub struct StoredTarget {
     pub changed_at: DateTime<Utc>,
 }
 
-/// Writes a definition: a new row, or the next version of a row that differs.
+const COLUMNS: &str =
+    "select id, definition, state, removed_at is not null as removed, repository_id, version, updated_at
+     from target";
+
+/// Writes definitions, each once: new rows, or the next versions of rows that differ; one that was taken away comes back.
+/// Returns the targets' numbers.
 ///
 /// A target that moved to another place keeps the id of its repository, so that an empty place is noticed.
-pub async fn upsert(transaction: &Transaction<'_>, target: &Target) -> Result<TargetId, Error> {
-    let statement = "insert into target (name, definition) values ($1, $2)
-         on conflict (name) do update set definition = excluded.definition,
+pub async fn upsert(
+    transaction: &Transaction<'_>,
+    targets: &[&Target],
+) -> Result<HashMap<TargetName, TargetId>, Error> {
+    let statement = "insert into target (name, definition) select * from unnest($1::text[], $2::jsonb[])
+         on conflict (name) do update set definition = excluded.definition, removed_at = null,
              version = target.version + 1, updated_at = now()
-         returning id";
-    let statement = prepared(transaction, statement).await?;
-    let definition = Json(target);
-    let row = transaction.query_one(&statement, &[&target.name.as_str(), &definition]).await?;
-    Ok(TargetId(row.try_get(0)?))
+         returning id, name";
+    let names: Vec<&str> = targets.iter().map(|target| target.name.as_str()).collect();
+    let definitions: Vec<_> = targets.iter().map(Json).collect();
+    let rows = transaction.query(statement, &[&names, &definitions]).await?;
+    rows.iter().map(|row| Ok((parsed(row, "name")?, TargetId(row.try_get("id")?)))).collect()
+}
+
+/// Takes targets away that no job has any more. What is on them stays.
+pub async fn remove(transaction: &Transaction<'_>, ids: &[TargetId]) -> Result<(), Error> {
+    let statement =
+        "update target set removed_at = now(), version = version + 1, updated_at = now() where id = any($1)";
+    let ids: Vec<i32> = ids.iter().map(|id| id.0).collect();
+    transaction.execute(statement, &[&ids]).await?;
+    Ok(())
 }
 
 /// Reads all targets, by name.
 pub async fn all<C: GenericClient>(client: &C) -> Result<Vec<StoredTarget>, Error> {
-    let statement =
-        "select id, definition, state, repository_id, version, updated_at from target order by name";
-    let statement = prepared(client, statement).await?;
+    let statement = prepared(client, &format!("{COLUMNS} where removed_at is null order by name")).await?;
     client.query(&statement, &[]).await?.iter().map(stored).collect()
 }
 
-/// Reads one target by name.
+/// Reads one target by name, also one that was taken away.
 pub async fn by_name<C: GenericClient>(client: &C, name: &TargetName) -> Result<Option<StoredTarget>, Error> {
-    let statement =
-        "select id, definition, state, repository_id, version, updated_at from target where name = $1";
-    let statement = prepared(client, statement).await?;
+    let statement = prepared(client, &format!("{COLUMNS} where name = $1")).await?;
     client.query_opt(&statement, &[&name.as_str()]).await?.as_ref().map(stored).transpose()
 }
 
-/// Reads one target by name, and keeps others from changing it, its locks or any definition until the transaction ends.
+/// As [`by_name`], and keeps others from changing it, its locks or any definition until the transaction ends.
 pub async fn lock_by_name(
     transaction: &Transaction<'_>,
     name: &TargetName,
 ) -> Result<Option<StoredTarget>, Error> {
     // A change of its state counts as one of definitions: whoever makes one begins with this lock.
     super::job::lock_definitions(transaction).await?;
-    let statement = "select id, definition, state, repository_id, version, updated_at from target where name = $1 for no key update";
-    let statement = prepared(transaction, statement).await?;
+    let statement = prepared(transaction, &format!("{COLUMNS} where name = $1 for no key update")).await?;
     transaction.query_opt(&statement, &[&name.as_str()]).await?.as_ref().map(stored).transpose()
 }
 
@@ -74,6 +88,7 @@ fn stored(row: &tokio_postgres::Row) -> Result<StoredTarget, Error> {
         id: TargetId(row.try_get("id")?),
         target: from_json(row, "definition")?,
         state: parsed(row, "state")?,
+        removed: row.try_get("removed")?,
         repository_id: row.try_get("repository_id")?,
         version: row.try_get("version")?,
         changed_at: row.try_get("updated_at")?,

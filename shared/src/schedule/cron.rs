@@ -32,6 +32,11 @@ pub struct InvalidCron {
 }
 
 impl Cron {
+    /// Whether it names no days.
+    pub(super) fn is_daily(&self) -> bool {
+        self.text.split_whitespace().rev().take(3).all(|field| field == "*")
+    }
+
     /// The first time after a moment; `None` when there is none in any time to come.
     #[must_use]
     pub(super) fn next(&self, after: DateTime<Utc>, timezone: Tz) -> Option<DateTime<Utc>> {

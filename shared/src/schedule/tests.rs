@@ -208,3 +208,20 @@ fn time_goes_on_wherever_within_a_second_one_asks_while_clocks_are_set() {
         }
     }
 }
+
+#[test]
+fn the_longest_gap_of_what_comes_daily_is_found_where_the_clock_is_set_back() {
+    let from = at("2026-01-01T00:00:00Z");
+    for expression in ["30 2 * * *", "0 12 * * *", "59 23 * * *", "0 */6 * * *", "0 0 12 * * *"] {
+        for zone in [Tz::UTC, Tz::Europe__Berlin, Tz::America__New_York, Tz::Australia__Lord_Howe] {
+            let daily = cron(expression, zone);
+            assert!(daily.is_alike_each_day(), "{expression}");
+            let year = daily.longest_gap_within(from, from + TimeDelta::days(366));
+            assert_eq!(daily.longest_gap(from), year, "{expression} in {zone}");
+        }
+    }
+    assert_eq!(cron("0 12 * * *", Tz::Europe__Berlin).longest_gap(from), Some(TimeDelta::hours(25)));
+    let often = cron("*/20 8-17 * * *", Tz::Europe__Berlin);
+    assert_eq!(often.longest_gap(from), Some(TimeDelta::minutes(14 * 60 + 20 + 60)));
+    assert!(!cron("0 12 * * 1", Tz::UTC).is_alike_each_day());
+}

@@ -414,7 +414,8 @@ impl Claim<'_, '_> {
     }
 }
 
-/// A refused task that waits in the database, because its job was active once, becomes a dead task and no dead letter.
+/// A refused task that waits in the database, because its job was active once, becomes a dead task and no dead letter. One
+/// that does not wait any more has run, or was cancelled with its job: its delivery was a stale copy.
 async fn bury(
     transaction: &Transaction<'_>,
     delivered: &[Admitted],
@@ -425,6 +426,9 @@ async fn bury(
     if !named.is_empty() {
         let buried = db::dead_task::bury_waiting(transaction, &named).await?;
         refused.retain(|place, _| !buried.contains(&delivered[*place].task.id));
+        let ids: Vec<TaskId> = refused.keys().map(|place| delivered[*place].task.id).collect();
+        let known = db::known_id::known(transaction, &ids).await?;
+        refused.retain(|place, _| !known.contains(&delivered[*place].task.id));
     }
     Ok(())
 }

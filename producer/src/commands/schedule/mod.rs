@@ -17,7 +17,7 @@ pub(super) enum Command {
         #[arg(long)]
         json: bool,
     },
-    /// Prints the next due times of a job, or of an expression, one a line
+    /// Prints the next due times of a job, a report or an expression, one a line
     Next(next::Args),
     /// Has a schedule enqueue nothing until it is resumed
     Pause(Which),
@@ -27,10 +27,10 @@ pub(super) enum Command {
     Run(Which),
 }
 
-/// One schedule.
+/// One schedule, or all of a kind that a job has.
 #[derive(Debug, clap::Args)]
 pub(super) struct Which {
-    /// Its job's name, or its own where it has no job
+    /// Its own name, as `schedule list` shows it, or its job's
     name: String,
     /// What it enqueues
     #[arg(long, default_value = "backup")]
@@ -64,18 +64,25 @@ pub(super) async fn run(database: &Database, command: Command) -> Result<Exit, F
 async fn pause(database: &Database, which: &Which, is_paused: bool) -> Result<Exit, Failure> {
     let mut client = database.client().await?;
     let transaction = client.transaction().await?;
-    schedules::pause(&transaction, which.into(), is_paused, &actor()).await?;
+    let schedules = schedules::pause(&transaction, which.into(), is_paused, &actor()).await?;
     transaction.commit().await?;
-    let now = if is_paused { "paused" } else { "goes on" };
-    println!("the {} schedule of {} {now}", which.kind, which.name);
+    let (kind, name) = (which.kind, &which.name);
+    match (schedules, is_paused) {
+        (1, true) => println!("the {kind} schedule of {name} is paused"),
+        (1, false) => println!("the {kind} schedule of {name} goes on"),
+        (_, true) => println!("the {schedules} {kind} schedules of {name} are paused"),
+        (_, false) => println!("the {schedules} {kind} schedules of {name} go on"),
+    }
     Ok(Exit::Done)
 }
 
 async fn run_now(database: &Database, which: &Which) -> Result<Exit, Failure> {
     let mut client = database.client().await?;
     let transaction = client.transaction().await?;
-    let task = schedules::run_now(&transaction, which.into(), &actor()).await?;
+    let tasks = schedules::run_now(&transaction, which.into(), &actor()).await?;
     transaction.commit().await?;
-    println!("{task} enqueued");
+    for task in tasks {
+        println!("{task} enqueued");
+    }
     Ok(Exit::Done)
 }

@@ -16,10 +16,10 @@ pub(in crate::commands) struct Args {
     /// A cron expression of five or six fields, or a nickname such as @daily
     #[arg(long)]
     cron: Option<Cron>,
-    /// A job that has a schedule
+    /// A job or a report that has a schedule, or the full name of one of its schedules such as docs/read/disk-a
     #[arg(long, value_name = "NAME")]
     job: Option<String>,
-    /// What the job's schedule enqueues
+    /// What the schedule enqueues
     #[arg(long, default_value = "backup", requires = "job")]
     kind: TaskKind,
     /// The time zone of the expression, such as Europe/Berlin
@@ -47,34 +47,45 @@ impl Args {
 
 /// Answers without a database; `None` where it takes one.
 pub(super) fn run_alone(args: &Args) -> Option<Result<Exit, Failure>> {
-    args.of_expression().map(|spec| print(&spec, args))
+    args.of_expression().map(|spec| print(&[(String::new(), spec)], args))
 }
 
 pub(super) async fn run(database: &Database, args: &Args) -> Result<Exit, Failure> {
-    let spec = match args.of_expression() {
-        Some(spec) => spec,
-        None => of_job(database, args.kind, args.job.as_deref().unwrap_or_default()).await?,
+    let schedules = match args.of_expression() {
+        Some(spec) => vec![(String::new(), spec)],
+        None => named(database, args.kind, args.job.as_deref().unwrap_or_default()).await?,
     };
-    print(&spec, args)
+    print(&schedules, args)
 }
 
-fn print(spec: &Schedule, args: &Args) -> Result<Exit, Failure> {
-    let first = spec.next(args.from.unwrap_or_else(clock::now));
-    let times = std::iter::successors(first, |due| spec.next(*due))
-        .take(usize::try_from(args.count).unwrap_or(usize::MAX));
-    let lines: Vec<String> = times
-        .map(|due| due.with_timezone(&spec.timezone).to_rfc3339_opts(SecondsFormat::Secs, true))
-        .collect();
+fn print(schedules: &[(String, Schedule)], args: &Args) -> Result<Exit, Failure> {
+    let from = args.from.unwrap_or_else(clock::now);
+    let count = usize::try_from(args.count).unwrap_or(usize::MAX);
+    let mut times: Vec<(DateTime<Utc>, String)> = Vec::new();
+    for (name, spec) in schedules {
+        // Of several, each is told by its name.
+        let name = if schedules.len() > 1 { format!(" {name}") } else { String::new() };
+        let due = std::iter::successors(spec.next(from), |due| spec.next(*due));
+        times.extend(due.take(count).map(|due| (due, format!("{}{name}", shown_in(due, spec.timezone)))));
+    }
+    times.sort();
+    let lines: Vec<String> = times.into_iter().take(count).map(|(_, line)| line).collect();
     shown::print(&lines.join("\n"))?;
     Ok(Exit::Done)
 }
 
-async fn of_job(database: &Database, kind: TaskKind, job: &str) -> Result<Schedule, Failure> {
+fn shown_in(due: DateTime<Utc>, timezone: Tz) -> String {
+    due.with_timezone(&timezone).to_rfc3339_opts(SecondsFormat::Secs, true)
+}
+
+/// The schedule of a name, or all that a job of that name has.
+async fn named(database: &Database, kind: TaskKind, name: &str) -> Result<Vec<(String, Schedule)>, Failure> {
     let client = database.client().await?;
-    let stored =
-        schedule::all(&client).await?.into_iter().find(|stored| stored.kind == kind && stored.name == job);
-    match stored {
-        Some(stored) => Ok(stored.spec),
-        None => Err(schedules::missing(&client, schedules::Which { kind, name: job }).await?.into()),
+    let all = schedule::of_kind(&client, kind).await?.into_iter();
+    let named = all.filter(|stored| stored.is_named(name));
+    let named: Vec<(String, Schedule)> = named.map(|stored| (stored.name, stored.spec)).collect();
+    if named.is_empty() {
+        return Err(schedules::missing(&client, schedules::Which { kind, name }).await?.into());
     }
+    Ok(named)
 }

@@ -2,13 +2,18 @@
 
 mod asyncapi;
 
+use anyhow::Context as _;
 use serde_json::Value;
 use shared::message;
 
-use super::{Exit, Failure};
+use super::{Exit, Failure, shown};
+use crate::definitions::schema::schema;
 
-#[derive(Debug, Clone, Copy, clap::Subcommand)]
+#[derive(Debug, Clone, Copy, Default, clap::Subcommand)]
 pub(super) enum Command {
+    /// Prints the JSON Schema of definition files, for editors
+    #[default]
+    Definitions,
     /// Prints the JSON Schema of the messages by which other systems ask for work
     Message,
     /// Prints the AsyncAPI document of the exchange and the queues that other systems use
@@ -18,9 +23,10 @@ pub(super) enum Command {
 
 pub(super) fn run(command: Command) -> Result<Exit, Failure> {
     let document: Value = match command {
+        Command::Definitions => schema().to_value(),
         Command::Message => message::schema::message(),
         Command::AsyncApi => asyncapi::document(),
     };
-    println!("{}", serde_json::to_string_pretty(&document).map_err(anyhow::Error::new)?);
+    shown::print(&serde_json::to_string_pretty(&document).context("printing the schema")?)?;
     Ok(Exit::Done)
 }

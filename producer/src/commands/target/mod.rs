@@ -42,5 +42,6 @@ pub(super) async fn run(database: &Database, command: Command) -> Result<Exit, F
 }
 
 fn known(stored: Option<StoredTarget>, name: &TargetName) -> Result<StoredTarget, Failure> {
-    stored.ok_or_else(|| Failure::BadInput(format!("no target is named \"{name}\"")))
+    let defined = stored.filter(|stored| !stored.removed);
+    defined.ok_or_else(|| Failure::BadInput(format!("no target is named \"{name}\"")))
 }

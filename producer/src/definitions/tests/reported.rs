@@ -11,7 +11,7 @@ const REPORTED: &str = "jobs:
 fn a_source_that_is_reported_needs_no_more_than_its_place() {
     let (definitions, problems) = read(&[("demo.yaml", &format!("{REPORTED}  strict: true\n{TARGET}"))]);
     assert_eq!(problems, Vec::<String>::new());
-    let job = &definitions.jobs[0];
+    let job = &definitions.jobs[0].job;
     assert_eq!(
         (&job.source.data, job.source.place.failure_domain.as_str()),
         (&SourceData::Reported, "erp-1")

@@ -14,9 +14,9 @@ fn a_retention_keeps_by_the_rules_that_it_names() {
         timezone: Tz::Europe__Berlin,
         schedule: Some(Schedule::new(When::Every(Duration::from_hours(24)), Tz::UTC)),
     };
-    assert_eq!(definitions.jobs[0].retention, Some(expected));
+    assert_eq!(definitions.jobs[0].job.retention, Some(expected));
     let (definitions, _) = read(&[("demo.yaml", &format!("{JOB}  retention: {{ last: 1 }}\n{TARGET}"))]);
-    let retention = definitions.jobs[0].retention.as_ref().unwrap();
+    let retention = definitions.jobs[0].job.retention.as_ref().unwrap();
     assert_eq!((retention.timezone, &retention.schedule), (Tz::UTC, &None));
 }
 

@@ -1,0 +1,106 @@
+//! What definitions demand of each other, and of what is stored already.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use shared::job::Job;
+use shared::limit::Key;
+use shared::target::{Target, TargetName};
+
+use super::{Removals, Stored};
+use crate::definitions::{Definitions, Origin, Problems};
+
+/// How many jobs an error names.
+const NAMED: usize = 5;
+
+/// Definitions together with what is stored and stays as it is.
+pub(super) struct Check<'a> {
+    pub(super) definitions: &'a Definitions,
+    pub(super) stored: &'a Stored,
+    pub(super) removals: &'a Removals,
+}
+
+impl<'a> Check<'a> {
+    /// Notes everything that is wrong.
+    pub(super) fn run(&self, problems: &mut Problems) {
+        self.targets_exist(problems);
+        self.repositories_differ(problems);
+        self.limited_exist(problems);
+        self.removed_targets_are_unused(problems);
+    }
+
+    /// The stored jobs that are neither defined anew nor taken away.
+    pub(super) fn other_jobs(&self) -> impl Iterator<Item = &'a Job> {
+        let defined = |job: &Job| self.definitions.names.jobs.contains_key(job.name.as_str());
+        let jobs = self.stored.jobs.values().map(|stored| &stored.job);
+        jobs.filter(move |job| !defined(job) && !self.removals.jobs.contains(&job.name))
+    }
+
+    fn jobs(&self) -> impl Iterator<Item = &'a Job> {
+        self.definitions.jobs.iter().map(|defined| &defined.job).chain(self.other_jobs())
+    }
+
+    fn targets_exist(&self, problems: &mut Problems) {
+        let names = &self.definitions.names.targets;
+        let exists =
+            |name: &TargetName| names.contains_key(name.as_str()) || self.stored.targets.contains_key(name);
+        for reference in self.definitions.references.iter().filter(|reference| !exists(&reference.value)) {
+            problems.add(reference.at.clone(), format!("no target is named \"{}\"", reference.value));
+        }
+    }
+
+    fn repositories_differ(&self, problems: &mut Problems) {
+        let stays = |target: &&Target| {
+            !self.definitions.names.targets.contains_key(target.name.as_str())
+                && !self.removals.targets.contains(&target.name)
+        };
+        let kept = self.stored.targets.values().map(|stored| &stored.target).filter(stays);
+        let mut owners: BTreeMap<&str, String> = kept
+            .map(|target| {
+                (target.repository.as_str(), format!("target {}, which is applied already", target.name))
+            })
+            .collect();
+        for located in &self.definitions.repositories {
+            let (value, at) = (&located.value, &located.at);
+            if let Some(owner) = owners.get(value.as_str()) {
+                problems.add(at.clone(), format!("is the same as that of {owner}"));
+            } else {
+                owners.insert(value, format!("the target at {}:{}", at.file, at.line));
+            }
+        }
+    }
+
+    /// An owner or a source is whatever some job says it is: a new limit on another one is a slip of the pen.
+    fn limited_exist(&self, problems: &mut Problems) {
+        let owners: BTreeSet<&str> = self.jobs().map(|job| job.owner.as_str()).collect();
+        let domains: BTreeSet<&str> =
+            self.jobs().map(|job| job.source.place.failure_domain.as_str()).collect();
+        let limited = self.definitions.limited.iter();
+        for (key, at) in limited.filter(|(key, _)| !self.stored.limits.contains_key(key)) {
+            match key {
+                Key::Owner(owner) if !owners.contains(owner.as_str()) => {
+                    problems.add(at.clone(), "no job has this owner");
+                }
+                Key::Source(source) if !domains.contains(source.as_str()) => {
+                    problems.add(at.clone(), "no job's source has this failure_domain");
+                }
+                _ => {}
+            }
+        }
+    }
+
+    fn removed_targets_are_unused(&self, problems: &mut Problems) {
+        let mut users: BTreeMap<&TargetName, BTreeSet<&str>> = BTreeMap::new();
+        for job in self.jobs() {
+            for target in job.targets.iter().filter(|target| self.removals.targets.contains(target)) {
+                users.entry(target).or_default().insert(job.name.as_str());
+            }
+        }
+        for (target, jobs) in users {
+            let more = jobs.len().saturating_sub(NAMED);
+            let named: Vec<&str> = jobs.into_iter().take(NAMED).collect();
+            let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+            let at = Origin { file: String::new(), line: 0, field: format!("targets.{target}") };
+            problems.add(at, format!("cannot be removed while jobs use it: {}{more}", named.join(", ")));
+        }
+    }
+}

@@ -1,0 +1,42 @@
+//! What is to be taken away.
+
+use std::collections::BTreeSet;
+
+use shared::job::JobName;
+use shared::limit::Key;
+use shared::target::TargetName;
+use shared::work::ReportName;
+
+use super::Stored;
+use crate::definitions::Definitions;
+
+/// What is to be taken away beside what definitions change. What is not stored is passed over.
+#[derive(Debug, Clone, Default)]
+pub struct Removals {
+    /// Jobs: what they left behind stays.
+    pub jobs: BTreeSet<JobName>,
+    /// Targets that no job has any more, with their limits.
+    pub targets: BTreeSet<TargetName>,
+    /// Limits.
+    pub limits: BTreeSet<Key>,
+    /// Reports.
+    pub reports: BTreeSet<ReportName>,
+}
+
+impl Removals {
+    /// All that is stored and that definitions do not name. What is wrong is named all the same.
+    #[must_use]
+    pub fn unnamed(definitions: &Definitions, stored: &Stored) -> Self {
+        let names = &definitions.names;
+        let jobs = stored.jobs.keys().filter(|name| !names.jobs.contains_key(name.as_str()));
+        let targets = stored.targets.keys().filter(|name| !names.targets.contains_key(name.as_str()));
+        let limits = stored.limits.keys().filter(|key| !definitions.limited.contains_key(key));
+        let reports = stored.reports.keys().filter(|name| !names.reports.contains_key(name.as_str()));
+        Self {
+            jobs: jobs.cloned().collect(),
+            targets: targets.cloned().collect(),
+            limits: limits.cloned().collect(),
+            reports: reports.cloned().collect(),
+        }
+    }
+}

@@ -1,0 +1,159 @@
+//! Writes what a plan says, in batches.
+
+use std::collections::{BTreeSet, HashMap};
+
+use deadpool_postgres::Transaction;
+use shared::db::audit::Actor;
+use shared::db::schedule::{self, Defined};
+use shared::db::{self, compliance, job, leftover, limit, target};
+use shared::job::{Job, JobId, JobName};
+use shared::limit::{Key, Limit};
+use shared::target::{Target, TargetId, TargetName};
+use shared::task::TaskKind;
+use shared::work::ReportName;
+
+use super::{Change, Plan, schedules};
+use crate::definitions::Report;
+
+impl Plan<'_> {
+    /// Writes all of it, in the name of `actor`; the transaction is that in which the stored definitions were locked. Jobs that
+    /// are affected are judged again.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn apply(&self, transaction: &Transaction<'_>, actor: &Actor) -> Result<(), db::Error> {
+        let by = &actor.name;
+        let targets: Vec<&Target> = written(&self.definitions.targets, &self.targets).collect();
+        let target_ids = self.write_targets(transaction, &targets).await?;
+        let jobs = self.definitions.jobs.iter().map(|defined| &defined.job);
+        let jobs: Vec<&Job> = written(jobs, &self.jobs).collect();
+        let job_ids = write_jobs(transaction, &jobs, &target_ids).await?;
+        let gone: Vec<JobId> =
+            removed(&self.jobs).filter_map(|name| Some(self.stored.jobs.get(name)?.id)).collect();
+        self.schedule(transaction, &jobs, &job_ids, &gone).await?;
+
+        // No claim is under way from here on where limits change: before, this and a claim could wait for each other.
+        let limits = self.change_limits(transaction, by).await?;
+        self.take_away(transaction, &gone, by).await?;
+        let affected = self.affected(&targets, &gone);
+        let judged: BTreeSet<JobId> = job_ids.into_values().chain(affected).collect();
+        let judged: Vec<JobId> = judged.into_iter().collect();
+        // What is not committed yet must not be kept in memory.
+        let current = db::definition::Definitions::default();
+        if !judged.is_empty() {
+            compliance::judge_again(transaction, &current, &judged).await?;
+        }
+        self.audit(transaction, actor).await?;
+        match limits {
+            Some(changed) => changed.finish(transaction).await,
+            None => Ok(()),
+        }
+    }
+
+    /// Returns the numbers of all targets.
+    async fn write_targets(
+        &self,
+        transaction: &Transaction<'_>,
+        targets: &[&Target],
+    ) -> Result<HashMap<TargetName, TargetId>, db::Error> {
+        let stored = self.stored.targets.iter().map(|(name, stored)| (name.clone(), stored.id));
+        let mut ids: HashMap<TargetName, TargetId> = stored.collect();
+        if !targets.is_empty() {
+            ids.extend(target::upsert(transaction, targets).await?);
+        }
+        Ok(ids)
+    }
+
+    /// Has jobs and reports made when they say, from now on.
+    async fn schedule(
+        &self,
+        transaction: &Transaction<'_>,
+        jobs: &[&Job],
+        ids: &HashMap<JobName, JobId>,
+        gone: &[JobId],
+    ) -> Result<(), db::Error> {
+        let of_jobs = jobs.iter().filter_map(|job| Some(schedules::of_job(job, *ids.get(&job.name)?)));
+        let mut defined: Vec<Defined<'_>> = of_jobs.flatten().collect();
+        let changed: Vec<JobId> = ids.values().chain(gone).copied().collect();
+        if !changed.is_empty() {
+            schedule::retain(transaction, &changed, &defined).await?;
+        }
+        let reports: Vec<&Report> = written(&self.definitions.reports, &self.reports).collect();
+        defined.extend(reports.into_iter().map(schedules::of_report));
+        if !defined.is_empty() {
+            schedule::upsert(transaction, &defined, db::now(transaction).await?).await?;
+        }
+        let unreported: Vec<&str> = removed(&self.reports).map(ReportName::as_str).collect();
+        if !unreported.is_empty() {
+            schedule::remove(transaction, TaskKind::Report, &unreported).await?;
+        }
+        Ok(())
+    }
+
+    async fn change_limits(
+        &self,
+        transaction: &Transaction<'_>,
+        by: &str,
+    ) -> Result<Option<limit::Changed>, db::Error> {
+        let set: Vec<(Key, Limit)> = written(&self.definitions.limits, &self.limits).cloned().collect();
+        let removed: Vec<Key> = removed(&self.limits).cloned().collect();
+        if set.is_empty() && removed.is_empty() {
+            return Ok(None);
+        }
+        limit::change(transaction, limit::Origin::Definitions, &set, &removed, by).await.map(Some)
+    }
+
+    async fn take_away(
+        &self,
+        transaction: &Transaction<'_>,
+        jobs: &[JobId],
+        by: &str,
+    ) -> Result<(), db::Error> {
+        let targets: Vec<TargetName> = removed(&self.targets).cloned().collect();
+        if jobs.is_empty() && targets.is_empty() {
+            return Ok(());
+        }
+        let ids: Vec<TargetId> =
+            targets.iter().filter_map(|name| Some(self.stored.targets.get(name)?.id)).collect();
+        job::remove(transaction, jobs).await?;
+        target::remove(transaction, &ids).await?;
+        leftover::cancel(transaction, jobs, &targets, by).await
+    }
+
+    /// The stored jobs that use targets that were changed.
+    fn affected(&self, targets: &[&Target], gone: &[JobId]) -> impl Iterator<Item = JobId> {
+        let changed: BTreeSet<&TargetName> = targets.iter().map(|target| &target.name).collect();
+        let jobs = self.stored.jobs.values().filter(move |stored| {
+            stored.job.targets.iter().any(|name| changed.contains(name)) && !gone.contains(&stored.id)
+        });
+        jobs.map(|stored| stored.id)
+    }
+}
+
+async fn write_jobs(
+    transaction: &Transaction<'_>,
+    jobs: &[&Job],
+    targets: &HashMap<TargetName, TargetId>,
+) -> Result<HashMap<JobName, JobId>, db::Error> {
+    if jobs.is_empty() {
+        return Ok(HashMap::new());
+    }
+    let defined = jobs.iter().map(|job| {
+        let targets = job.targets.iter().filter_map(|name| targets.get(name).copied()).collect();
+        job::Defined { job, targets }
+    });
+    job::upsert(transaction, &defined.collect::<Vec<_>>()).await
+}
+
+/// The definitions that have to be written: changes stand in the order of definitions.
+fn written<'a, T, N: 'a>(
+    definitions: impl IntoIterator<Item = T>,
+    changes: impl IntoIterator<Item = &'a (N, Change)>,
+) -> impl Iterator<Item = T> {
+    let pairs = definitions.into_iter().zip(changes);
+    pairs.filter(|(_, (_, change))| change.writes()).map(|(definition, _)| definition)
+}
+
+fn removed<N>(changes: &[(N, Change)]) -> impl Iterator<Item = &N> {
+    changes.iter().filter(|(_, change)| matches!(change, Change::Removed(_))).map(|(name, _)| name)
+}

@@ -1,0 +1,46 @@
+//! Definitions as users write them: what `producer export` prints, what differences are told in, and what the JSON Schema
+//! describes. What users may leave out is spelled out, unless it is nothing.
+
+mod values;
+
+mod job;
+mod limit;
+mod retention;
+mod schedule;
+mod target;
+
+mod text;
+
+use schemars::JsonSchema;
+use serde::Serialize;
+
+pub use job::Job;
+pub use limit::{OtherLimit, TargetLimits, limit};
+pub use retention::Retention;
+pub use schedule::{Report, Schedule};
+pub use target::Target;
+pub use text::{json, yaml};
+pub use values::{Length, Size};
+
+/// Definitions of targets, jobs, limits and reports.
+#[derive(Debug, Default, Serialize, JsonSchema)]
+#[schemars(deny_unknown_fields, title = "Holdfast definitions")]
+pub struct File {
+    /// Places that hold copies.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schemars(default)]
+    pub targets: Vec<Target>,
+    /// What is backed up, where its copies go, and which rules it must keep.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schemars(default)]
+    pub jobs: Vec<Job>,
+    /// How often, how many at once, and how fast work may go on that has a pool, a source or an owner in common. What limits a
+    /// target stands below it.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schemars(default)]
+    pub limits: Vec<OtherLimit>,
+    /// Reports that are made again and again.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schemars(default)]
+    pub reports: Vec<Report>,
+}
