@@ -5,7 +5,7 @@ use std::process::{Command, Stdio};
 use crate::servers::find_in_path;
 
 /// The interpreter that Debian's Python packages are made for; another one in `PATH` does not see them.
-const PYTHON: &str = "/usr/bin/python3";
+pub const PYTHON: &str = "/usr/bin/python3";
 
 /// A program, or a library, of the distribution.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -16,13 +16,15 @@ pub enum Tool {
     Npm,
     /// Python's client of RabbitMQ.
     Pika,
+    /// Makes environments for Python packages.
+    Venv,
     /// The shell's.
     AmqpPublish,
 }
 
 impl Tool {
     /// Every tool.
-    pub const ALL: [Self; 4] = [Self::Node, Self::Npm, Self::Pika, Self::AmqpPublish];
+    pub const ALL: [Self; 5] = [Self::Node, Self::Npm, Self::Pika, Self::Venv, Self::AmqpPublish];
 
     /// What people look for.
     #[must_use]
@@ -31,6 +33,7 @@ impl Tool {
             Self::Node => "Node.js",
             Self::Npm => "npm",
             Self::Pika => "pika for /usr/bin/python3",
+            Self::Venv => "venv for /usr/bin/python3",
             Self::AmqpPublish => "amqp-publish",
         }
     }
@@ -42,6 +45,7 @@ impl Tool {
             Self::Node => "nodejs",
             Self::Npm => "npm",
             Self::Pika => "python3-pika",
+            Self::Venv => "python3-venv",
             Self::AmqpPublish => "amqp-tools",
         }
     }
@@ -51,13 +55,16 @@ impl Tool {
             Self::Node => find_in_path("node").is_some(),
             Self::Npm => find_in_path("npm").is_some(),
             Self::AmqpPublish => find_in_path("amqp-publish").is_some(),
-            Self::Pika => {
-                let mut import = Command::new(PYTHON);
-                import.args(["-c", "import pika"]).stdin(Stdio::null()).stdout(Stdio::null());
-                import.stderr(Stdio::null()).status().is_ok_and(|status| status.success())
-            }
+            Self::Pika => imports("pika"),
+            Self::Venv => imports("venv, ensurepip"),
         }
     }
+}
+
+fn imports(modules: &str) -> bool {
+    let mut import = Command::new(PYTHON);
+    import.args(["-c", &format!("import {modules}")]).stdin(Stdio::null()).stdout(Stdio::null());
+    import.stderr(Stdio::null()).status().is_ok_and(|status| status.success())
 }
 
 /// Those that are not there.

@@ -29,7 +29,19 @@ impl Client {
     }
 
     pub(crate) async fn send(&self, method: Method, path: &str, body: Option<&Value>) -> Answer {
+        self.send_with(method, path, &[], body).await
+    }
+
+    /// With headers.
+    pub(crate) async fn send_with(
+        &self,
+        method: Method,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: Option<&Value>,
+    ) -> Answer {
         let request = self.request(method, path);
+        let request = headers.iter().fold(request, |request, (name, value)| request.header(*name, *value));
         let request = match body {
             Some(body) => request.json(body),
             None => request,
@@ -239,7 +251,7 @@ async fn schedules_pools_and_limits_are_changed_and_the_audit_says_from_what_to_
     assert_eq!(client.send(Method::POST, "schedules/backup/docs/resume", None).await.status, 204);
     let run = client.send(Method::POST, "schedules/backup/docs/run", None).await;
     assert_eq!(run.status, 201);
-    assert_eq!(world.text("select last_task::text from schedule").await.unwrap(), run.body["id"]);
+    assert_eq!(world.text("select last_task::text from schedule").await.unwrap(), run.body["tasks"][0]["id"]);
     for (path, detail) in [
         ("schedules/backup/mail/run", "no backup schedule of \"mail\": the job has no such schedule"),
         ("schedules/backup/a%2Fb/pause", "no job and no report has this name"),

@@ -23,6 +23,8 @@ mod faults;
 mod forget;
 mod history;
 mod http;
+mod http_contract;
+mod http_definitions;
 mod keys;
 mod killed_worker;
 mod limits;

@@ -8,6 +8,7 @@ mod stopped;
 mod demo;
 mod faults;
 mod npm;
+mod pip;
 mod setup;
 mod test;
 mod up;

@@ -8,7 +8,7 @@ use devstack::{
     tools::{self, Tool},
 };
 
-use crate::{checkout, npm, report::step};
+use crate::{checkout, npm, pip, report::step};
 
 const SERVERS: [Server; 2] = [Server::Postgres, Server::RabbitMq];
 
@@ -43,6 +43,7 @@ pub(crate) fn ensure_for_tests() -> anyhow::Result<Option<ExitCode>> {
     let failed = ensure_with(tools::missing)?;
     if failed.is_none() {
         npm::ensure(&checkout::root()?)?;
+        pip::ensure(&checkout::root()?)?;
     }
     Ok(failed)
 }

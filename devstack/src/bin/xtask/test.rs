@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use devstack::{Claim, Options, Progress, Stack};
 
-use crate::{cargo::Cargo, checkout, npm, report::step, setup, stopped::Stop};
+use crate::{cargo::Cargo, checkout, npm, pip, report::step, setup, stopped::Stop};
 
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
@@ -71,6 +71,7 @@ async fn run_tests(cargo: &mut Cargo<'_>, filter: &[String]) -> anyhow::Result<E
         ("HOLDFAST_TEST_AMQP_URL", stack.rabbitmq.url()),
         ("HOLDFAST_TEST_MANAGEMENT_URL", stack.rabbitmq.management_url()),
         ("HOLDFAST_TEST_NPM", npm::directory(&cargo.root).display().to_string()),
+        ("HOLDFAST_TEST_PIP", pip::directory(&cargo.root).display().to_string()),
     ];
     let failed = cargo.run("Testing", "against private servers", &arguments, &servers).await;
     match &failed {
