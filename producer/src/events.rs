@@ -172,7 +172,6 @@ pub(crate) fn request_failed(error: &Error) {
     tracing::warn!(%error, "a request could not use the database");
 }
 
-pub(crate) fn denied(address: IpAddr, token: Option<Uuid>, why: &str) {
-    let token = token.map(|token| token.to_string());
-    tracing::warn!(%address, token, why, "a request without a good token was refused");
+pub(crate) fn denied(address: IpAddr, token: Uuid) {
+    tracing::warn!(%address, %token, "a request with a token that is not good was refused");
 }

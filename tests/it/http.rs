@@ -343,7 +343,7 @@ async fn whoever_guesses_is_locked_out_and_nobody_else_is() {
     }
     client.token.clone_from(&good);
     let locked = client.post("tasks", &task).await;
-    assert_eq!(locked.problem(429).1, "too many requests without a good token");
+    assert_eq!(locked.problem(429).1, "too many requests with a wrong token");
     let seconds: u64 = locked.headers["retry-after"].to_str().unwrap().parse().unwrap();
     assert!((1..=300).contains(&seconds));
     client.token = token(&world, "other", &["--role", "operator"]).await;

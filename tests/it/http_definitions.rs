@@ -37,7 +37,7 @@ async fn a_job_is_created_changed_and_taken_away_and_nobodys_change_is_overwritt
     let created = with(&client, Method::PUT, "jobs/docs", ("If-None-Match", "*"), Some(&job)).await;
     assert_eq!(created.status, 201, "{created:?}");
     assert_eq!(created.headers["location"], "/api/v1/jobs/docs");
-    assert_eq!(created.body["definition"]["rpo"], "1day 2h");
+    assert_eq!(created.body["definition"]["rpo"], "26h");
     let rules: Vec<&str> =
         created.body["warnings"].as_array().unwrap().iter().map(|w| w["rule"].as_str().unwrap()).collect();
     assert!(rules.contains(&"three_copies"), "one target makes two copies: {created:?}");
@@ -52,7 +52,7 @@ async fn a_job_is_created_changed_and_taken_away_and_nobodys_change_is_overwritt
     let late = with(&client, Method::PUT, "jobs/docs", ("If-Match", &tag), Some(&job)).await;
     assert_eq!(late.problem(412).1, "it was changed meanwhile: its ETag is another");
     let audit = "select count(*) from audit where subject = 'job' and name = 'docs' and action = 'change'
-         and before ->> 'rpo' = '1day 2h' and after ->> 'rpo' = '12h' and actor = 'erp'";
+         and before ->> 'rpo' = '26h' and after ->> 'rpo' = '12h' and actor = 'erp'";
     assert_eq!(world.number(audit).await, 1);
 
     let unseen = client.send(Method::DELETE, "jobs/docs", None).await;

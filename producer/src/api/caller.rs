@@ -41,33 +41,22 @@ pub(super) async fn authenticate(
 }
 
 async fn good_token(api: &Api, address: SocketAddr, headers: &HeaderMap) -> Result<Token, Denied> {
-    let bearer = bearer(headers);
-    let claimant: Claimant = (address.ip(), bearer.as_ref().ok().map(|bearer| bearer.id));
+    // Without a token nobody guesses one.
+    let bearer = bearer(headers).map_err(Denied::unknown)?;
+    let claimant: Claimant = (address.ip(), bearer.id);
     if let Some(wait) = api.lockout.remaining(&claimant, Instant::now()) {
-        let problem = Problem::new(StatusCode::TOO_MANY_REQUESTS, "too many requests without a good token");
-        return Err(Denied(problem.retry_after(wait.as_secs().max(1)), None));
+        let problem = Problem::new(StatusCode::TOO_MANY_REQUESTS, "too many requests with a wrong token");
+        return Err(Denied { problem: problem.retry_after(wait.as_secs().max(1)), challenge: false });
     }
-    let found = match bearer {
-        Ok(bearer) => {
-            let client = api.database.client().await.map_err(|error| Denied(error.into(), None))?;
-            let token =
-                api_token::good(&client, &bearer).await.map_err(|error| Denied(error.into(), None))?;
-            token.ok_or("the token is not good: it is unknown, revoked or expired")
-        }
-        Err(why) => Err(why),
-    };
-    match found {
-        Ok(token) => {
-            api.lockout.succeeded(&claimant);
-            Ok(token)
-        }
-        Err(why) => {
-            api.lockout.failed(claimant, Instant::now());
-            events::denied(address.ip(), claimant.1, why);
-            let challenge = HeaderValue::from_static("Bearer realm=\"holdfast\"");
-            Err(Denied(Problem::new(StatusCode::UNAUTHORIZED, why), Some(challenge)))
-        }
+    let found = async { api_token::good(&api.database.client().await?, &bearer).await };
+    let found = found.await.map_err(|error| Denied { problem: error.into(), challenge: false })?;
+    if let Some(token) = found {
+        api.lockout.succeeded(&claimant);
+        return Ok(token);
     }
+    api.lockout.failed(claimant, Instant::now());
+    events::denied(address.ip(), bearer.id);
+    Err(Denied::unknown("the token is not good: it is unknown, revoked or expired"))
 }
 
 fn bearer(headers: &HeaderMap) -> Result<Bearer, &'static str> {
@@ -79,12 +68,23 @@ fn bearer(headers: &HeaderMap) -> Result<Bearer, &'static str> {
 }
 
 /// An answer to somebody without a good token.
-struct Denied(Problem, Option<HeaderValue>);
+struct Denied {
+    problem: Problem,
+    /// Whether a token would help.
+    challenge: bool,
+}
+
+impl Denied {
+    fn unknown(why: &str) -> Self {
+        Self { problem: Problem::new(StatusCode::UNAUTHORIZED, why), challenge: true }
+    }
+}
 
 impl IntoResponse for Denied {
     fn into_response(self) -> Response {
-        let mut response = self.0.into_response();
-        if let Some(challenge) = self.1 {
+        let mut response = self.problem.into_response();
+        if self.challenge {
+            let challenge = HeaderValue::from_static("Bearer realm=\"holdfast\"");
             response.headers_mut().insert(WWW_AUTHENTICATE, challenge);
         }
         response

@@ -69,7 +69,7 @@ pub(super) async fn put_job(
 /// comes back.
 #[utoipa::path(delete, path = "/jobs/{name}", tag = "jobs",
     params(("name" = String, Path, description = "Its name", example = "docs"),
-        ("If-Match" = String, Header, description = "The ETag of what is taken away, or `*`")),
+        ("If-Match" = Option<String>, Header, description = "The ETag of what is taken away, or `*`; it is needed")),
     responses((status = 204, description = "It is gone"), Refusals))]
 pub(super) async fn delete_job(
     State(api): State<Api>,
@@ -101,7 +101,7 @@ pub(super) async fn put_target(
 /// Takes a target away that no job uses.
 #[utoipa::path(delete, path = "/targets/{name}", tag = "targets",
     params(("name" = String, Path, description = "Its name", example = "disk-a"),
-        ("If-Match" = String, Header, description = "The ETag of what is taken away, or `*`")),
+        ("If-Match" = Option<String>, Header, description = "The ETag of what is taken away, or `*`; it is needed")),
     responses((status = 204, description = "It is gone"), Refusals))]
 pub(super) async fn delete_target(
     State(api): State<Api>,

@@ -16,7 +16,7 @@ const MOST_REMEMBERED: usize = 10_000;
 
 /// Who fails: an address, and the token that it claims to have. So a wrong secret locks out neither the token's holder elsewhere nor
 /// other tokens behind the same gateway.
-pub(super) type Claimant = (IpAddr, Option<Uuid>);
+pub(super) type Claimant = (IpAddr, Uuid);
 
 /// Failures so far, in this process.
 #[derive(Debug, Default)]
@@ -69,21 +69,21 @@ mod tests {
 
     use super::*;
 
-    fn claimant(number: u8, token: Option<Uuid>) -> Claimant {
+    fn claimant(number: u8, token: Uuid) -> Claimant {
         (Ipv4Addr::new(10, 0, 0, number).into(), token)
     }
 
     #[test]
     fn after_too_many_failures_nobody_is_heard_for_a_while_but_others_are() {
         let (lockout, now) = (Lockout::default(), Instant::now());
-        let token = Some(Uuid::now_v7());
+        let token = Uuid::now_v7();
         for _ in 1..MOST_FAILURES {
             lockout.failed(claimant(1, token), now);
             assert_eq!(lockout.remaining(&claimant(1, token), now), None);
         }
         lockout.failed(claimant(1, token), now);
         assert_eq!(lockout.remaining(&claimant(1, token), now), Some(LOCKED));
-        for other in [claimant(2, token), claimant(1, None), claimant(1, Some(Uuid::now_v7()))] {
+        for other in [claimant(2, token), claimant(1, Uuid::now_v7())] {
             assert_eq!(lockout.remaining(&other, now), None);
         }
         let later = now + LOCKED;
@@ -96,11 +96,11 @@ mod tests {
     fn a_good_token_ends_the_count() {
         let (lockout, now) = (Lockout::default(), Instant::now());
         for _ in 1..MOST_FAILURES {
-            lockout.failed(claimant(1, None), now);
+            lockout.failed(claimant(1, Uuid::nil()), now);
         }
-        lockout.succeeded(&claimant(1, None));
-        lockout.failed(claimant(1, None), now);
-        assert_eq!(lockout.remaining(&claimant(1, None), now), None);
+        lockout.succeeded(&claimant(1, Uuid::nil()));
+        lockout.failed(claimant(1, Uuid::nil()), now);
+        assert_eq!(lockout.remaining(&claimant(1, Uuid::nil()), now), None);
     }
 
     #[test]
@@ -108,9 +108,9 @@ mod tests {
         let (lockout, now) = (Lockout::default(), Instant::now());
         for number in 0..MOST_REMEMBERED + 10 {
             let at = now + Duration::from_micros(number as u64);
-            lockout.failed(claimant(1, Some(Uuid::from_u128(number as u128))), at);
+            lockout.failed(claimant(1, Uuid::from_u128(number as u128)), at);
         }
         assert_eq!(lockout.lock().len(), MOST_REMEMBERED);
-        assert!(!lockout.lock().contains_key(&claimant(1, Some(Uuid::from_u128(0)))));
+        assert!(!lockout.lock().contains_key(&claimant(1, Uuid::from_u128(0))));
     }
 }

@@ -32,7 +32,8 @@ impl Plan<'_> {
             removed(&self.jobs).filter_map(|name| Some(self.stored.jobs.get(name)?.id)).collect();
         self.schedule(transaction, &jobs, &job_ids, &gone).await?;
 
-        // No claim is under way from here on where limits change: before, this and a claim could wait for each other.
+        // No claim is under way from here on where limits change or tasks are cancelled: before, this and a claim could wait for
+        // each other, and what a claim has wait could be missed.
         let limits = self.change_limits(transaction, by).await?;
         self.take_away(transaction, &gone, by).await?;
         let affected = self.affected(&targets, &gone);
@@ -97,10 +98,14 @@ impl Plan<'_> {
     ) -> Result<Option<limit::Changed>, db::Error> {
         let set: Vec<(Key, Limit)> = written(&self.definitions.limits, &self.limits).cloned().collect();
         let removed: Vec<Key> = removed(&self.limits).cloned().collect();
-        if set.is_empty() && removed.is_empty() {
+        if set.is_empty() && removed.is_empty() && !self.takes_away() {
             return Ok(None);
         }
         limit::change(transaction, limit::Origin::Definitions, &set, &removed, by).await.map(Some)
+    }
+
+    fn takes_away(&self) -> bool {
+        removed(&self.jobs).next().is_some() || removed(&self.targets).next().is_some()
     }
 
     async fn take_away(
@@ -109,10 +114,10 @@ impl Plan<'_> {
         jobs: &[JobId],
         by: &str,
     ) -> Result<(), db::Error> {
-        let targets: Vec<TargetName> = removed(&self.targets).cloned().collect();
-        if jobs.is_empty() && targets.is_empty() {
+        if !self.takes_away() {
             return Ok(());
         }
+        let targets: Vec<TargetName> = removed(&self.targets).cloned().collect();
         let ids: Vec<TargetId> =
             targets.iter().filter_map(|name| Some(self.stored.targets.get(name)?.id)).collect();
         job::remove(transaction, jobs).await?;

@@ -47,14 +47,15 @@ fn target(number: usize, name: String) -> BoxedStrategy<Value> {
 fn job(name: String, targets: Vec<Value>) -> BoxedStrategy<Value> {
     let most = targets.len();
     let what = (text(), source(), subsequence(targets, 1..=most).prop_shuffle());
-    let when = option::of(prop_oneof![schedule(), Just(json!("manual"))]);
+    let when = (option::of(prop_oneof![schedule(), Just(json!("manual"))]), option::of(retention()));
     let demands = (option::of(period()), option::of(period()), option::of(select(vec!["high", "normal"])));
     let rest = (option::of(verify()), option::of(tries()), any::<Option<bool>>(), any::<Option<bool>>());
     (what, when, demands, rest)
-        .prop_map(move |(what, schedule, demands, rest)| {
+        .prop_map(move |(what, (schedule, retention), demands, rest)| {
             let own = json!({ "name": name, "owner": what.0, "source": what.1, "targets": what.2 });
             let optional = [
                 ("schedule", json!(schedule)),
+                ("retention", json!(retention)),
                 ("rpo", json!(demands.0)),
                 ("rto", json!(demands.1)),
                 ("priority", json!(demands.2)),
@@ -122,6 +123,22 @@ fn schedule() -> BoxedStrategy<Value> {
                 ("overlap", json!(overlap)),
             ];
             merged([when, present(optional), json!({ "blackouts": blackouts })])
+        })
+        .boxed()
+}
+
+fn retention() -> BoxedStrategy<Value> {
+    let counts = (1..=10_000_u16, option::of(0..=10_000_u16), option::of(0..=10_000_u16));
+    let zone = option::of(select(vec!["Europe/Berlin", "UTC"]));
+    (counts, zone, option::of(schedule()))
+        .prop_map(|((last, daily, yearly), zone, schedule)| {
+            let optional = [
+                ("daily", json!(daily)),
+                ("yearly", json!(yearly)),
+                ("timezone", json!(zone)),
+                ("schedule", json!(schedule)),
+            ];
+            merged([json!({ "last": last }), present(optional)])
         })
         .boxed()
 }

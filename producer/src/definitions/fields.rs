@@ -125,6 +125,11 @@ impl<'d, 'p> Fields<'d, 'p> {
         self.problems.len()
     }
 
+    /// Whether a field is this word.
+    pub(super) fn says(&self, key: &str, word: &str) -> bool {
+        self.rest.iter().any(|(_, name, node)| *name == key && node.value == Value::Text(word.to_owned()))
+    }
+
     /// Refuses a field that makes no sense beside another one.
     pub(super) fn refuse(&mut self, key: &'static str, message: &str) {
         if let Some((line, _)) = self.remove(key) {

@@ -29,9 +29,11 @@ pub(super) fn read(mut fields: Fields<'_, '_>, references: &mut Vec<Located<Targ
     let strict = fields.optional("strict", truth).unwrap_or(false);
     let active = fields.optional("active", truth).unwrap_or(true);
     if source.as_ref().is_some_and(|source| source.data == SourceData::Reported) {
-        for field in ["schedule", "retention"] {
-            fields.refuse(field, "is the other system's business, where the source is reported");
+        let why = "is the other system's business, where the source is reported";
+        if !fields.says("schedule", "manual") {
+            fields.refuse("schedule", why);
         }
+        fields.refuse("retention", why);
     }
     let before = fields.problems();
     if let Some(Source { data: SourceData::Reported, .. }) = &source

@@ -28,6 +28,9 @@ const BEYOND_A_SCHEMA: &[&str] = &[
     "needs starts_per_minute",
     "a strict limit of this rate needs",
     "are more than the",
+    "is the other system's business",
+    "is of no use: what another system backs up",
+    "needs at least one of last, hourly",
 ];
 
 fn validator() -> Validator {
@@ -104,7 +107,10 @@ fn whole() -> Value {
                 "verify": { "structure": "7d", "read": "30d", "restore": "90d",
                     "schedule": { "structure": { "every": "1h" } } },
                 "tries": { "backup": { "attempts": 3, "timeout": "6h" } } },
-            { "name": "sim", "owner": "ops", "source": source(simulated), "targets": ["disk-a"], "schedule": "manual" },
+            { "name": "sim", "owner": "ops", "source": source(simulated), "targets": ["disk-a"], "schedule": "manual",
+                "retention": { "last": 7, "hourly": 24, "daily": 14, "weekly": 8, "monthly": 12, "yearly": 3,
+                    "timezone": "Europe/Berlin", "schedule": { "every": "1d" } } },
+            { "name": "erp", "owner": "dba", "source": source(json!({ "kind": "reported" })), "targets": ["disk-a"] },
         ],
         "limits": [
             { "pool": "backup", "starts_per_minute": 600, "burst": 20, "concurrency": 30, "strict": true },
@@ -263,7 +269,7 @@ fn the_schemas_defaults_are_those_of_the_parser() {
         (of("Job"), &jobs[0]),
         (of("Verify"), &jobs[0]["verify"]),
         (of("Source/oneOf/0"), &jobs[0]["source"]),
-        (of("Source/oneOf/1"), &jobs[1]["source"]),
+        (of("Source/oneOf/2"), &jobs[1]["source"]),
         (of("Schedule"), &report["schedule"]),
     ] {
         for (field, described) in described.as_object().unwrap() {

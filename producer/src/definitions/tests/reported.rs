@@ -23,16 +23,13 @@ fn a_source_that_is_reported_needs_no_more_than_its_place() {
 
 #[test]
 fn what_only_we_could_do_is_refused_beside_a_source_that_is_reported() {
-    for (field, name) in [
-        ("schedule: { every: 1d }", "schedule"),
-        ("schedule: manual", "schedule"),
-        ("retention: { last: 0 }", "retention"),
-    ] {
+    for (field, name) in [("schedule: { every: 1d }", "schedule"), ("retention: { last: 0 }", "retention")] {
         let text = format!("{REPORTED}  {field}\n{TARGET}");
         let message =
             format!("jobs.erp.{name}: is the other system's business, where the source is reported");
         assert_only_problem(&text, 6, &message);
     }
+    assert_eq!(problems(&format!("{REPORTED}  schedule: manual\n{TARGET}")), Vec::<String>::new());
     let text = format!("{}{TARGET}", REPORTED.replace("reported,", "reported, paths: [/srv],"));
     assert_only_problem(&text, 4, "jobs.erp.source.paths: is unknown, use one of: kind, site");
 }

@@ -150,28 +150,47 @@ struct Tries {
 
 impl From<&job::Job> for Job {
     fn from(job: &job::Job) -> Self {
+        // Whatever a job comes to have has to be written as well.
+        let job::Job {
+            name,
+            owner,
+            source,
+            targets,
+            rpo,
+            rto,
+            priority,
+            verify,
+            verify_schedules,
+            tries,
+            strict,
+            active,
+            schedule,
+            retention,
+        } = job;
+        let scheduled =
+            |schedule: &shared::schedule::Schedule| WhenBackedUp::Scheduled(Box::new(schedule.into()));
         Self {
-            name: job.name.clone(),
-            owner: job.owner.clone(),
-            source: (&job.source).into(),
-            targets: named(&job.targets),
-            schedule: job
-                .schedule
-                .as_ref()
-                .map_or_else(manual, |schedule| WhenBackedUp::Scheduled(Box::new(schedule.into()))),
-            retention: job.retention.as_ref().map(Retention::from),
-            rpo: Length(job.rpo),
-            rto: job.rto.map(Length),
-            priority: job.priority,
+            name: name.clone(),
+            owner: owner.clone(),
+            source: source.into(),
+            targets: named(targets),
+            schedule: schedule.as_ref().map_or_else(manual, scheduled),
+            retention: retention.as_ref().map(Retention::from),
+            rpo: Length(*rpo),
+            rto: rto.map(Length),
+            priority: *priority,
             verify: Verify {
-                structure: job.verify.structure.map(Length),
-                read: Length(job.verify.read),
-                restore: Length(job.verify.restore),
-                schedule: job.verify_schedules.iter().map(|(level, at)| (*level, at.into())).collect(),
+                structure: verify.structure.map(Length),
+                read: Length(verify.read),
+                restore: Length(verify.restore),
+                schedule: verify_schedules
+                    .iter()
+                    .map(|(level, schedule)| (*level, schedule.into()))
+                    .collect(),
             },
-            tries: job.tries.iter().map(|(kind, tries)| (*kind, tries.into())).collect(),
-            strict: job.strict,
-            active: job.active,
+            tries: tries.iter().map(|(kind, tries)| (*kind, tries.into())).collect(),
+            strict: *strict,
+            active: *active,
         }
     }
 }
