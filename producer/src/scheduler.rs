@@ -24,6 +24,8 @@ const LOOK: Duration = Duration::from_millis(250);
 pub const TTL: Duration = Duration::from_secs(5);
 /// Schedules that are seen to in one transaction.
 const BATCH: usize = 1000;
+/// Due times that one transaction sees to, more or less: each schedule may have a thousand to catch up.
+const MOST_RUNS: usize = 5000;
 /// The role in the table of leaders.
 const ROLE: &str = "scheduler";
 /// Who asks, in the tasks of schedules.
@@ -85,6 +87,9 @@ impl Scheduler {
         let priorities = priorities(&transaction, &firing).await?;
         let (mut runs, mut tasks, mut advances) = (Vec::new(), Vec::new(), Vec::new());
         for stored in &firing {
+            if runs.len() >= MOST_RUNS {
+                break;
+            }
             let seen = see_to(stored, now, &open);
             advances.push(seen.advance);
             for run in &seen.runs {
@@ -97,12 +102,17 @@ impl Scheduler {
         let fresh = schedule::note(&transaction, &runs).await?;
         tasks.retain(|task| fresh.contains(&task.id));
         outbox::put(&transaction, tasks, now).await?;
+        // A due time that somebody noted already has its own task.
+        for advance in &mut advances {
+            advance.last_task = advance.last_task.filter(|task| fresh.contains(task));
+        }
         schedule::advance(&transaction, &advances).await?;
         transaction.commit().await?;
         if !firing.is_empty() {
-            events::scheduled(firing.len(), fresh.len());
+            events::scheduled(advances.len(), fresh.len());
         }
-        Ok(firing.len())
+        // What was left is due still: there is no time to rest.
+        Ok(if advances.len() < firing.len() { BATCH } else { firing.len() })
     }
 
     async fn resign(&self, database: &Database) {

@@ -28,6 +28,7 @@ create table schedule_run (
     seen_at      timestamptz not null default now(),
     primary key (schedule_id, due_at)
 );
+create index schedule_run_seen_at_idx on schedule_run using brin (seen_at);
 
 -- Who does what only one of several processes is to do, and until when that holds without another word. Each change of hands
 -- is another term.

@@ -40,3 +40,4 @@ create table idempotency (
     at            timestamptz not null default now(),
     primary key (token_id, key)
 );
+create index idempotency_at_idx on idempotency using brin (at);

@@ -40,7 +40,7 @@ async fn a_job_is_created_changed_and_taken_away_and_nobodys_change_is_overwritt
     assert_eq!(created.body["definition"]["rpo"], "26h");
     let rules: Vec<&str> =
         created.body["warnings"].as_array().unwrap().iter().map(|w| w["rule"].as_str().unwrap()).collect();
-    assert!(rules.contains(&"three_copies"), "one target makes two copies: {created:?}");
+    assert!(rules.contains(&"3-copies"), "one target makes two copies: {created:?}");
     let tag = created.headers["etag"].to_str().unwrap().to_owned();
 
     let again = with(&client, Method::PUT, "jobs/docs", ("If-None-Match", "*"), Some(&job)).await;

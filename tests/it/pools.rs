@@ -119,9 +119,9 @@ async fn a_setting_that_makes_no_sense_is_refused() {
     let world = world(&json!({})).await;
     for (arguments, said) in [
         (&["set", "backup"][..], "--slots"),
-        (&["set", "backup", "--slots", "0"], "--slots"),
-        (&["set", "backup", "--slots", "-3"], "--slots"),
-        (&["set", "backup", "--slots", "99999"], "--slots"),
+        (&["set", "backup", "--slots", "0"], "slots"),
+        (&["set", "backup", "--slots", "-3"], "slots"),
+        (&["set", "backup", "--slots", "99999"], "slots"),
         (&["pause", "backups"], "backups"),
         (&["pause", "maintain"], "not implemented yet"),
         (&["pause", "backup", "--worker", "nobody"], "nobody"),

@@ -105,6 +105,27 @@ async fn ten_thousand_due_at_once_are_enqueued_in_ten_transactions() {
 }
 
 #[tokio::test]
+async fn many_schedules_that_catch_much_up_are_seen_to_in_transactions_of_a_few_thousand_rows() {
+    let world = World::new().await;
+    let spec = json!({ "every": "1m", "timezone": "UTC", "catch_up": { "all": 1000 }, "overlap": "allow" });
+    world
+        .execute(&format!(
+            "insert into schedule (kind, name, spec, next_due, fires_at)
+             select 'report', 'report-' || n, '{spec}', '2026-10-01T00:00:00Z', '2026-10-01T00:00:00Z'
+             from generate_series(1, 12) n"
+        ))
+        .await;
+    let mut scheduler = Scheduler::default();
+    let mut runs = Vec::new();
+    while scheduler.step(&world.database, at("2026-10-02T00:00:30Z")).await.unwrap() > 0 {
+        runs.push(world.number("select count(*) from schedule_run").await);
+    }
+    // A thousand that were missed, and the one that is in time.
+    assert_eq!(runs, [5 * 1001, 10 * 1001, 12 * 1001]);
+    assert_eq!(world.number("select count(*) from task").await, 12 * 1001);
+}
+
+#[tokio::test]
 async fn a_due_time_is_passed_over_or_waits_or_runs_beside_the_work_before_it_as_the_schedule_says() {
     for (overlap, while_it_waits, while_it_runs) in
         [("skip", false, false), ("queue", false, true), ("allow", true, true)]
@@ -143,6 +164,8 @@ async fn due_times_that_somebody_noted_already_are_not_enqueued_again() {
     look(&world, "2026-10-01T01:00:02Z").await;
     assert_eq!(seen(&world).await, [(at("2026-10-01T01:00:00Z"), true)]);
     assert_eq!(world.number("select count(*) from task").await, 1);
+    let last = "select count(*) from schedule s join task t on t.id = s.last_task";
+    assert_eq!(world.number(last).await, 1, "the last task is the one that there is");
 }
 
 #[tokio::test]
@@ -164,9 +187,14 @@ async fn a_schedule_that_is_applied_again_goes_on_and_another_one_counts_from_no
     let next = "select to_char(next_due at time zone 'utc', 'YYYY-MM-DD HH24:MI') from schedule";
     apply(&world, &json!({ "every": "1h", "timezone": "UTC" })).await;
     assert_eq!(world.text(next).await.unwrap(), "2026-10-01 01:00");
+    // Between its due time and its start: tonight's work is not lost by a change of what has nothing to do with it.
+    apply(&world, &json!({ "every": "1h", "overlap": "allow" })).await;
+    assert_eq!(world.text(next).await.unwrap(), "2026-10-01 01:00");
+    next_is(&world, "2999-01-01T00:00:00Z").await;
     assert_eq!(world.producer(&["schedule", "pause", "docs"]).await.code, 0);
     apply(&world, &json!({ "cron": "0 2 * * *", "timezone": "Europe/Berlin" })).await;
-    let later = "select count(*) from schedule where next_due > now() and paused_at is not null";
+    let later = "select count(*) from schedule where next_due between now() and now() + interval '26 h'
+         and paused_at is not null";
     assert_eq!(world.number(later).await, 1, "it counts from now, and stays paused");
     apply(&world, &json!("manual")).await;
     assert_eq!(world.number("select count(*) from schedule").await, 0);
@@ -220,7 +248,9 @@ async fn due_times_of_long_ago_are_forgotten() {
     let world = world_with(&json!({ "every": "1h" })).await;
     for days in [1, 29, 31, 400] {
         let due = clock::now() - TimeDelta::days(days);
-        world.execute(&format!("insert into schedule_run select id, '{due}' from schedule")).await;
+        world
+            .execute(&format!("insert into schedule_run select id, '{due}', null, '{due}' from schedule"))
+            .await;
     }
     let producer = world.start_producer();
     eventually("old ones are forgotten", async || (seen(&world).await.len() == 2).then_some(())).await;

@@ -25,6 +25,8 @@ pub(super) async fn authenticate(
     mut request: Request,
     next: Next,
 ) -> Response {
+    // Never closed, so there is always a place in the end.
+    let _place = api.places.acquire().await;
     let token = match good_token(&api, address, request.headers()).await {
         Ok(token) => token,
         Err(problem) => return problem.into_response(),

@@ -31,6 +31,7 @@ use axum::{Json, Router};
 use serde::Serialize;
 use shared::db::{self, Database};
 use tokio::net::TcpListener;
+use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use utoipa::OpenApi as _;
 use utoipa_axum::router::OpenApiRouter;
@@ -47,6 +48,8 @@ use problem::Problem;
 const MOST_BYTES: usize = 1024 * 1024;
 /// How long a request may take.
 const TIME_LIMIT: Duration = Duration::from_secs(15);
+/// Requests that are answered at once; others wait for their turn within their time.
+const PLACES: usize = 8;
 /// What is not ready by then is not ready.
 const READINESS_TIMEOUT: Duration = Duration::from_secs(3);
 
@@ -56,6 +59,8 @@ pub(crate) struct Api {
     database: Database,
     paces: Arc<Paces>,
     lockout: Arc<Lockout>,
+    /// Requests that may use the database at once, so that the others of this process always find a connection.
+    places: Arc<Semaphore>,
 }
 
 /// Takes the address, so that a wrong one is found at the start, and says which one it is.
@@ -77,7 +82,12 @@ pub(crate) async fn serve(
     database: Database,
     stop: CancellationToken,
 ) -> std::io::Result<()> {
-    let api = Api { database, paces: Arc::default(), lockout: Arc::default() };
+    let api = Api {
+        database,
+        paces: Arc::default(),
+        lockout: Arc::default(),
+        places: Arc::new(Semaphore::new(PLACES)),
+    };
     let paces = Arc::clone(&api.paces);
     let service = router(api).into_make_service_with_connect_info::<SocketAddr>();
     let serving = axum::serve(listener, service).with_graceful_shutdown(stop.cancelled_owned());
@@ -127,27 +137,35 @@ pub(crate) fn commands() -> OpenApiRouter<Api> {
     OpenApiRouter::with_openapi(Document::openapi()).nest("/api/v1", commands)
 }
 
-/// A request that takes too long is ended; what it began is undone with its transaction.
+/// A request that takes too long is ended. What it began is undone with its transaction, unless that was being committed.
 async fn in_time(request: axum::extract::Request, next: middleware::Next) -> Response {
     match tokio::time::timeout(TIME_LIMIT, next.run(request)).await {
         Ok(response) => response,
         Err(_) => {
-            let why = format!("it was not done within {} s; nothing was changed", TIME_LIMIT.as_secs());
-            Problem::new(StatusCode::SERVICE_UNAVAILABLE, why).into_response()
+            let why = format!(
+                "it was not done within {} s, or its answer was late: repeat it with the same Idempotency-Key or id",
+                TIME_LIMIT.as_secs()
+            );
+            Problem::new(StatusCode::SERVICE_UNAVAILABLE, why).retry_after(5).into_response()
         }
     }
 }
 
-/// The body of `/readyz`: `ok`, or why not.
+/// The body of `/readyz`.
 #[derive(Debug, Serialize)]
 struct Readiness {
     ready: bool,
-    database: String,
+    database: &'static str,
 }
 
 async fn ready(State(api): State<Api>) -> Response {
-    let database = db::within(READINESS_TIMEOUT, api.database.ping()).await;
-    let status = if database.is_ok() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
-    let why = database.map_or_else(|error| error.to_string(), |()| "ok".to_owned());
-    (status, Json(Readiness { ready: status == StatusCode::OK, database: why })).into_response()
+    // Why not is for the log: anybody may ask.
+    let (status, database) = match db::within(READINESS_TIMEOUT, api.database.ping()).await {
+        Ok(()) => (StatusCode::OK, "ok"),
+        Err(error) => {
+            events::request_failed(&error);
+            (StatusCode::SERVICE_UNAVAILABLE, "cannot be used now")
+        }
+    };
+    (status, Json(Readiness { ready: status == StatusCode::OK, database })).into_response()
 }

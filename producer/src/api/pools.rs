@@ -3,6 +3,7 @@
 use axum::extract::State;
 use axum::http::StatusCode;
 use serde::{Deserialize, Deserializer};
+use shared::access::Role;
 use shared::db;
 use shared::db::pool_setting::{Change, PoolState};
 use shared::task::TaskKind;
@@ -82,6 +83,14 @@ pub(super) async fn change(
     if value.slots == Told::Nothing && value.state == Told::Nothing {
         let why = format!("nothing to change: give slots (1 to {MOST_SLOTS}) or state");
         return Err(Problem::new(StatusCode::UNPROCESSABLE_ENTITY, why));
+    }
+    // How much goes on at once is for the same people as limits.
+    if value.slots != Told::Nothing && token.role < Role::Admin {
+        let why = format!(
+            "the token {:?} has the role {}, admin is needed to change slots",
+            token.name, token.role
+        );
+        return Err(Problem::new(StatusCode::FORBIDDEN, why));
     }
     let mut client = api.database.client().await?;
     let transaction = client.transaction().await.map_err(db::Error::from)?;

@@ -11,7 +11,7 @@ use utoipa::ToSchema;
 use crate::events;
 use crate::operations::Refused;
 
-/// The answer to a request that was not done; nothing was changed.
+/// The answer to a request that was refused or could not be done.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct Problem {
     /// The kind of problem: its status says all there is to say.
@@ -103,6 +103,10 @@ impl From<Refused> for Problem {
 impl From<db::Error> for Problem {
     fn from(error: db::Error) -> Self {
         events::request_failed(&error);
-        Self::new(StatusCode::SERVICE_UNAVAILABLE, "the database cannot be used now").retry_after(5)
+        Self::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "the database cannot be used now; repeat it with the same Idempotency-Key or id",
+        )
+        .retry_after(5)
     }
 }

@@ -13,6 +13,9 @@ use super::values::{duration, parsed, period, text};
 /// The longest jitter: beyond a day nobody would know any more which due time a start belongs to.
 const LONGEST_JITTER: Duration = Duration::from_hours(24);
 
+/// The most blackouts of a schedule.
+const MOST_BLACKOUTS: usize = 20;
+
 /// Reads a schedule; `None` when a problem was noted.
 pub(super) fn read(mut fields: Fields<'_, '_>) -> Option<Schedule> {
     let before = fields.problems();
@@ -45,7 +48,7 @@ pub(super) fn read(mut fields: Fields<'_, '_>) -> Option<Schedule> {
 }
 
 fn blackouts(fields: &mut Fields<'_, '_>) -> Vec<Blackout> {
-    fields
+    let blackouts: Vec<Blackout> = fields
         .each_below("blackouts", |mut fields| {
             let (from, until) = (fields.required("from", parsed), fields.required("until", parsed));
             let days = fields.optional_list("days", parsed).into_iter().map(|day| day.value).collect();
@@ -54,7 +57,13 @@ fn blackouts(fields: &mut Fields<'_, '_>) -> Vec<Blackout> {
         })
         .into_iter()
         .flatten()
-        .collect()
+        .collect();
+    // Each due time is looked for in all of them.
+    if blackouts.len() > MOST_BLACKOUTS {
+        fields.problem(0, "blackouts", format!("are more than {MOST_BLACKOUTS}"));
+        return Vec::new();
+    }
+    blackouts
 }
 
 fn interval(value: &Value) -> Result<Duration, String> {

@@ -61,6 +61,8 @@ pub(crate) async fn change(
     {
         return Err(Refused::invalid("slots", format!("use 1 to {MOST_SLOTS}; a paused pool runs none")));
     }
+    // One after the other, and before the locks that changes of settings take.
+    db::job::lock_definitions(transaction).await?;
     which.check(transaction).await?;
     let before = said(transaction, which).await?;
     pool_setting::change(transaction, which.kind, which.worker, change, &actor.name).await?;
@@ -83,6 +85,7 @@ pub(crate) async fn resume(
     which: Which<'_>,
     actor: &Actor,
 ) -> Result<(), Refused> {
+    db::job::lock_definitions(transaction).await?;
     which.check(transaction).await?;
     let settings = pool_setting::all(transaction).await?;
     let told: Vec<Option<&str>> = match which.worker {
@@ -93,16 +96,22 @@ pub(crate) async fn resume(
             .map(|said| said.worker.as_deref())
             .collect(),
     };
+    let mut changed = Vec::new();
     for worker in told {
         // A worker goes on although all were told to pause.
         let state = worker.filter(|_| which.worker.is_some()).map(|_| PoolState::Running);
         let change = Change { state: Some(state), ..Change::default() };
+        let which = Which { kind: which.kind, worker };
+        let before = said(transaction, which).await?;
         pool_setting::change(transaction, which.kind, worker, change, &actor.name).await?;
+        changed.push((which.subject(), before, said(transaction, which).await?));
     }
-    let before =
-        settings.iter().find(|said| said.kind == which.kind && said.worker.as_deref() == which.worker);
-    let before = before.map(|said| json!({ "slots": said.slots, "state": said.state }));
-    let after = said(transaction, which).await?;
-    let entry = Entry { action: "resume", subject: "pool", name: &which.subject(), before, after };
-    Ok(record(transaction, actor, &[entry]).await?)
+    let entries = changed.iter().map(|(name, before, after)| Entry {
+        action: "resume",
+        subject: "pool",
+        name,
+        before: before.clone(),
+        after: after.clone(),
+    });
+    Ok(record(transaction, actor, &entries.collect::<Vec<_>>()).await?)
 }

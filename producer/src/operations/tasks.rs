@@ -142,7 +142,7 @@ pub(crate) async fn cancel(database: &Database, id: TaskId, actor: &Actor) -> Re
             State::Queued { .. } | State::Running { .. } => {}
             State::Succeeded => return late("it is finished"),
             State::Cancelled => return late("it was cancelled already"),
-            State::Dead { .. } => return late("it is dead"),
+            State::Dead { .. } => return late(&format!("it is dead; `producer dead show {id}` says why")),
             State::Unknown => return Err(Refused::Missing(format!("no task has the id {id}"))),
         }
         drop(transaction);

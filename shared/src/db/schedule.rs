@@ -63,8 +63,8 @@ pub struct Defined<'a> {
     pub spec: &'a Schedule,
 }
 
-/// Stores schedules. Their due times count from `now` on where they are others than before; whoever has paused one has it
-/// paused still.
+/// Stores schedules. Their due times count from `now` on where they are others than before, but for what is due already and was not
+/// seen to; whoever has paused one has it paused still.
 pub async fn upsert<C: GenericClient>(
     client: &C,
     defined: &[Defined<'_>],
@@ -73,8 +73,8 @@ pub async fn upsert<C: GenericClient>(
     let statement = "insert into schedule as s (kind, name, job_id, params, spec, next_due, fires_at)
          select * from unnest($1::text[], $2::text[], $3::integer[], $4::json[], $5::jsonb[], $6::timestamptz[], $7::timestamptz[])
          on conflict (kind, name) do update set job_id = excluded.job_id, params = excluded.params, spec = excluded.spec,
-             next_due = case when s.spec = excluded.spec then s.next_due else excluded.next_due end,
-             fires_at = case when s.spec = excluded.spec then s.fires_at else excluded.fires_at end";
+             next_due = case when s.spec = excluded.spec or s.next_due <= $8 then s.next_due else excluded.next_due end,
+             fires_at = case when s.spec = excluded.spec or s.next_due <= $8 then s.fires_at else excluded.fires_at end";
     let (kinds, names) = keys(defined);
     let jobs: Vec<Option<i32>> = defined.iter().map(|schedule| schedule.job.map(|job| job.0)).collect();
     let params: Vec<&Params> = defined.iter().map(|schedule| &schedule.params).collect();
@@ -84,7 +84,7 @@ pub async fn upsert<C: GenericClient>(
         due.map(|due| due + schedule.spec.delay(&schedule.name))
     };
     let fires: Vec<Option<DateTime<Utc>>> = due.iter().zip(defined).map(fires).collect();
-    client.execute(statement, &[&kinds, &names, &jobs, &params, &specs, &due, &fires]).await?;
+    client.execute(statement, &[&kinds, &names, &jobs, &params, &specs, &due, &fires, &now]).await?;
     Ok(())
 }
 
@@ -234,7 +234,7 @@ pub async fn set_paused<C: GenericClient>(
 
 /// Forgets which due times were seen to longer ago than this; returns how many.
 pub async fn forget<C: GenericClient>(client: &C, after: Duration) -> Result<u64, Error> {
-    let statement = "delete from schedule_run where due_at < now() - make_interval(secs => $1)";
+    let statement = "delete from schedule_run where seen_at < now() - make_interval(secs => $1)";
     let statement = prepared(client, statement).await?;
     Ok(client.execute(&statement, &[&after.as_secs_f64()]).await?)
 }

@@ -14,9 +14,10 @@ use tokio::io::{AsyncRead, BufReader};
 use tokio::time::Instant;
 
 use super::super::progress::Progress;
-use super::super::{Exit, Failure};
+use super::super::{Exit, Failure, actor};
 use super::REQUESTED_BY;
 use super::lines::{Line, Lines};
+use crate::operations::{Entry, record};
 use crate::outbox;
 
 /// Tasks that are enqueued in one transaction.
@@ -170,6 +171,15 @@ impl Taking<'_> {
             (ids.len() - known.len(), judged.refused)
         } else {
             let taken = outbox::take_in(&transaction, messages).await?;
+            let after = json!({ "enqueued": taken.fresh.len(), "refused": taken.refused.len() });
+            let entry = Entry {
+                action: "enqueue",
+                subject: "tasks",
+                name: "of a file",
+                before: None,
+                after: Some(after),
+            };
+            record(&transaction, &actor(), &[entry]).await?;
             (taken.fresh.len(), taken.refused)
         };
         transaction.commit().await?;

@@ -16,7 +16,8 @@ use tokio::time::{Instant, sleep_until};
 use super::{attach, known};
 use crate::commands::probes::{self, Probe, Round};
 use crate::commands::progress::Progress;
-use crate::commands::{Exit, Failure};
+use crate::commands::{Exit, Failure, actor};
+use crate::operations::targets;
 
 /// How often the users of the repository are counted.
 const POLL: Duration = Duration::from_millis(500);
@@ -56,9 +57,11 @@ impl Detach<'_> {
     async fn begin(&self) -> Result<StoredTarget, Failure> {
         let mut client = self.database.client().await?;
         let transaction = client.transaction().await?;
+        // Before the target, as whoever applies definitions locks them.
+        db::job::lock_definitions(&transaction).await?;
         let target = known(db::target::lock_by_name(&transaction, self.name).await?, self.name)?;
         if target.state == TargetState::Attached {
-            db::target::set_state(&transaction, target.id, TargetState::Detaching).await?;
+            targets::set_state(&transaction, &target, TargetState::Detaching, &actor()).await?;
         }
         transaction.commit().await?;
         Ok(target)
@@ -114,6 +117,8 @@ impl Detach<'_> {
     async fn give_up(&self, why: &str) -> Result<(), Failure> {
         let mut client = self.database.client().await?;
         let transaction = client.transaction().await?;
+        // Before the target, as whoever applies definitions locks them.
+        db::job::lock_definitions(&transaction).await?;
         let target = known(db::target::lock_by_name(&transaction, self.name).await?, self.name)?;
         if target.state == TargetState::Detaching {
             attach::attach(&transaction, &target).await?;
@@ -127,11 +132,13 @@ impl Detach<'_> {
     async fn leave(&self) -> Result<(), Failure> {
         let mut client = self.database.client().await?;
         let transaction = client.transaction().await?;
+        // Before the target, as whoever applies definitions locks them.
+        db::job::lock_definitions(&transaction).await?;
         let target = known(db::target::lock_by_name(&transaction, self.name).await?, self.name)?;
         if target.state == TargetState::Attached {
             return Err(anyhow!("{} was attached by somebody else meanwhile", self.name).into());
         }
-        db::target::set_state(&transaction, target.id, TargetState::Detached).await?;
+        targets::set_state(&transaction, &target, TargetState::Detached, &actor()).await?;
         transaction.commit().await?;
         Ok(())
     }

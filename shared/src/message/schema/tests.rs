@@ -92,7 +92,8 @@ fn params(kind: TaskKind) -> BoxedStrategy<Option<Value>> {
             ("restore_point", maybe(id())),
             ("later", maybe(text())),
         ])),
-        TaskKind::Probe => always(object(vec![("target", always(name()))])),
+        TaskKind::Probe | TaskKind::Forget => always(object(vec![("target", always(name()))])),
+        TaskKind::Record => always(record()),
         TaskKind::Report => {
             let day = (0_i64..40_000).prop_map(|days| {
                 json!(DateTime::from_timestamp(days * 86_400, 0).unwrap().format("%F").to_string())
@@ -102,6 +103,32 @@ fn params(kind: TaskKind) -> BoxedStrategy<Option<Value>> {
         }
         _ => maybe(object(vec![("anything", maybe(text()))])),
     }
+}
+
+/// A report whose fields fit each other, which no schema asks for.
+fn record() -> BoxedStrategy<Value> {
+    let time = |from: i64, until: i64| {
+        (from..until).prop_map(|seconds| json!(DateTime::from_timestamp(seconds, 0).unwrap().to_rfc3339()))
+    };
+    let number = || (0..=i64::MAX).prop_map(Value::from);
+    let outcome = prop_oneof![
+        Just((json!("success"), Just(None).boxed())),
+        Just((json!("warning"), maybe(text()))),
+        Just((json!("failed"), maybe(text()))),
+    ];
+    let report = outcome.prop_flat_map(move |(outcome, error)| {
+        object(vec![
+            ("target", always(name())),
+            ("outcome", always(Just(outcome))),
+            ("started_at", always(time(0, 1_700_000_000))),
+            ("finished_at", always(time(1_700_000_000, 1_790_000_000))),
+            ("bytes", maybe(number())),
+            ("files", maybe(number())),
+            ("snapshot", maybe("[a-z #0-9]{1,50}".prop_map(Value::from))),
+            ("error", error),
+        ])
+    });
+    report.boxed()
 }
 
 fn task(version: BoxedStrategy<Option<Value>>) -> BoxedStrategy<Value> {
@@ -145,7 +172,7 @@ fn faults() -> Vec<(&'static str, Option<Value>)> {
     let mut faults = vec![("id", None), ("kind", None)];
     let wrong: [(&'static str, Vec<Value>); 10] = [
         ("id", vec![json!(7), json!(null), json!("7"), json!("0193a8f2-5c1e-7cc3-98c4-dc0c0c07398g")]),
-        ("kind", vec![json!("explode"), json!(null), json!("forget"), json!("BACKUP"), json!(1)]),
+        ("kind", vec![json!("explode"), json!(null), json!("maintain"), json!("BACKUP"), json!(1)]),
         ("job", vec![json!("../x"), json!(""), json!(7), json!("x".repeat(64)), json!(["docs"])]),
         (
             "enqueued_at",
@@ -202,7 +229,8 @@ proptest! {
             "copy" => vec!["restore_point", "target"],
             "verify" => vec!["target", "level"],
             "restore" => vec!["into"],
-            "probe" => vec!["target"],
+            "probe" | "forget" => vec!["target"],
+            "record" => vec!["target", "outcome", "started_at", "finished_at"],
             _ => return Ok(()),
         };
         let params = message["params"].as_object_mut().unwrap();
