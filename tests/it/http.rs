@@ -311,6 +311,13 @@ async fn each_command_asks_for_a_good_token_with_a_role_that_suffices() {
     client.token = token(&world, "shift", &["--role", "operator"]).await;
     let limited = client.send(Method::PUT, "limits/owner:ops", Some(&json!({ "concurrency": 1 }))).await;
     assert_eq!(limited.problem(403).1, "the token \"shift\" has the role operator, admin is needed");
+    let slots = client.send(Method::PATCH, "pools/backup", Some(&json!({ "slots": 3 }))).await;
+    assert_eq!(
+        slots.problem(403).1,
+        "the token \"shift\" has the role operator, admin is needed to change slots"
+    );
+    let paused = client.send(Method::PATCH, "pools/backup", Some(&json!({ "state": "paused" }))).await;
+    assert_eq!(paused.status, 204, "{paused:?}");
     assert_eq!(client.post("tasks", &task).await.status, 201);
 
     assert_eq!(world.producer(&["token", "revoke", "shift"]).await.code, 0);

@@ -299,6 +299,20 @@ fn each_bad_schedule_is_reported_with_line_and_field() {
 }
 
 #[test]
+fn a_schedule_has_no_more_blackouts_than_can_be_looked_through() {
+    let blackout = "{ from: \"22:00\", until: \"23:00\" }";
+    let text = |count: usize| {
+        format!(
+            "{JOB}  schedule: {{ every: 1h, blackouts: [{}] }}\n{TARGET}",
+            vec![blackout; count].join(", ")
+        )
+    };
+    assert_eq!(read(&[("demo.yaml", &text(20))]).1, Vec::<String>::new());
+    let problems = read(&[("demo.yaml", &text(21))]).1;
+    assert!(problems.len() == 1 && problems[0].contains("blackouts: are more than 20"), "{problems:?}");
+}
+
+#[test]
 fn each_bad_simulation_is_reported() {
     for (option, message) in [
         ("failure_rate: 1.5", "failure_rate: is not from 0 to 1"),

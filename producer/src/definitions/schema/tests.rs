@@ -27,7 +27,7 @@ const BEYOND_A_SCHEMA: &[&str] = &[
     "use 64KiB to 1TiB",
     "needs starts_per_minute",
     "a strict limit of this rate needs",
-    "are more than the",
+    "are more than",
     "is the other system's business",
     "is of no use: what another system backs up",
     "needs at least one of last, hourly",
