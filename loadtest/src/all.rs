@@ -9,7 +9,7 @@ use crate::Options;
 
 /// The parts of the document, each with the arguments that make it. One after the other, because each needs the whole
 /// machine.
-const PARTS: [(&str, &[&str]); 14] = [
+const PARTS: [(&str, &[&str]); 15] = [
     ("throughput", &["throughput"]),
     ("throughput-per-message", &["throughput", "--per-message", "100"]),
     ("throughput-outbox", &["throughput", "--through", "outbox"]),
@@ -17,6 +17,7 @@ const PARTS: [(&str, &[&str]); 14] = [
     ("slots", &["slots"]),
     ("limits", &["limits"]),
     ("allowance", &["allowance"]),
+    ("definitions", &["definitions"]),
     ("growth", &["growth"]),
     ("memory", &["memory"]),
     ("files", &["files"]),

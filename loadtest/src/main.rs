@@ -20,7 +20,8 @@ use crate::backups::Alone;
 use crate::measure::Machine;
 use crate::report::Report;
 use crate::scenarios::{
-    Allowance, Builds, Files, Growth, Latency, Limits, Memory, Peers, Scaling, Slots, Stress, Throughput,
+    Allowance, Builds, Definitions, Files, Growth, Latency, Limits, Memory, Peers, Scaling, Slots, Stress,
+    Throughput,
 };
 use crate::system::{Servers, connect};
 
@@ -83,6 +84,8 @@ enum Scenario {
     Allowance(Allowance),
     /// How far a fleet scales: what workers cost while they are idle, and a day with an autoscaler in virtual time
     Fleet(Scaling),
+    /// How soon a file of 10,000 jobs is applied, and all of them are enqueued when they are due at once
+    Definitions(Definitions),
     /// What each process keeps in memory, at full rate and with a backlog
     Memory(Memory),
     /// Throughput, queries and indexes with a year of history, beside none
@@ -105,6 +108,7 @@ impl Scenario {
             Self::Limits(scenario) => scenario.run(servers).await,
             Self::Allowance(scenario) => scenario.run(servers).await,
             Self::Fleet(scenario) => scenario.run(servers).await,
+            Self::Definitions(scenario) => scenario.run(servers).await,
             Self::Memory(scenario) => scenario.run(servers).await,
             Self::Growth(scenario) => scenario.run(servers).await,
             Self::Files(scenario) => scenario.run(servers).await,

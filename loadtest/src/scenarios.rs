@@ -5,6 +5,7 @@ mod builds;
 mod floor;
 mod throughput;
 
+mod definitions;
 mod growth;
 mod latency;
 mod limits;
@@ -18,6 +19,7 @@ mod stress;
 
 pub(crate) use allowance::Allowance;
 pub(crate) use builds::Builds;
+pub(crate) use definitions::Definitions;
 pub(crate) use files::Files;
 pub(crate) use growth::Growth;
 pub(crate) use latency::Latency;

@@ -6,6 +6,7 @@ use std::time::Duration;
 use shared::db::Error;
 use shared::db::dead_task::Stored;
 use shared::db::lease::Expired;
+use shared::db::schedule::Unreadable;
 use shared::message::Refusal;
 use shared::task::TaskId;
 use uuid::Uuid;
@@ -158,6 +159,13 @@ pub(crate) fn scheduler_leads(term: Option<i64>) {
 
 pub(crate) fn scheduled(schedules: usize, tasks: usize) {
     tracing::debug!(schedules, tasks, "due times were seen to");
+}
+
+pub(crate) fn unreadable_schedule(schedule: &Unreadable) {
+    tracing::error!(
+        schedule = schedule.name, error = %schedule.error,
+        "a schedule that is due cannot be read by this version: it is tried again in a minute"
+    );
 }
 
 pub(crate) fn scheduler_failed(error: &Error) {

@@ -6,9 +6,9 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use deadpool_postgres::Transaction;
-use shared::db::schedule::{Advance, Open, Run, Stored};
+use shared::db::schedule::{Advance, Firing, Open, Run, Stored};
 use shared::db::{self, Database, leader, schedule};
 use shared::job::JobId;
 use shared::schedule::Overlap;
@@ -22,10 +22,14 @@ use crate::{events, outbox};
 const LOOK: Duration = Duration::from_millis(250);
 /// How long a leader may go without a word.
 pub const TTL: Duration = Duration::from_secs(5);
+/// A leader that is stopped in its transaction keeps its successor, who leads after [`TTL`], from the schedules in it until then.
+const LONGEST_STOP: Duration = Duration::from_secs(4);
 /// Schedules that are seen to in one transaction.
 const BATCH: usize = 1000;
 /// Due times that one transaction sees to, more or less: each schedule may have a thousand to catch up.
 const MOST_RUNS: usize = 5000;
+/// When a schedule that this version cannot read is looked at again: another version may lead by then.
+const LATER: TimeDelta = TimeDelta::minutes(1);
 /// The role in the table of leaders.
 const ROLE: &str = "scheduler";
 /// Who asks, in the tasks of schedules.
@@ -80,8 +84,12 @@ impl Scheduler {
             return Ok(0);
         }
         let transaction = client.transaction().await?;
-        let firing =
+        let statement =
+            format!("set local idle_in_transaction_session_timeout = {}", LONGEST_STOP.as_millis());
+        transaction.batch_execute(&statement).await?;
+        let Firing { readable: firing, unreadable } =
             schedule::take_firing(&transaction, now, i64::try_from(BATCH).unwrap_or(i64::MAX)).await?;
+        let taken = firing.len() + unreadable.len();
         let last: Vec<TaskId> = firing.iter().filter_map(|stored| stored.last_task).collect();
         let open = schedule::open(&transaction, &last).await?;
         let priorities = priorities(&transaction, &firing).await?;
@@ -107,12 +115,17 @@ impl Scheduler {
             advance.last_task = advance.last_task.filter(|task| fresh.contains(task));
         }
         schedule::advance(&transaction, &advances).await?;
+        if !unreadable.is_empty() {
+            let put_off: Vec<i32> = unreadable.iter().map(|schedule| schedule.id).collect();
+            schedule::put_off(&transaction, &put_off, now + LATER).await?;
+        }
         transaction.commit().await?;
+        unreadable.iter().for_each(events::unreadable_schedule);
         if !firing.is_empty() {
             events::scheduled(advances.len(), fresh.len());
         }
         // What was left is due still: there is no time to rest.
-        Ok(if advances.len() < firing.len() { BATCH } else { firing.len() })
+        Ok(if advances.len() < firing.len() { BATCH } else { taken })
     }
 
     async fn resign(&self, database: &Database) {

@@ -49,7 +49,7 @@ pub const ALL: &[Fault] = &[
     fault!("T8", "the database's disk is full", full_disk),
     fault!("T9", "the broker's disk alarm stops publishers", disk_alarm),
     fault!("T11", "a task kills every process that runs it", poison),
-    fault!("T12", "producers that see to schedules are killed at random", killed_producers),
+    fault!("T12", "producers that see to schedules are killed or stopped at random", killed_producers),
     fault!("T13", "workers are restarted one after the other", rolling_restarts),
     fault!(
         "limits",

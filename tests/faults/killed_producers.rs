@@ -1,4 +1,4 @@
-//! T12: three producers see to schedules, and are killed at random.
+//! T12: three producers see to schedules, and are killed or stopped at random.
 
 use std::time::Duration;
 
@@ -19,6 +19,27 @@ const SCHEDULES: u64 = 60;
 /// figure and a second.
 const LATEST: TimeDelta = TimeDelta::seconds(6);
 
+/// How long a producer is stopped: another one has to lead meanwhile.
+const STOPPED: Duration = Duration::from_secs(8);
+
+/// What happens to a producer.
+enum Blow {
+    KillAny,
+    KillLeader,
+    /// It goes on later, as one that believes that it leads.
+    StopLeader,
+}
+
+impl Blow {
+    const fn of(round: usize) -> Self {
+        match round % 4 {
+            0 => Self::KillLeader,
+            2 => Self::StopLeader,
+            _ => Self::KillAny,
+        }
+    }
+}
+
 /// Runs the scenario.
 pub(super) async fn run(servers: &Servers, form: Form, screen: &Screen) -> anyhow::Result<Report> {
     let (kills, rhythm) = form.pick((4, 2.0..=4.0), (30, 5.0..=15.0));
@@ -37,12 +58,22 @@ pub(super) async fn run(servers: &Servers, form: Form, screen: &Screen) -> anyho
         .await;
     for round in 1..=kills {
         tokio::time::sleep(Duration::from_secs_f64(rand::random_range(rhythm.clone()))).await;
-        // A leader each other time at least.
-        let victim = if round % 2 == 0 { leader(&producers) } else { rand::random_range(0..PRODUCERS) };
-        producers[victim].kill().await?;
+        let blow = Blow::of(round);
+        let victim = match blow {
+            Blow::KillAny => rand::random_range(0..PRODUCERS),
+            Blow::KillLeader | Blow::StopLeader => leader(&producers),
+        };
         arena.injected();
-        producers[victim] = start(&arena, victim, round);
-        arena.tell("killing producers");
+        if let Blow::StopLeader = blow {
+            producers[victim].pause()?;
+            arena.tell("the leader is stopped");
+            tokio::time::sleep(STOPPED).await;
+            producers[victim].resume()?;
+        } else {
+            producers[victim].kill().await?;
+            producers[victim] = start(&arena, victim, round);
+            arena.tell("killing producers");
+        }
     }
     // The last ones may have been due while nobody led.
     tokio::time::sleep(LATEST.to_std()?).await;

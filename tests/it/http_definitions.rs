@@ -45,12 +45,15 @@ async fn a_job_is_created_changed_and_taken_away_and_nobodys_change_is_overwritt
 
     let again = with(&client, Method::PUT, "jobs/docs", ("If-None-Match", "*"), Some(&job)).await;
     assert_eq!(again.problem(412).1, "it is there already");
-    assert!(client.send(Method::PUT, "jobs/docs", Some(&job)).await.problem(428).1.contains("send If-Match"));
+    let unconditional = client.send(Method::PUT, "jobs/docs", Some(&job)).await;
+    assert!(unconditional.problem(428).1.contains("send If-Match"));
+    assert_eq!(unconditional.headers["etag"], tag);
     job["rpo"] = json!("12h");
     let changed = with(&client, Method::PUT, "jobs/docs", ("If-Match", &tag), Some(&job)).await;
     assert_eq!((changed.status, &changed.body["definition"]["rpo"]), (200, &json!("12h")), "{changed:?}");
     let late = with(&client, Method::PUT, "jobs/docs", ("If-Match", &tag), Some(&job)).await;
     assert_eq!(late.problem(412).1, "it was changed meanwhile: its ETag is another");
+    assert_eq!(late.headers["etag"], changed.headers["etag"], "the answer says which one");
     let audit = "select count(*) from audit where subject = 'job' and name = 'docs' and action = 'change'
          and before ->> 'rpo' = '26h' and after ->> 'rpo' = '12h' and actor = 'erp'";
     assert_eq!(world.number(audit).await, 1);

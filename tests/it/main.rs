@@ -25,6 +25,7 @@ mod history;
 mod http;
 mod http_contract;
 mod http_definitions;
+mod http_limits;
 mod keys;
 mod killed_worker;
 mod limits;

@@ -31,9 +31,11 @@ async fn seen(world: &World) -> Vec<(DateTime<Utc>, bool)> {
     client.query(statement, &[]).await.unwrap().iter().map(|row| (row.get(0), row.get(1))).collect()
 }
 
-/// Has the schedule's next due time be this one.
+/// Has the next due time of the job's backups be this one.
 async fn next_is(world: &World, due: &str) {
-    world.execute(&format!("update schedule set next_due = '{due}', fires_at = '{due}'")).await;
+    let statement =
+        format!("update schedule set next_due = '{due}', fires_at = '{due}' where kind = 'backup'");
+    world.execute(&statement).await;
 }
 
 async fn look(world: &World, now: &str) {
@@ -166,6 +168,34 @@ async fn due_times_that_somebody_noted_already_are_not_enqueued_again() {
     assert_eq!(world.number("select count(*) from task").await, 1);
     let last = "select count(*) from schedule s join task t on t.id = s.last_task";
     assert_eq!(world.number(last).await, 1, "the last task is the one that there is");
+}
+
+#[tokio::test]
+async fn a_schedule_that_cannot_be_read_waits_a_minute_and_keeps_no_other_from_its_due_time() {
+    let world = world_with(&json!({ "every": "1h", "overlap": "allow" })).await;
+    let later = json!({ "phase_of_the_moon": "full" });
+    world
+        .execute(&format!(
+            "insert into schedule (kind, name, spec, next_due, fires_at)
+             select 'report', 'report-' || n, '{later}', '2026-10-01T00:00:00Z', '2026-10-01T00:00:00Z'
+             from generate_series(1, 1000) n"
+        ))
+        .await;
+    next_is(&world, "2026-10-01T01:00:00Z").await;
+    // They were due first, and fill the first look.
+    look(&world, "2026-10-01T01:00:01Z").await;
+    assert_eq!(seen(&world).await, []);
+    look(&world, "2026-10-01T01:00:01Z").await;
+    assert_eq!(seen(&world).await, [(at("2026-10-01T01:00:00Z"), true)]);
+    let waiting = "select count(*) from schedule where kind = 'report' and next_due = '2026-10-01T00:00:00Z'
+         and fires_at = '2026-10-01T01:01:01Z'";
+    assert_eq!(world.number(waiting).await, 1000, "their due times are not lost");
+    // A version that can read them.
+    world
+        .execute(r#"update schedule set spec = '{"every":"1h","timezone":"UTC"}' where kind = 'report'"#)
+        .await;
+    look(&world, "2026-10-01T01:01:02Z").await;
+    assert_eq!(world.number("select count(*) from task where kind = 'report'").await, 1000);
 }
 
 #[tokio::test]

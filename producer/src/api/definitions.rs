@@ -264,20 +264,26 @@ impl Condition {
     }
 
     fn check(&self, stored: Option<&Value>) -> Result<(), Problem> {
-        let failed = |why: &str| Err(Problem::new(StatusCode::PRECONDITION_FAILED, why));
-        match (stored, &self.matches) {
-            (Some(_), _) if self.is_new => failed("it is there already"),
-            (None, Some(_)) => failed("it is not there"),
-            (None, None) => Ok(()),
-            (Some(_), None) => {
-                let why = "send If-Match with the ETag of what is changed, so that nobody's change is overwritten unseen";
-                Err(Problem::new(StatusCode::PRECONDITION_REQUIRED, why))
-            }
+        let (status, why) = match (stored, &self.matches) {
+            (Some(_), _) if self.is_new => (StatusCode::PRECONDITION_FAILED, "it is there already"),
+            (None, Some(_)) => (StatusCode::PRECONDITION_FAILED, "it is not there"),
+            (None, None) => return Ok(()),
+            (Some(_), None) => (
+                StatusCode::PRECONDITION_REQUIRED,
+                "send If-Match with the ETag of what is changed, so that nobody's change is overwritten unseen",
+            ),
             (Some(stored), Some(tags)) => {
                 let tag = etag(stored);
-                let is_meant = tags == "*" || tags.split(',').any(|meant| meant.trim() == tag);
-                if is_meant { Ok(()) } else { failed("it was changed meanwhile: its ETag is another") }
+                if tags == "*" || tags.split(',').any(|meant| meant.trim() == tag) {
+                    return Ok(());
+                }
+                (StatusCode::PRECONDITION_FAILED, "it was changed meanwhile: its ETag is another")
             }
-        }
+        };
+        let problem = Problem::new(status, why);
+        Err(match stored {
+            Some(stored) => problem.etag(&etag(stored)),
+            None => problem,
+        })
     }
 }

@@ -1,7 +1,7 @@
 //! Errors as `application/problem+json` (RFC 9457).
 
 use axum::Json;
-use axum::http::header::{CONTENT_TYPE, RETRY_AFTER};
+use axum::http::header::{CONTENT_TYPE, ETAG, RETRY_AFTER};
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
@@ -30,7 +30,9 @@ pub(crate) struct Problem {
     #[schema(required = false)]
     errors: Vec<Wrong>,
     #[serde(skip)]
-    retry_after: Option<u64>,
+    retry_after: Option<u32>,
+    #[serde(skip)]
+    etag: Option<Box<str>>,
 }
 
 /// A field that is wrong.
@@ -51,6 +53,7 @@ impl Problem {
             detail: detail.into(),
             errors: Vec::new(),
             retry_after: None,
+            etag: None,
         }
     }
 
@@ -70,19 +73,28 @@ impl Problem {
 
     /// Says in how many seconds another try makes sense.
     pub(crate) fn retry_after(self, seconds: u64) -> Self {
-        Self { retry_after: Some(seconds), ..self }
+        Self { retry_after: Some(u32::try_from(seconds).unwrap_or(u32::MAX)), ..self }
+    }
+
+    /// Says which version of the resource is there.
+    pub(crate) fn etag(self, tag: &str) -> Self {
+        Self { etag: Some(tag.into()), ..self }
     }
 }
 
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
         let status = StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-        let retry_after = self.retry_after;
+        let (retry_after, etag) =
+            (self.retry_after, self.etag.as_deref().and_then(|tag| tag.parse::<HeaderValue>().ok()));
         let mut response = (status, Json(self)).into_response();
         let headers = response.headers_mut();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
         if let Some(seconds) = retry_after {
             headers.insert(RETRY_AFTER, HeaderValue::from(seconds));
+        }
+        if let Some(tag) = etag {
+            headers.insert(ETAG, tag);
         }
         response
     }

@@ -76,6 +76,8 @@ fn subject(stored: &schedule::Stored) -> String {
 }
 
 async fn stored(transaction: &Transaction<'_>, which: Which<'_>) -> Result<Vec<schedule::Stored>, Refused> {
+    // In the order of those who change definitions, who lock schedules too.
+    db::job::lock_definitions(transaction).await?;
     let stored = schedule::lock_named(transaction, which.kind, which.name).await?;
     if stored.is_empty() {
         return Err(missing(transaction, which).await?);

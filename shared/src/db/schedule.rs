@@ -123,13 +123,33 @@ pub async fn of_kind<C: GenericClient>(client: &C, kind: TaskKind) -> Result<Vec
     client.query(&statement, &[&kind.as_str()]).await?.iter().map(stored).collect()
 }
 
+/// Schedules that fire.
+#[derive(Debug, Default)]
+pub struct Firing {
+    /// Those that can be seen to.
+    pub readable: Vec<Stored>,
+    /// Those that this version cannot read, such as one that a newer version wrote.
+    pub unreadable: Vec<Unreadable>,
+}
+
+/// A schedule that this version cannot read.
+#[derive(Debug)]
+pub struct Unreadable {
+    /// Its number.
+    pub id: i32,
+    /// Its kind and its name.
+    pub name: String,
+    /// What is wrong with it.
+    pub error: Error,
+}
+
 /// Takes up to `limit` schedules that fire, those that are late first, and keeps others from seeing to them until the transaction
 /// ends.
 pub async fn take_firing(
     transaction: &Transaction<'_>,
     now: DateTime<Utc>,
     limit: i64,
-) -> Result<Vec<Stored>, Error> {
+) -> Result<Firing, Error> {
     let statement = format!(
         "select {COLUMNS} from schedule
          where fires_at <= $1 and paused_at is null and kind = any($2)
@@ -137,8 +157,28 @@ pub async fn take_firing(
          order by fires_at limit $3 for update skip locked"
     );
     let statement = prepared(transaction, &statement).await?;
-    let rows = transaction.query(&statement, &[&now, &super::task::known_kinds(), &limit]).await?;
-    rows.iter().map(stored).collect()
+    let mut firing = Firing::default();
+    for row in transaction.query(&statement, &[&now, &super::task::known_kinds(), &limit]).await? {
+        match stored(&row) {
+            Ok(stored) => firing.readable.push(stored),
+            Err(error) => {
+                let name = format!("{}/{}", row.try_get::<_, &str>("kind")?, row.try_get::<_, &str>("name")?);
+                firing.unreadable.push(Unreadable { id: row.try_get("id")?, name, error });
+            }
+        }
+    }
+    Ok(firing)
+}
+
+/// Has schedules that were taken fire again at a moment, with the due times that they have.
+pub async fn put_off(
+    transaction: &Transaction<'_>,
+    schedules: &[i32],
+    until: DateTime<Utc>,
+) -> Result<(), Error> {
+    let statement = prepared(transaction, "update schedule set fires_at = $2 where id = any($1)").await?;
+    transaction.execute(&statement, &[&schedules, &until]).await?;
+    Ok(())
 }
 
 /// A due time that is seen to.

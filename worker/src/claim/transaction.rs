@@ -1,5 +1,7 @@
 //! The claim's transaction: what is known, what starts, what waits.
 
+mod earlier;
+
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
@@ -13,6 +15,8 @@ use shared::limit::Key;
 use shared::message::{Refusal, TaskMessage};
 use shared::params::Params;
 use shared::task::{TaskId, TaskKind};
+
+pub(super) use earlier::Earlier;
 
 use super::Batch;
 use super::start::{Rooms, capped};
@@ -58,15 +62,6 @@ pub(crate) struct Answer {
     pub(crate) full: bool,
     /// Another key does not let its tasks start, for which they do not change their line.
     pub(crate) blocked: Option<Refused>,
-}
-
-/// What an earlier try of the transaction may have committed without our hearing of it.
-#[derive(Debug, Default)]
-pub(super) struct Earlier {
-    /// Whether there was one.
-    pub(super) any: bool,
-    /// The tasks that it started, for each call.
-    pub(super) called: Vec<Vec<TaskId>>,
 }
 
 /// A task that was delivered and is accepted.
@@ -369,48 +364,6 @@ impl Claim<'_, '_> {
             called.clone_from(&answer.tasks);
         }
         Ok(started)
-    }
-
-    /// Takes over what an earlier try of this transaction started.
-    async fn adopt(
-        &self,
-        started: &mut HashMap<TaskId, Started>,
-        answers: &mut [Answer],
-        earlier: &Earlier,
-        batch: &Batch,
-    ) -> Result<(), db::Error> {
-        if !earlier.any {
-            return Ok(());
-        }
-        // Also those that may not start any more, because what they started with counts already.
-        let delivered = batch.delivered.iter().filter(|admitted| matches!(admitted.wish, Wish::Start(..)));
-        let delivered = delivered.map(|admitted| &admitted.task.id);
-        let called = earlier.called.iter().flatten();
-        let unknown = |id: &TaskId| !self.worker.leases.knows(*id) && !started.contains_key(id);
-        let ids: Vec<TaskId> = delivered.chain(called).copied().filter(unknown).collect();
-        for leased in
-            db::lease::adopt(self.transaction, self.worker.identity.id, self.worker.lease, &ids).await?
-        {
-            let id = leased.task.id;
-            let call = earlier.called.iter().position(|called| called.contains(&id));
-            let came_with = |key: &Key| {
-                match call {
-                Some(call) => batch.calls[call].key == *key && !batch.calls[call].permits.is_empty(),
-                None => batch.delivered.iter().filter(|admitted| admitted.task.id == id).any(|admitted| {
-                    matches!(&admitted.wish, Wish::Start(_, permits) if permits.iter().any(|(of, _)| of == key))
-                }),
-            }
-            };
-            // What it took beside those is gone with the try that took it.
-            let limits = self.book.limits(self.kind, leased.task.job, &leased.task.params);
-            let strict = limits.iter().filter(|limited| limited.limit.strict && !came_with(&limited.key));
-            let permits = strict.map(|limited| (limited.key.clone(), Permit::expired())).collect();
-            if let Some(call) = call {
-                answers[call].tasks.push(id);
-            }
-            started.insert(id, Started { leased, permits });
-        }
-        Ok(())
     }
 }
 
