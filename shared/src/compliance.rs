@@ -22,7 +22,7 @@ use crate::name::text_enum;
 use crate::target::{Isolation, Target, TargetName};
 
 /// Counts the changes of the rules themselves; it is stored with every verdict.
-pub const POLICY_VERSION: i32 = 2;
+pub const POLICY_VERSION: i32 = 3;
 
 /// A job's default recovery point objective: a day, and two hours for the backup itself.
 pub const DEFAULT_RPO: Duration = Duration::from_hours(26);

@@ -99,7 +99,7 @@ async fn a_task_is_enqueued_once_and_the_audit_says_by_whom() {
     let world = world_with_jobs().await;
     let client = Client::new(&world, "operator").await;
     let id = Uuid::now_v7();
-    let task = json!({ "id": id, "kind": "backup", "job": "docs", "priority": "high" });
+    let task = json!({ "id": id, "kind": "backup", "job": "docs" });
     let first = client.post("tasks", &task).await;
     assert_eq!((first.status, &first.body), (201, &json!({ "id": id, "is_new": true })));
     assert_eq!(first.headers["ratelimit-limit"], "6000");
@@ -107,11 +107,11 @@ async fn a_task_is_enqueued_once_and_the_audit_says_by_whom() {
     let again = client.post("tasks", &task).await;
     assert_eq!((again.status, &again.body), (200, &json!({ "id": id, "is_new": false })));
     let row =
-        "select count(*) from task where kind = 'backup' and priority = 'high' and requested_by = 'erp'";
+        "select count(*) from task where kind = 'backup' and priority = 'normal' and requested_by = 'erp'";
     assert_eq!(world.number(row).await, 1);
     let expected = json!({
         "actor": "erp", "token": true, "action": "enqueue", "subject": "task", "name": id.to_string(),
-        "before": null, "after": { "kind": "backup" },
+        "before": null, "after": { "kind": "backup", "job": "docs", "priority": "normal", "params": {} },
     });
     assert_eq!(audited(&world).await, expected);
     assert_eq!(world.number("select count(*) from audit where action = 'enqueue'").await, 1);
@@ -153,6 +153,49 @@ async fn a_batch_is_enqueued_whole_or_not_at_all_and_each_wrong_field_is_named()
     let twin = json!({ "id": id, "kind": "backup", "job": "docs" });
     let twins = client.post("tasks/batch", &json!({ "tasks": [twin, twin] })).await;
     assert_eq!(twins.problem(422).0, ["tasks[1].id"]);
+    assert_eq!(world.number("select count(*) from task").await, 2);
+}
+
+#[tokio::test]
+async fn what_can_never_work_is_refused_and_only_people_may_go_above_their_jobs() {
+    let world = world_with_jobs().await;
+    let mut erp = world.files_job("erp", &["disk-a"]);
+    erp["source"] = json!({ "kind": "reported", "site": "hq", "failure_domain": "erp-1", "media": "disk" });
+    let targets = [world.target("nas-b", &json!({}))];
+    world.apply(&json!({ "targets": targets, "jobs": [erp] })).await;
+    let mut client = Client::new(&world, "operator").await;
+    let record = |target: &str| {
+        let times = ["2026-11-23T02:00:00Z", "2026-11-23T02:40:00Z"];
+        json!({ "kind": "record", "job": "erp", "params": {
+            "target": target, "outcome": "success", "started_at": times[0], "finished_at": times[1] } })
+    };
+    let verify =
+        json!({ "kind": "verify", "job": "docs", "params": { "target": "nowhere", "level": "read" } });
+    for (task, why) in [
+        (&record("nas-b"), "params: target: nas-b is none of the job's targets"),
+        (&record("nowhere"), "params: target: no target is named \"nowhere\""),
+        (&verify, "params: target: no target is named \"nowhere\""),
+    ] {
+        let answer = client.post("tasks", task).await;
+        assert_eq!(answer.problem(422), (vec!["params"], why));
+    }
+    let file = world.write("tasks.jsonl", format!("{}\n{}\n{verify}\n", record("nas-b"), record("disk-a")));
+    let run = world.producer(&["enqueue", "--from", file.to_str().unwrap()]).await;
+    assert_eq!(
+        (run.code, run.stdout.lines().next()),
+        (1, Some("3 lines: 1 enqueued, 0 known already, 2 refused"))
+    );
+    assert!(
+        run.stderr.contains("tasks.jsonl:1: params: target: nas-b is none of the job's targets"),
+        "{run:?}"
+    );
+
+    let high = json!({ "kind": "backup", "job": "docs", "priority": "high" });
+    assert_eq!(client.post("tasks", &high).await.problem(422).0, ["priority"]);
+    client.token = token(&world, "ann", &["--role", "operator"]).await;
+    assert_eq!(client.post("tasks", &high).await.status, 201);
+    let after = json!({ "kind": "backup", "job": "docs", "priority": "high", "params": {} });
+    assert_eq!(audited(&world).await["after"], after);
     assert_eq!(world.number("select count(*) from task").await, 2);
 }
 
@@ -254,7 +297,7 @@ async fn schedules_pools_and_limits_are_changed_and_the_audit_says_from_what_to_
     assert_eq!(world.text("select last_task::text from schedule").await.unwrap(), run.body["tasks"][0]["id"]);
     for (path, detail) in [
         ("schedules/backup/mail/run", "no backup schedule of \"mail\": the job has no such schedule"),
-        ("schedules/backup/a%2Fb/pause", "no job and no report has this name"),
+        ("schedules/backup/a%2Fb/pause", "`schedule list` shows all"),
         ("schedules/dance/docs/pause", "unknown variant `dance`"),
     ] {
         let answer = client.send(Method::POST, path, None).await;
@@ -354,7 +397,7 @@ async fn what_cannot_be_read_is_refused_with_what_would_be() {
         (
             raw("application/json", format!("{{\"x\":\"{}\"}}", "x".repeat(1 << 20))).await,
             413,
-            "length limit",
+            "more than 1024 KiB",
         ),
         (client.send(Method::GET, "tasks", None).await, 405, "does not take this method"),
         (client.send(Method::POST, "tasks/batch/all", None).await, 404, "no such resource"),

@@ -248,6 +248,7 @@ async fn people_can_run_a_schedule_at_once_and_are_told_what_is_missing() {
         (&["schedule", "run", "mail"], "no backup schedule of \"mail\": no job and no report has this name"),
         (&["schedule", "pause", "docs", "--kind", "verify"], "the job has no such schedule"),
         (&["schedule", "next", "--job", "mail"], "no job and no report has this name"),
+        (&["schedule", "pause", "docs/read/usb"], "`schedule list` shows all"),
         (&["schedule", "next", "--cron", "0 0 31 2 *"], "it never comes"),
         (&["schedule", "next", "--cron", "@daily", "--timezone", "Berlin"], "is no time zone"),
     ] {
@@ -271,6 +272,27 @@ async fn due_times_are_printed_one_a_line_by_the_clock_of_the_zone() {
     let seconds =
         ["schedule", "next", "--cron", "15 0 0 * * *", "--count", "1", "--from", "2026-10-24T12:00:00Z"];
     assert_eq!(world.producer(&seconds).await.stdout, "2026-10-25T00:00:15Z\n");
+}
+
+#[tokio::test]
+async fn a_schedule_is_found_by_its_name_whatever_it_enqueues() {
+    let world = World::new().await;
+    let mut job = world.simulated_job("docs", &["disk-a"], &json!({}));
+    job["verify"] = json!({ "schedule": { "read": { "every": "1h" } } });
+    let report = json!({ "name": "daily", "report": "daily", "schedule": { "cron": "50 23 * * *" } });
+    let targets = [world.target("disk-a", &json!({}))];
+    world.apply(&json!({ "targets": targets, "jobs": [job], "reports": [report] })).await;
+    for (name, said) in [
+        ("docs/read/disk-a", "the verify schedule of docs/read/disk-a is paused\n"),
+        ("daily", "the report schedule of daily is paused\n"),
+    ] {
+        assert_eq!(world.producer(&["schedule", "pause", name]).await.stdout, said);
+        let next = world.producer(&["schedule", "next", "--job", name, "--count", "1"]).await;
+        assert_eq!((next.code, next.stdout.lines().count()), (0, 1), "{next:?}");
+    }
+    assert_eq!(world.number("select count(*) from schedule where paused_at is not null").await, 2);
+    let other = world.producer(&["schedule", "pause", "docs"]).await;
+    assert!(other.stderr.contains("the job has no such schedule, but for verify"), "{other:?}");
 }
 
 #[tokio::test]

@@ -7,7 +7,7 @@ use utoipa::openapi::schema::{ObjectBuilder, Schema, Type};
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa::{IntoResponses, Modify};
 
-use super::problem::Problem;
+use super::problem::{Problem, Wrong};
 use crate::definitions;
 
 /// What is said of the interface as a whole.
@@ -19,7 +19,7 @@ use crate::definitions;
             Answers tell what is left of its pace in RateLimit headers. Errors are problem+json and name the field.",
         version = "1",
     ),
-    components(schemas(JobSchema, TargetSchema)),
+    components(schemas(JobSchema, TargetSchema, Problem, Wrong)),
     tags(
         (name = "jobs", description = "What is backed up, where its copies go, and which rules it must keep."),
         (name = "targets", description = "Places that hold copies."),
@@ -48,23 +48,28 @@ impl Modify for Bearer {
 /// The whole document as JSON: what the handlers say, with definitions as definition files have them.
 pub(super) fn document(described: OpenApi) -> Value {
     let mut document = serde_json::to_value(described).unwrap_or_default();
-    let file = definitions::schema::schema().to_value();
-    let places = file["$defs"].as_object().cloned().unwrap_or_default();
-    for (name, schema) in places {
-        let own = match name.as_str() {
-            "Job" => "JobSchema".to_owned(),
-            "Target" => "TargetSchema".to_owned(),
-            other => format!("Definition.{other}"),
-        };
-        document["components"]["schemas"][own] = moved(schema);
-    }
-    // The path names it already.
-    for own in ["JobSchema", "TargetSchema"] {
-        if let Some(required) = document["components"]["schemas"][own]["required"].as_array_mut() {
+    let Value::Object(mut file) = definitions::schema::schema().to_value() else { return document };
+    let Some(Value::Object(definitions)) = file.remove("definitions") else { return document };
+    let Some(schemas) = document.pointer_mut("/components/schemas").and_then(Value::as_object_mut) else {
+        return document;
+    };
+    for (name, schema) in definitions {
+        let mut schema = moved(schema);
+        // The path names it already.
+        if let ("Job" | "Target", Some(Value::Array(required))) = (&*name, schema.get_mut("required")) {
             required.retain(|field| field != "name");
         }
+        schemas.insert(place(&name), schema);
     }
     document
+}
+
+/// What a schema of the definition file is called in the document.
+fn place(name: &str) -> String {
+    match name {
+        "Job" | "Target" => format!("{name}Schema"),
+        other => format!("Definition.{other}"),
+    }
 }
 
 /// A schema whose references follow the schemas of the definition file to their new place.
@@ -73,9 +78,9 @@ fn moved(schema: Value) -> Value {
         Value::Object(fields) => fields
             .into_iter()
             .map(|(key, value)| {
-                match (&*key, value.as_str().and_then(|value| value.strip_prefix("#/$defs/"))) {
+                match (&*key, value.as_str().and_then(|value| value.strip_prefix("#/definitions/"))) {
                     ("$ref", Some(name)) => {
-                        (key, Value::from(format!("#/components/schemas/Definition.{name}")))
+                        (key, Value::from(format!("#/components/schemas/{}", place(name))))
                     }
                     _ => (key, moved(value)),
                 }
@@ -148,4 +153,38 @@ pub(super) fn kinds() -> Schema {
 /// One of some words.
 pub(super) fn words(words: impl IntoIterator<Item = &'static str>) -> Schema {
     ObjectBuilder::new().schema_type(Type::String).enum_values(Some(words)).build().into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn references<'a>(value: &'a Value, into: &mut Vec<&'a str>) {
+        match value {
+            Value::Object(fields) => {
+                into.extend(fields.get("$ref").and_then(Value::as_str));
+                fields.values().for_each(|value| references(value, into));
+            }
+            Value::Array(items) => items.iter().for_each(|item| references(item, into)),
+            _ => {}
+        }
+    }
+
+    #[test]
+    fn the_document_has_all_that_it_refers_to_and_definitions_as_files_have_them() {
+        let (_, described) = super::super::commands().split_for_parts();
+        let document = document(described);
+        let mut named = Vec::new();
+        references(&document, &mut named);
+        assert!(named.len() > 20, "{named:?}");
+        for reference in named {
+            let place = reference.strip_prefix('#').unwrap();
+            assert!(document.pointer(place).is_some_and(Value::is_object), "{reference} is not there");
+        }
+        let job = &document["components"]["schemas"]["JobSchema"];
+        assert!(job["properties"]["rpo"].is_object(), "{job}");
+        let required = job["required"].as_array().unwrap();
+        assert!(required.contains(&"owner".into()) && !required.contains(&"name".into()), "{required:?}");
+        assert!(document["components"]["schemas"]["TargetSchema"]["properties"]["media"].is_object());
+    }
 }

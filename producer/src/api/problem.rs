@@ -64,8 +64,13 @@ impl Problem {
         Self { errors: vec![Wrong { field, detail }], ..problem }
     }
 
-    /// Several fields are wrong.
-    pub(crate) fn fields(status: StatusCode, wrong: Vec<(String, String)>) -> Self {
+    /// Several fields are wrong, or one.
+    pub(crate) fn fields(status: StatusCode, mut wrong: Vec<(String, String)>) -> Self {
+        if wrong.len() == 1
+            && let Some((field, why)) = wrong.pop()
+        {
+            return Self::field(status, field, why);
+        }
         let problem = Self::new(status, format!("{} fields are wrong", wrong.len()));
         let errors = wrong.into_iter().map(|(field, detail)| Wrong { field, detail }).collect();
         Self { errors, ..problem }

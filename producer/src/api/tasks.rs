@@ -6,7 +6,9 @@ use axum::response::{IntoResponse as _, Response};
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
+use shared::access::Holder;
 use shared::db;
+use shared::db::api_token::Token;
 use shared::job::JobName;
 use shared::message::{self, Refusal};
 use shared::task::{Priority, TaskId, TaskKind};
@@ -21,8 +23,8 @@ use super::caller::{Operator, actor};
 use super::idempotency::IdempotencyKey;
 use super::openapi::{Refusals, kinds, words};
 use super::problem::Problem;
+use crate::operations::Refused;
 use crate::operations::tasks::{self, Cancelled, Order};
-use crate::operations::{Actor, Refused};
 
 /// A task that is asked for.
 #[derive(Debug, Deserialize, ToSchema)]
@@ -34,7 +36,7 @@ pub(super) struct NewTask {
     #[schema(schema_with = kinds)]
     kind: TaskKind,
     /// The job to do it for: needed by all kinds but `report`.
-    #[schema(value_type = Option<String>, pattern = "^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$", example = "docs")]
+    #[schema(value_type = Option<String>, pattern = "^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$", example = "docs")]
     job: Option<JobName>,
     /// What the kind needs beside the job.
     #[serde(default)]
@@ -90,7 +92,7 @@ pub(super) async fn enqueue(
     };
     let actor = actor(&token);
     let trace = trace(&headers);
-    let order = value.order(&actor, trace.as_ref()).map_err(|refusal| refused(None, &refusal))?;
+    let order = value.order(&token, trace.as_ref()).map_err(|refusal| refused(None, &refusal))?;
     let id = order.message.id;
     let fresh = tasks::enqueue(&transaction, vec![order], &actor).await.map_err(|(_, why)| why)?;
     let enqueued = Enqueued { id: id.0, is_new: fresh.contains(&id) };
@@ -124,7 +126,7 @@ pub(super) async fn enqueue_batch(
     let trace = trace(&headers);
     let (mut orders, mut wrong) = (Vec::with_capacity(value.tasks.len()), Vec::new());
     for (number, task) in value.tasks.into_iter().enumerate() {
-        match task.order(&actor, trace.as_ref()) {
+        match task.order(&token, trace.as_ref()) {
             Ok(order) => orders.push(order),
             Err(refusal) => wrong.push(field(Some(number), &refusal)),
         }
@@ -156,7 +158,8 @@ pub(super) async fn cancel(
 
 impl NewTask {
     /// The task as it would come over the wire, so that one place knows what a task may be.
-    fn order(self, actor: &Actor, trace: Option<&TraceContext>) -> Result<Order, Refusal> {
+    fn order(self, token: &Token, trace: Option<&TraceContext>) -> Result<Order, Refusal> {
+        let may_be_above = token.holder == Holder::Person;
         let now = shared::clock::now();
         let message = json!({
             "version": message::VERSION,
@@ -164,12 +167,12 @@ impl NewTask {
             "kind": self.kind,
             "job": self.job,
             "enqueued_at": now,
-            "requested_by": actor.name,
+            "requested_by": token.name,
             "not_before": self.not_before,
             "params": self.params,
         });
         match message::read(message.to_string().as_bytes(), trace, now).pop() {
-            Some(Ok(message)) => Ok(Order { message, priority: self.priority }),
+            Some(Ok(message)) => Ok(Order { message, priority: self.priority, may_be_above }),
             Some(Err(refused)) => Err(refused.refusal),
             None => Err(Refusal::NotATask("no task was asked for".to_owned())),
         }

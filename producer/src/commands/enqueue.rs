@@ -127,7 +127,7 @@ async fn enqueue(
 ) -> Result<bool, Failure> {
     let mut client = database.client().await?;
     let transaction = client.transaction().await?;
-    let order = tasks::Order { message, priority };
+    let order = tasks::Order { message, priority, may_be_above: true };
     let fresh = tasks::enqueue(&transaction, vec![order], &actor()).await.map_err(|(_, refused)| refused)?;
     transaction.commit().await?;
     Ok(!fresh.is_empty())

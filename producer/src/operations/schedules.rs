@@ -90,10 +90,17 @@ pub(crate) async fn missing<C: deadpool_postgres::GenericClient>(
     client: &C,
     Which { kind, name }: Which<'_>,
 ) -> Result<Refused, db::Error> {
-    let jobs = match name.parse() {
-        Ok(name) => db::job::resolve(client, &[&name]).await?.values().filter(|job| !job.removed).count(),
-        Err(_) => 0,
+    let Ok(job) = name.parse() else {
+        return Ok(Refused::Missing(format!("no {kind} schedule of {name:?}: `schedule list` shows all")));
     };
-    let why = if jobs > 0 { "the job has no such schedule" } else { "no job and no report has this name" };
-    Ok(Refused::Missing(format!("no {kind} schedule of {name:?}: {why}")))
+    let jobs = db::job::resolve(client, &[&job]).await?;
+    if !jobs.values().any(|job| !job.removed) {
+        return Ok(Refused::Missing(format!(
+            "no {kind} schedule of {name:?}: no job and no report has this name"
+        )));
+    }
+    let others = schedule::kinds_of_job(client, &job).await?;
+    let others: Vec<&str> = others.iter().map(|kind| kind.as_str()).collect();
+    let has = if others.is_empty() { String::new() } else { format!(", but for {}", others.join(", ")) };
+    Ok(Refused::Missing(format!("no {kind} schedule of {name:?}: the job has no such schedule{has}")))
 }

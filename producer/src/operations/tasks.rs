@@ -1,16 +1,17 @@
 //! Tasks: enqueued, and cancelled.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
-use deadpool_postgres::Transaction;
-use serde_json::json;
+use deadpool_postgres::{GenericClient, Transaction};
+use serde_json::{Value, json};
+use shared::db::job::Reference;
 use shared::db::task::{self, State};
 use shared::db::{self, Database, lease};
-use shared::job::JobName;
+use shared::job::{JobId, JobName};
 use shared::message::{Refusal, TaskMessage};
 use shared::target::TargetName;
-use shared::task::{Priority, Task, TaskId};
+use shared::task::{Priority, Task, TaskId, TaskKind};
 use shared::work::Work;
 use tokio::time::sleep;
 
@@ -29,6 +30,8 @@ pub(crate) struct Order {
     pub(crate) message: TaskMessage,
     /// Its priority where it is not that of its job.
     pub(crate) priority: Option<Priority>,
+    /// Whether that may be above what its job has: what people may want, and other systems may not.
+    pub(crate) may_be_above: bool,
 }
 
 /// Enqueues tasks, all or none; returns those whose ids were new. A refusal says which of them it is about, counted from 0.
@@ -40,22 +43,22 @@ pub(crate) async fn enqueue(
     let first = |error| (0, Refused::Database(error));
     let names: Vec<&JobName> = orders.iter().filter_map(|order| order.message.job.as_ref()).collect();
     let jobs = db::job::resolve(transaction, &names).await.map_err(first)?;
-    let mut targets: HashSet<TargetName> = HashSet::new();
-    if orders.iter().any(|order| target(&order.message).is_some()) {
-        let stored = db::target::all(transaction).await.map_err(first)?;
-        targets.extend(stored.into_iter().map(|stored| stored.target.name));
-    }
+    let messages = orders.iter().map(|order| &order.message);
+    let mut misplaced = misplaced(transaction, messages, &jobs).await.map_err(first)?;
     let now = db::now(transaction).await.map_err(first)?;
     let (mut rows, mut ids) = (Vec::with_capacity(orders.len()), HashSet::new());
-    for (number, Order { message, priority }) in orders.into_iter().enumerate() {
+    for (number, Order { message, priority, may_be_above }) in orders.into_iter().enumerate() {
         if !ids.insert(message.id) {
             return Err((number, Refused::invalid("id", "another of these tasks has it")));
         }
         let job = db::job::accept(&message, &jobs).map_err(|refusal| (number, not_accepted(&refusal)))?;
-        if let Some(target) = target(&message).filter(|target| !targets.contains(target)) {
-            return Err((number, Refused::Missing(format!("params: no target is named \"{target}\""))));
+        if let Some(why) = misplaced.remove(&number) {
+            return Err((number, Refused::invalid("params", why)));
         }
         let of_job = message.job.as_ref().and_then(|name| jobs.get(name)).map(|job| job.priority);
+        if !may_be_above && (priority, of_job) == (Some(Priority::High), Some(Priority::Normal)) {
+            return Err((number, Refused::invalid("priority", "is above that of the job")));
+        }
         let task = Task {
             id: message.id,
             kind: message.kind,
@@ -68,7 +71,7 @@ pub(crate) async fn enqueue(
         };
         rows.push((task, message.not_before.unwrap_or(now).max(now)));
     }
-    let described: Vec<_> = rows.iter().map(|(task, _)| (task.id, json!({ "kind": task.kind }))).collect();
+    let described: Vec<_> = rows.iter().map(|(task, _)| (task.id, described(task, &jobs))).collect();
     let fresh = outbox::put_at(transaction, rows).await.map_err(first)?;
     let names: Vec<String> = described.iter().map(|(id, _)| id.to_string()).collect();
     let entries: Vec<Entry<'_>> = described
@@ -85,6 +88,46 @@ pub(crate) async fn enqueue(
         .collect();
     record(transaction, actor, &entries).await.map_err(first)?;
     Ok(fresh)
+}
+
+/// What the audit says of a task.
+fn described(task: &Task, jobs: &HashMap<JobName, Reference>) -> Value {
+    let job = jobs.iter().find(|(_, job)| Some(job.id) == task.job).map(|(name, _)| name);
+    json!({ "kind": task.kind, "job": job, "priority": task.priority, "params": task.params })
+}
+
+/// Tasks that can never work because of the target that they name, by their places: why not.
+pub(crate) async fn misplaced<'m, C: GenericClient>(
+    client: &C,
+    messages: impl Iterator<Item = &'m TaskMessage>,
+    jobs: &HashMap<JobName, Reference>,
+) -> Result<HashMap<usize, String>, db::Error> {
+    let named: Vec<(usize, &TaskMessage, TargetName)> = messages
+        .enumerate()
+        .filter_map(|(place, message)| Some((place, message, target(message)?)))
+        .collect();
+    if named.is_empty() {
+        return Ok(HashMap::new());
+    }
+    let stored = db::target::all(client).await?;
+    let all: HashSet<TargetName> = stored.into_iter().map(|stored| stored.target.name).collect();
+    let of = |message: &TaskMessage| message.job.as_ref().and_then(|name| jobs.get(name)).map(|job| job.id);
+    let reported = named.iter().filter(|(_, message, _)| message.kind == TaskKind::Record);
+    let reported: Vec<JobId> = reported.filter_map(|(_, message, _)| of(message)).collect();
+    let own: HashSet<(JobId, TargetName)> = db::job::targets(client, &reported)
+        .await?
+        .into_iter()
+        .map(|own| (own.job, own.target.name))
+        .collect();
+    let why = |(place, message, target): (usize, &TaskMessage, TargetName)| {
+        if !all.contains(&target) {
+            return Some((place, format!("target: no target is named \"{target}\"")));
+        }
+        let is_strange = message.kind == TaskKind::Record
+            && of(message).is_some_and(|job| !own.contains(&(job, target.clone())));
+        is_strange.then(|| (place, format!("target: {target} is none of the job's targets")))
+    };
+    Ok(named.into_iter().filter_map(why).collect())
 }
 
 fn target(message: &TaskMessage) -> Option<TargetName> {

@@ -130,6 +130,10 @@ fn is_offsite(source: &Place, place: &Place) -> bool {
 }
 
 fn isolation(counted: &Counted, now: DateTime<Utc>) -> (Holds, String, Vec<Proof>) {
+    if counted.reported {
+        let reason = "another system reported it, and nobody saw it isolated";
+        return (Holds::No, reason.to_owned(), Vec::new());
+    }
     match counted.copy.isolation {
         Isolation::None => (Holds::No, "its target is not isolated".to_owned(), Vec::new()),
         Isolation::Detached => detachment(counted),

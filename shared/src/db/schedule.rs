@@ -9,7 +9,7 @@ use tokio_postgres::Row;
 use tokio_postgres::types::Json;
 
 use super::{Error, parsed, prepared};
-use crate::job::JobId;
+use crate::job::{JobId, JobName};
 use crate::params::Params;
 use crate::schedule::Schedule;
 use crate::task::{TaskId, TaskKind};
@@ -121,6 +121,23 @@ pub async fn of_kind<C: GenericClient>(client: &C, kind: TaskKind) -> Result<Vec
     let statement = format!("select {COLUMNS} from schedule where kind = $1 order by name");
     let statement = prepared(client, &statement).await?;
     client.query(&statement, &[&kind.as_str()]).await?.iter().map(stored).collect()
+}
+
+/// The known kinds of which a schedule has exactly this name.
+pub async fn kinds_of<C: GenericClient>(client: &C, name: &str) -> Result<Vec<TaskKind>, Error> {
+    let statement = "select kind from schedule where name = $1 and kind = any($2) order by kind";
+    let statement = prepared(client, statement).await?;
+    let rows = client.query(&statement, &[&name, &super::task::known_kinds()]).await?;
+    rows.iter().map(|row| parsed(row, "kind")).collect()
+}
+
+/// The known kinds of which a job has schedules.
+pub async fn kinds_of_job<C: GenericClient>(client: &C, job: &JobName) -> Result<Vec<TaskKind>, Error> {
+    let statement = "select distinct s.kind from schedule s join job j on j.id = s.job_id
+         where j.name = $1 and s.kind = any($2) order by s.kind";
+    let statement = prepared(client, statement).await?;
+    let rows = client.query(&statement, &[&job.as_str(), &super::task::known_kinds()]).await?;
+    rows.iter().map(|row| parsed(row, "kind")).collect()
 }
 
 /// Schedules that fire.

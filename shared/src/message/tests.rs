@@ -43,6 +43,17 @@ fn a_bad_task_among_many_is_refused_alone_and_its_letter_stands_by_itself() {
 fn every_reason_is_listed_once() {
     let codes: std::collections::BTreeSet<&str> = Refusal::CODES.iter().copied().collect();
     assert_eq!(codes.len(), Refusal::CODES.len());
+    let document = include_str!("../../../docs/publishing.md");
+    for code in &codes {
+        assert!(document.contains(&format!("| `{code}` |")), "docs/publishing.md does not explain {code}");
+    }
+    for kind in TaskKind::ALL.iter().filter(|kind| kind.is_implemented()) {
+        assert!(document.contains(&format!("`{kind}` |")), "docs/publishing.md does not describe {kind}");
+        assert!(
+            document.contains(&format!("{kind}|")) || document.contains(&format!("{kind})")),
+            "{kind} in a policy"
+        );
+    }
     for refusal in [
         Refusal::TooLarge(1),
         Refusal::NotJson(String::new()),

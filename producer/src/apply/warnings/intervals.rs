@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use shared::evidence::DUE_SHARE;
-use shared::job::Job;
+use shared::job::{Job, SourceData};
 use shared::work::Level;
 
 use super::Warning;
@@ -23,7 +23,8 @@ pub(super) fn rpo(defined: &DefinedJob, gaps: &mut Gaps) -> Option<Warning> {
             format!("the newest restore point may be {rpo} old, but up to {gap} lie between two backups")
         }
         // Each job has an objective; one that somebody has written down is meant.
-        None if written && !passage.has("schedule") => {
+        // What another system backs up has no schedule here.
+        None if written && !passage.has("schedule") && job.source.data != SourceData::Reported => {
             "nothing backs it up by itself: give it a schedule, or say `schedule: manual`".to_owned()
         }
         None => return None,

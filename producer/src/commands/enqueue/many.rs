@@ -4,9 +4,11 @@ use std::path::Path;
 use std::time::Duration;
 
 use anyhow::Context as _;
+use deadpool_postgres::Transaction;
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 use shared::db::{self, Database, known_id};
+use shared::job::JobName;
 use shared::message::{self, MAX_BYTES, Refusal, TaskMessage};
 use shared::task::TaskId;
 use tokio::fs::File;
@@ -17,7 +19,7 @@ use super::super::progress::Progress;
 use super::super::{Exit, Failure, actor};
 use super::REQUESTED_BY;
 use super::lines::{Line, Lines};
-use crate::operations::{Entry, record};
+use crate::operations::{Entry, record, tasks};
 use crate::outbox;
 
 /// Tasks that are enqueued in one transaction.
@@ -161,9 +163,10 @@ impl Taking<'_> {
     }
 
     async fn transact(&mut self, batch: &[OnLine]) -> Result<(), db::Error> {
-        let messages: Vec<TaskMessage> = batch.iter().map(|on_line| on_line.task.clone()).collect();
         let mut client = self.database.client().await?;
         let transaction = client.transaction().await?;
+        let (batch, misplaced) = placed(&transaction, batch).await?;
+        let messages: Vec<TaskMessage> = batch.iter().map(|on_line| on_line.task.clone()).collect();
         let (fresh, refused) = if self.summary.dry_run {
             let judged = outbox::judge(&transaction, messages).await?;
             let ids: Vec<TaskId> = judged.accepted.iter().map(|waiting| waiting.task.id).collect();
@@ -171,7 +174,8 @@ impl Taking<'_> {
             (ids.len() - known.len(), judged.refused)
         } else {
             let taken = outbox::take_in(&transaction, messages).await?;
-            let after = json!({ "enqueued": taken.fresh.len(), "refused": taken.refused.len() });
+            let refused = taken.refused.len() + misplaced.len();
+            let after = json!({ "enqueued": taken.fresh.len(), "refused": refused });
             let entry = Entry {
                 action: "enqueue",
                 subject: "tasks",
@@ -185,11 +189,33 @@ impl Taking<'_> {
         transaction.commit().await?;
         self.summary.enqueued += count(fresh);
         self.summary.known += count(batch.len() - refused.len() - fresh);
-        for (place, _, refusal) in refused {
-            self.refuse(batch[place].line, &refusal);
+        let refused = refused.into_iter().map(|(place, _, refusal)| (batch[place].line, refusal));
+        let mut refused: Vec<(u64, Refusal)> = refused.chain(misplaced).collect();
+        refused.sort_by_key(|(line, _)| *line);
+        for (line, refusal) in refused {
+            self.refuse(line, &refusal);
         }
         Ok(())
     }
+}
+
+/// Tasks that may work where they want to, and the lines of the others with why they may not.
+async fn placed(
+    transaction: &Transaction<'_>,
+    batch: &[OnLine],
+) -> Result<(Vec<OnLine>, Vec<(u64, Refusal)>), db::Error> {
+    let names: Vec<&JobName> = batch.iter().filter_map(|on_line| on_line.task.job.as_ref()).collect();
+    let jobs = db::job::resolve(transaction, &names).await?;
+    let mut misplaced =
+        tasks::misplaced(transaction, batch.iter().map(|on_line| &on_line.task), &jobs).await?;
+    let (mut placed, mut refused) = (Vec::new(), Vec::new());
+    for (place, on_line) in batch.iter().enumerate() {
+        match misplaced.remove(&place) {
+            Some(why) => refused.push((on_line.line, Refusal::InvalidField { field: "params", why })),
+            None => placed.push(on_line.clone()),
+        }
+    }
+    Ok((placed, refused))
 }
 
 fn count(number: usize) -> u64 {

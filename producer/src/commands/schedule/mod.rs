@@ -3,7 +3,8 @@
 mod list;
 mod next;
 
-use shared::db::Database;
+use deadpool_postgres::GenericClient;
+use shared::db::{Database, schedule};
 use shared::task::TaskKind;
 
 use super::{Exit, Failure, actor};
@@ -32,15 +33,25 @@ pub(super) enum Command {
 pub(super) struct Which {
     /// Its own name, as `schedule list` shows it, or its job's
     name: String,
-    /// What it enqueues
-    #[arg(long, default_value = "backup")]
-    kind: TaskKind,
+    /// What it enqueues; of a job's name, its backups, and else what the name belongs to
+    #[arg(long)]
+    kind: Option<TaskKind>,
 }
 
-impl<'a> From<&'a Which> for schedules::Which<'a> {
-    fn from(which: &'a Which) -> Self {
-        Self { kind: which.kind, name: &which.name }
+impl Which {
+    async fn found<C: GenericClient>(&self, client: &C) -> Result<schedules::Which<'_>, Failure> {
+        Ok(schedules::Which { kind: kind(client, &self.name, self.kind).await?, name: &self.name })
     }
+}
+
+/// What a schedule of a name enqueues, unless it is said.
+async fn kind<C: GenericClient>(client: &C, name: &str, said: Option<TaskKind>) -> Result<TaskKind, Failure> {
+    if let Some(kind) = said {
+        return Ok(kind);
+    }
+    let kinds = schedule::kinds_of(client, name).await?;
+    let backup = TaskKind::Backup;
+    Ok(if kinds.contains(&backup) { backup } else { kinds.first().copied().unwrap_or(backup) })
 }
 
 /// Runs a command that needs no database; `None` where it needs one.
@@ -64,9 +75,10 @@ pub(super) async fn run(database: &Database, command: Command) -> Result<Exit, F
 async fn pause(database: &Database, which: &Which, is_paused: bool) -> Result<Exit, Failure> {
     let mut client = database.client().await?;
     let transaction = client.transaction().await?;
-    let schedules = schedules::pause(&transaction, which.into(), is_paused, &actor()).await?;
+    let found = which.found(&transaction).await?;
+    let schedules = schedules::pause(&transaction, found, is_paused, &actor()).await?;
+    let schedules::Which { kind, name } = found;
     transaction.commit().await?;
-    let (kind, name) = (which.kind, &which.name);
     match (schedules, is_paused) {
         (1, true) => println!("the {kind} schedule of {name} is paused"),
         (1, false) => println!("the {kind} schedule of {name} goes on"),
@@ -79,7 +91,8 @@ async fn pause(database: &Database, which: &Which, is_paused: bool) -> Result<Ex
 async fn run_now(database: &Database, which: &Which) -> Result<Exit, Failure> {
     let mut client = database.client().await?;
     let transaction = client.transaction().await?;
-    let tasks = schedules::run_now(&transaction, which.into(), &actor()).await?;
+    let found = which.found(&transaction).await?;
+    let tasks = schedules::run_now(&transaction, found, &actor()).await?;
     transaction.commit().await?;
     for task in tasks {
         println!("{task} enqueued");

@@ -19,9 +19,9 @@ pub(in crate::commands) struct Args {
     /// A job or a report that has a schedule, or the full name of one of its schedules such as docs/read/disk-a
     #[arg(long, value_name = "NAME")]
     job: Option<String>,
-    /// What the schedule enqueues
-    #[arg(long, default_value = "backup", requires = "job")]
-    kind: TaskKind,
+    /// What the schedule enqueues; of a job's name, its backups, and else what the name belongs to
+    #[arg(long, requires = "job")]
+    kind: Option<TaskKind>,
     /// The time zone of the expression, such as Europe/Berlin
     #[arg(long, value_name = "ZONE", conflicts_with = "job", value_parser = timezone)]
     timezone: Option<Tz>,
@@ -79,8 +79,13 @@ fn shown_in(due: DateTime<Utc>, timezone: Tz) -> String {
 }
 
 /// The schedule of a name, or all that a job of that name has.
-async fn named(database: &Database, kind: TaskKind, name: &str) -> Result<Vec<(String, Schedule)>, Failure> {
+async fn named(
+    database: &Database,
+    said: Option<TaskKind>,
+    name: &str,
+) -> Result<Vec<(String, Schedule)>, Failure> {
     let client = database.client().await?;
+    let kind = super::kind(&client, name, said).await?;
     let all = schedule::of_kind(&client, kind).await?.into_iter();
     let named = all.filter(|stored| stored.is_named(name));
     let named: Vec<(String, Schedule)> = named.map(|stored| (stored.name, stored.spec)).collect();

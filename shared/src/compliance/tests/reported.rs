@@ -35,7 +35,10 @@ fn a_reported_copy_counts_and_each_reason_says_so() {
 #[test]
 fn a_reported_copy_is_neither_isolated_nor_without_errors() {
     let case = said(|_| ());
-    assert!(!case.answer(OneIsolated).passes());
+    let isolated = case.verdict(OneIsolated);
+    assert_eq!(isolated.answer, Answer::Fail);
+    let why = "cloud: another system reported it, and nobody saw it isolated";
+    assert!(isolated.reason.contains(why), "{}", isolated.reason);
     let verdict = case.verdict(ZeroErrors);
     assert_eq!(verdict.answer, Answer::Fail);
     assert_eq!(verdict.reason, "cloud: another system reported it, and nobody verified it");
