@@ -20,8 +20,8 @@ use crate::backups::Alone;
 use crate::measure::Machine;
 use crate::report::Report;
 use crate::scenarios::{
-    Allowance, Builds, Definitions, Files, Growth, Latency, Limits, Memory, Peers, Scaling, Slots, Stress,
-    Throughput,
+    Allowance, Builds, Definitions, Files, Growth, Latency, Limits, Memory, Peers, Rollups, Scaling, Slots,
+    Stress, Throughput,
 };
 use crate::system::{Servers, connect};
 
@@ -90,6 +90,8 @@ enum Scenario {
     Memory(Memory),
     /// Throughput, queries and indexes with a year of history, beside none
     Growth(Growth),
+    /// How soon a reporter rolls up a backlog of attempts, in how much memory, and what new ones cost
+    Rollups(Rollups),
     /// Backups of real files, beside `rustic_core` alone and the `restic` command line
     Files(Files),
     /// Many real backups that are asked for at once
@@ -111,6 +113,7 @@ impl Scenario {
             Self::Definitions(scenario) => scenario.run(servers).await,
             Self::Memory(scenario) => scenario.run(servers).await,
             Self::Growth(scenario) => scenario.run(servers).await,
+            Self::Rollups(scenario) => scenario.run(servers).await,
             Self::Files(scenario) => scenario.run(servers).await,
             Self::Stress(scenario) => scenario.run(servers).await,
             Self::Peers(scenario) => scenario.run(servers).await,

@@ -10,6 +10,7 @@ mod growth;
 mod latency;
 mod limits;
 mod memory;
+mod rollups;
 mod scaling;
 mod slots;
 
@@ -26,6 +27,7 @@ pub(crate) use latency::Latency;
 pub(crate) use limits::Limits;
 pub(crate) use memory::Memory;
 pub(crate) use peers::Peers;
+pub(crate) use rollups::Rollups;
 pub(crate) use scaling::Scaling;
 pub(crate) use slots::Slots;
 pub(crate) use stress::Stress;

@@ -1,7 +1,9 @@
 //! What people and scripts ask: each command reads the database, prints, and ends.
 
 pub mod compliance;
+pub mod figures;
 pub mod report;
+pub mod rollup;
 pub mod status;
 
 use std::io::Write as _;

@@ -29,3 +29,29 @@ pub(crate) fn job_not_judged(jobs: &[JobId], error: &Error) {
     let job = jobs.first().map(|job| job.0);
     tracing::error!(job, %error, "a job cannot be judged: its verdicts stay as they are");
 }
+
+pub(crate) fn leads(term: Option<i64>) {
+    match term {
+        Some(term) => tracing::info!(term, "leading the reporters"),
+        None => tracing::info!("another reporter leads, or none"),
+    }
+}
+
+pub(crate) fn leading_failed(error: &Error) {
+    tracing::warn!(%error, "the lead could not be asked for: trying again");
+}
+
+pub(crate) fn rolled_up(attempts: u64) {
+    tracing::debug!(attempts, "rolled up");
+}
+
+pub(crate) fn rolling_up_failed(error: &Error) {
+    tracing::warn!(%error, "attempts could not be rolled up: trying again");
+}
+
+pub(crate) fn rollups_of_another_server() {
+    tracing::error!(
+        "the rollups name transactions that this server has not had yet, as after a dump was restored: nothing is rolled up until \
+         `reporter rollup rebuild` was run"
+    );
+}

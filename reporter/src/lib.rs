@@ -2,14 +2,18 @@
 //!
 //! Commands read the database and print ([`commands`]). The long-running process ([`run`]) judges jobs when their
 //! evidence expires ([`expiry`]), observes the database and the broker ([`metrics`]) and answers over HTTP
-//! ([`http`]). Any number of it may run at once; each shows the same numbers.
+//! ([`http`]). Any number of it may run at once; each shows the same numbers, and one of them ([`leadership`]) rolls up what
+//! was done ([`rollup`]).
 
 pub mod commands;
 pub mod config;
 
 pub mod expiry;
+pub mod figures;
 pub mod http;
+pub mod leadership;
 pub mod metrics;
+pub mod rollup;
 pub mod signal;
 
 mod events;
@@ -21,6 +25,7 @@ use shared::lifecycle::Lifecycle;
 
 use config::Config;
 use http::Observed;
+use leadership::Leadership;
 use metrics::queues;
 
 /// Runs the long-running process until a signal or a failure ends it.
@@ -58,9 +63,24 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
         }
     });
     lifecycle.spawn("expiry", {
-        let stop = stop.clone();
+        let (database, stop) = (database.clone(), stop.clone());
         async move {
             expiry::run(&database, &stop).await;
+            Ok(())
+        }
+    });
+    let leadership = Leadership::default();
+    lifecycle.spawn("rollup", {
+        let (lead, database, stop) = (leadership.lead(), database.clone(), stop.clone());
+        async move {
+            rollup::run(lead, &database, config.refresh, &stop).await;
+            Ok(())
+        }
+    });
+    lifecycle.spawn("leadership", {
+        let stop = stop.clone();
+        async move {
+            leadership.run(&database, &stop).await;
             Ok(())
         }
     });

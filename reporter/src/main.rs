@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use anyhow::Context as _;
 use clap::{Parser, Subcommand};
-use reporter::commands::{compliance, report, status};
+use reporter::commands::{compliance, figures, report, rollup, status};
 use reporter::config::{Base, Config};
 use shared::db::Database;
 use shared::settings::Sources;
@@ -24,14 +24,19 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Runs the service: metrics, health, verdicts whose evidence expires
+    /// Runs the service: metrics, health, rollups, verdicts whose evidence expires
     Run,
     /// Shows what waits, what runs and what came of it
     Status(status::Args),
     /// Shows each job's verdicts; exits with 1 unless all jobs comply
     Compliance(compliance::Args),
+    /// Shows what the last day, week and month of backups come to
+    Figures(figures::Args),
     /// Writes the newest report; exits with 1 if there is none yet
     Report(report::Args),
+    /// Looks after the rollups that the figures are made of
+    #[command(subcommand)]
+    Rollup(rollup::Action),
 }
 
 #[tokio::main]
@@ -59,7 +64,9 @@ async fn execute(command: Command, sources: &Sources) -> anyhow::Result<ExitCode
     match command {
         Command::Status(args) => status::run(&database, &args).await,
         Command::Compliance(args) => compliance::run(&database, &args).await,
+        Command::Figures(args) => figures::run(&database, &args).await,
         Command::Report(args) => report::run(&database, &args).await,
+        Command::Rollup(action) => rollup::run(&database, &action).await,
         Command::Run => Ok(ExitCode::SUCCESS),
     }
 }

@@ -8,9 +8,9 @@ pub mod queues;
 
 mod batches;
 mod executions;
+mod figures;
 mod gauges;
 mod pools;
-mod success;
 
 use std::time::Duration;
 
@@ -27,6 +27,11 @@ const EXECUTIONS: &str = "holdfast_executions_total";
 const EXECUTION_DURATION: &str = "holdfast_execution_duration_seconds";
 const EXECUTION_BYTES: &str = "holdfast_execution_bytes_total";
 const SUCCESS_RATE: &str = "holdfast_success_rate";
+const THROUGHPUT: &str = "holdfast_backup_throughput_bytes_per_second";
+const STORAGE_GROWTH: &str = "holdfast_storage_growth_bytes";
+const DEDUP_RATIO: &str = "holdfast_dedup_ratio";
+const COMPLIANCE_RATE: &str = "holdfast_compliance_rate";
+const ROLLUP_BEHIND: &str = "holdfast_rollup_behind_seconds";
 const TASKS_WAITING: &str = "holdfast_tasks_waiting";
 const OUTBOX_DUE: &str = "holdfast_outbox_due";
 const OUTBOX_AGE: &str = "holdfast_outbox_age_seconds";
@@ -116,6 +121,7 @@ struct Seen {
     executions: executions::Tail,
     batches: batches::Batches,
     pools: pools::Pools,
+    figures: figures::Figures,
 }
 
 async fn look(
@@ -136,6 +142,7 @@ async fn look(
     gauges::set_workers(&workers);
     seen.batches.count(&workers);
     seen.pools.look(&client, &backlog, &workers, depths.as_ref(), seen.executions.take_ended()).await?;
+    seen.figures.look(&client).await?;
     gauges::set(&client, collection.job_series).await
 }
 
@@ -152,11 +159,7 @@ fn describe() {
         Unit::Bytes,
         "Bytes of the sources of finished attempts, by kind of task"
     );
-    describe_gauge!(
-        SUCCESS_RATE,
-        "Share of backup attempts that succeeded, warnings included, of those that succeeded or failed, 0 to 1, \
-         over the last day, week (7 days) or month (30 days); absent when there was none"
-    );
+    figures::describe();
     describe_gauge!(TASKS_WAITING, count, "Tasks that wait in the database, whatever for, by kind");
     describe_gauge!(
         OUTBOX_DUE,

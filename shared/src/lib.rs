@@ -20,6 +20,7 @@ pub mod message;
 pub mod topology;
 
 pub mod compliance;
+pub mod duration_class;
 pub mod evidence;
 
 pub mod access;

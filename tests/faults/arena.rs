@@ -16,6 +16,7 @@ use super::effects::{EffectLog, most_at_once};
 use super::form::{Form, setting};
 use super::load::Load;
 use super::report::{Bar, Report, bar};
+use super::rollups::Rolling;
 use super::screen::Screen;
 use super::verdict::{Evidence, Verdict};
 use crate::{Servers, World};
@@ -48,6 +49,8 @@ pub struct Arena {
     amqp: String,
     /// Whether its jobs come under a cap.
     is_capped: AtomicBool,
+    /// Rolls up meanwhile, unless the scenario does so itself.
+    rolling: Option<Rolling>,
 }
 
 /// Servers of a fault's own, for faults that harm them.
@@ -68,8 +71,15 @@ pub struct Findings {
 }
 
 impl Arena {
-    /// An arena on servers that others use as well.
+    /// An arena on servers that others use as well. What is recorded in it is rolled up at once.
     pub async fn on(servers: &Servers, fault: &'static str, form: Form, screen: &Screen) -> Self {
+        let mut arena = Self::bare(servers, fault, form, screen).await;
+        arena.rolling = Some(Rolling::begin(arena.world.database_url()));
+        arena
+    }
+
+    /// As [`Arena::on`], but nothing is rolled up.
+    pub async fn bare(servers: &Servers, fault: &'static str, form: Form, screen: &Screen) -> Self {
         screen.tell("preparing");
         let world = World::on(servers).await;
         let load = Load::new(&world.broker.url, screen);
@@ -83,6 +93,7 @@ impl Arena {
             amqp: world.broker.url.clone(),
             world,
             is_capped: AtomicBool::new(false),
+            rolling: None,
         }
     }
 
@@ -265,6 +276,10 @@ impl Arena {
         self.tell("checking");
         let evidence = self.evidence().await?;
         let limits = self.limits(&evidence).await;
+        let rollups = match self.rolling.take() {
+            Some(rolling) => vec![rolling.close().await],
+            None => Vec::new(),
+        };
         let mut report = Report {
             fault: self.fault,
             form: self.form,
@@ -276,7 +291,7 @@ impl Arena {
             stale_commits: 0,
             dead: evidence.dead.len(),
             recovery_s: findings.recovery.map(|recovery| recovery.as_secs_f64()),
-            bar: [findings.bars, limits].concat(),
+            bar: [findings.bars, limits, rollups].concat(),
             passed: false,
             seconds: 0.0,
             violations: Vec::new(),

@@ -11,8 +11,8 @@ use super::report::Report;
 use super::screen::Screen;
 use super::{
     black_hole, broker_outages, consumer_timeout, database_outages, disk_alarm, full_disk, killed_producers,
-    killed_workers, limits, lost_consumer, model_check, paused_workers, poison, rolling_restarts,
-    wiped_broker,
+    killed_reporters, killed_workers, limits, lost_consumer, model_check, paused_workers, poison,
+    rolling_restarts, wiped_broker,
 };
 use crate::Servers;
 
@@ -55,6 +55,11 @@ pub const ALL: &[Fault] = &[
         "limits",
         "workers join, leave, die and hang, and lose the database, under caps and a strict rate",
         limits
+    ),
+    fault!(
+        "rollups",
+        "reporters are killed and stopped at random while one of them rolls up",
+        killed_reporters
     ),
     fault!("consumer", "the broker forgets a worker's consumers and says nothing", lost_consumer),
     fault!("model", "the protocol as a pure function, in random interleavings of everything", model_check),

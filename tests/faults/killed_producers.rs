@@ -129,14 +129,14 @@ fn start(arena: &Arena, number: usize, round: usize) -> Service {
     arena.named_producer(&format!("producer-{number}-{round}"), &[])
 }
 
-/// Which of the producers has led last, by their own words.
-fn leader(producers: &[Service]) -> usize {
+/// Which of some processes has led last, by their own words.
+pub(super) fn leader(processes: &[Service]) -> usize {
     let last_term = |service: &Service| {
         let log = service.log();
         let term = log.rsplit("term=").next().and_then(|rest| rest.split_whitespace().next());
         term.and_then(|term| term.parse::<u64>().ok())
     };
-    let terms = producers.iter().map(last_term).enumerate();
+    let terms = processes.iter().map(last_term).enumerate();
     terms.max_by_key(|(_, term)| *term).map(|(number, _)| number).unwrap_or_default()
 }
 

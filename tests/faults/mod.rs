@@ -13,6 +13,7 @@ mod arena;
 mod effects;
 mod evidence;
 mod load;
+mod rollups;
 mod verdict;
 
 mod writer;
@@ -24,6 +25,7 @@ mod database_outages;
 mod disk_alarm;
 mod full_disk;
 mod killed_producers;
+mod killed_reporters;
 mod killed_workers;
 mod limits;
 mod lost_consumer;

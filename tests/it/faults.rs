@@ -46,6 +46,11 @@ async fn caps_and_strict_rates_hold_while_workers_join_leave_die_and_hang() {
     survives("limits").await;
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn killed_and_stopped_reporters_roll_each_attempt_up_once() {
+    survives("rollups").await;
+}
+
 /// An arena in which one task was done, with whatever is planted in it afterwards.
 async fn after_one_task(plant: impl AsyncFnOnce(&World, &str)) -> Report {
     let arena = Arena::on(&Servers::from_environment(), "planted", Form::Short, &Screen::default()).await;

@@ -66,6 +66,17 @@ async fn latency_sees_each_task_start_and_its_commit() {
 }
 
 #[tokio::test]
+async fn rollups_are_made_of_each_attempt_once() {
+    let world = World::new().await;
+    let arguments = ["rollups", "--executions", "3000", "--more", "500", "--runs", "1"];
+    let figures = figures(&world, &arguments).await;
+    assert_eq!((&figures["scenario"], &figures["executions"]), (&"rollups".into(), &3000.into()));
+    for figure in ["backlog_seconds", "peak_mib"] {
+        assert!(figures[figure].as_f64().is_some_and(|value| value > 0.0), "{figure}: {figures}");
+    }
+}
+
+#[tokio::test]
 async fn a_scenario_that_does_not_exist_is_bad_input() {
     let world = World::new().await;
     let run = load(&world, &["nonsense"]).await;

@@ -43,6 +43,7 @@ mod reported;
 mod reporter;
 mod restic;
 mod returned;
+mod rollups;
 mod scaling;
 mod schedules;
 mod schema;

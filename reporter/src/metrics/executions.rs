@@ -5,12 +5,10 @@ use std::collections::BTreeMap;
 use deadpool_postgres::GenericClient;
 use metrics::{counter, histogram};
 use metrics_exporter_prometheus::PrometheusHandle;
-use shared::clock;
 use shared::db::Error;
 use shared::db::execution::{self, Slice, Xact};
 use shared::task::{Outcome, TaskKind};
 
-use super::success::Success;
 use super::{DURATIONS, EXECUTION_BYTES, EXECUTION_DURATION, EXECUTIONS};
 use crate::events;
 use crate::signal::Recent;
@@ -65,7 +63,6 @@ pub(super) struct Tail {
     counted: Option<Xact>,
     /// All that the database held at the start is counted.
     caught_up: bool,
-    success: Success,
     ended: BTreeMap<TaskKind, Ended>,
 }
 
@@ -101,7 +98,6 @@ impl Tail {
             show_all();
             events::caught_up(total);
         }
-        self.success.set(clock::now());
         Ok(())
     }
 
@@ -122,7 +118,6 @@ impl Tail {
             counter!(EXECUTION_BYTES, "kind" => kind).increment(slice.bytes);
             let times = usize::try_from(slice.count).unwrap_or(usize::MAX);
             histogram!(EXECUTION_DURATION, "kind" => kind).record_many(slice.mean_seconds, times);
-            self.success.add(slice);
             by_kind.entry(slice.kind).or_default().push(slice);
         }
         for (kind, slices) in by_kind {

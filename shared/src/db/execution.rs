@@ -246,15 +246,13 @@ fn xact(row: &tokio_postgres::Row) -> Result<Xact, Error> {
     Ok(Xact(parsed(row, "xact")?))
 }
 
-/// Attempts of one kind, outcome, hour and class of duration.
+/// Attempts of one kind, outcome and class of duration.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Slice {
     /// The kind.
     pub kind: TaskKind,
     /// The outcome.
     pub outcome: Outcome,
-    /// The beginning of the hour in UTC in which they were recorded.
-    pub hour: DateTime<Utc>,
     /// How many attempts.
     pub count: u64,
     /// How many seconds one took on average.
@@ -272,10 +270,11 @@ pub async fn slices<C: GenericClient>(
     bounds: &[f64],
 ) -> Result<Vec<Slice>, Error> {
     // A bucket of PostgreSQL holds its lower end, a class its upper end: negated, they agree.
-    let statement = "select kind, outcome, date_trunc('hour', finished_at, 'UTC') as hour, count(*) as count,
-             least(avg(seconds), max(seconds)) as mean_seconds, sum(bytes)::bigint as bytes
+    let statement =
+        "select kind, outcome, count(*) as count, least(avg(seconds), max(seconds)) as mean_seconds,
+             least(sum(bytes), 9223372036854775807)::bigint as bytes
          from execution where xact >= $1::text::xid8 and xact < $2::text::xid8
-         group by kind, outcome, hour, width_bucket(-seconds, $3)";
+         group by kind, outcome, width_bucket(-seconds, $3)";
     let statement = prepared(client, statement).await?;
     let bounds: Vec<f64> = bounds.iter().rev().map(|bound| -bound).collect();
     let rows = client.query(&statement, &[&from.0.to_string(), &to.0.to_string(), &bounds]).await?;
@@ -284,7 +283,6 @@ pub async fn slices<C: GenericClient>(
             Ok(Slice {
                 kind: parsed(row, "kind")?,
                 outcome: parsed(row, "outcome")?,
-                hour: row.try_get("hour")?,
                 count: unsigned(row.try_get("count")?),
                 mean_seconds: row.try_get("mean_seconds")?,
                 bytes: unsigned(row.try_get("bytes")?),

@@ -11,7 +11,7 @@ use chrono::{DateTime, Datelike, Months, NaiveDate, NaiveTime, Utc};
 use deadpool_postgres::{Client, GenericClient, Transaction};
 use tokio_postgres::Row;
 
-use super::{Error, evidence_kept, prepared};
+use super::{Error, evidence_kept, prepared, rollup};
 
 /// A table that is partitioned by month.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -126,11 +126,8 @@ pub async fn drop_oldest(
     let mut dropped = Vec::new();
     for table in History::ALL {
         let months = months_of(client, table).await?;
-        let Some(oldest) =
-            months.first().copied().filter(|month| month.end().is_some_and(|end| end <= cutoff))
-        else {
-            continue;
-        };
+        let oldest = months.first().and_then(|month| Some((*month, month.end()?)));
+        let Some((oldest, end)) = oldest.filter(|(_, end)| *end <= cutoff) else { continue };
         let transaction = client.transaction().await?;
         take_turns(&transaction).await?;
         // Another process may have been faster.
@@ -139,7 +136,11 @@ pub async fn drop_oldest(
             if table == History::Evidence {
                 evidence_kept::keep(&transaction, &name).await?;
             }
-            transaction.batch_execute(&format!("{PATIENCE}; drop table {name}")).await?;
+            transaction.batch_execute(PATIENCE).await?;
+            if table == History::Execution {
+                rollup::note_dropped(&transaction, end).await?;
+            }
+            transaction.batch_execute(&format!("drop table {name}")).await?;
             dropped.push(name);
         }
         transaction.commit().await?;

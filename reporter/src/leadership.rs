@@ -1,0 +1,113 @@
+//! Who of several reporters does what only one is to do.
+//!
+//! One row says who leads and until when; this process asks for it again and again, and its duties follow what it has heard. That the others
+//! rest saves work and no more: a process that was stopped may go on as leader after another one has taken over, so each duty
+//! makes its writes safe by itself.
+
+use std::time::{Duration, Instant};
+
+use shared::db::{self, Database, leader};
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+use crate::events;
+
+/// How often the lead is asked for or extended.
+const LOOK: Duration = Duration::from_secs(1);
+/// How long a leader may go without a word.
+pub const TTL: Duration = Duration::from_secs(5);
+/// The role in the table of leaders.
+const ROLE: &str = "reporter";
+
+/// A reporter among others.
+#[derive(Debug)]
+pub struct Leadership {
+    id: Uuid,
+    term: watch::Sender<Option<i64>>,
+}
+
+/// What a duty knows of the lead.
+#[derive(Debug, Clone)]
+pub struct Lead(watch::Receiver<Option<i64>>);
+
+impl Default for Leadership {
+    fn default() -> Self {
+        Self { id: Uuid::now_v7(), term: watch::Sender::new(None) }
+    }
+}
+
+impl Leadership {
+    /// For a duty.
+    #[must_use]
+    pub fn lead(&self) -> Lead {
+        Lead(self.term.subscribe())
+    }
+
+    /// Leads whenever nobody else does, until `stop`; gives the lead up at the end.
+    pub async fn run(self, database: &Database, stop: &CancellationToken) {
+        let mut until = Instant::now();
+        while !stop.is_cancelled() {
+            // What the database counts from is not earlier.
+            let asked = Instant::now();
+            let patience = until.saturating_duration_since(asked).max(LOOK);
+            match db::within(patience, self.hold(database)).await {
+                Ok(term) => {
+                    until = asked + TTL;
+                    self.tell(term);
+                }
+                Err(error) => {
+                    events::leading_failed(&error);
+                    if Instant::now() >= until {
+                        self.tell(None);
+                    }
+                }
+            }
+            _ = tokio::time::timeout(LOOK, stop.cancelled()).await;
+        }
+        let led = self.term.send_replace(None).is_some();
+        let resigned = async { leader::resign(&database.client().await?, ROLE, self.id).await };
+        // Otherwise it expires.
+        if led && let Err(error) = db::within(Duration::from_secs(2), resigned).await {
+            events::leading_failed(&error);
+        }
+    }
+
+    async fn hold(&self, database: &Database) -> Result<Option<i64>, db::Error> {
+        let client = database.client().await?;
+        let now = db::now(&client).await?;
+        leader::hold(&client, ROLE, self.id, now, TTL).await
+    }
+
+    fn tell(&self, term: Option<i64>) {
+        let before = self.term.send_replace(term);
+        if before != term {
+            events::leads(term);
+        }
+    }
+}
+
+impl Lead {
+    /// Waits until this process leads; `false` when it is to stop instead.
+    pub async fn is_had(&mut self, stop: &CancellationToken) -> bool {
+        tokio::select! {
+            // Who could tell it any more may have ended.
+            had = self.0.wait_for(Option::is_some) => had.is_ok(),
+            () = stop.cancelled() => false,
+        }
+    }
+
+    /// Does some work for as long as this process leads without a break, at most until `stop`. Then the work is dropped where it waits;
+    /// its transaction is rolled back.
+    pub async fn during(&mut self, stop: &CancellationToken, work: impl Future<Output = ()>) {
+        let had = *self.0.borrow_and_update();
+        if had.is_none() {
+            return;
+        }
+        tokio::select! {
+            () = work => {}
+            _ = self.0.wait_for(|term| *term != had) => {}
+            () = stop.cancelled() => {}
+        }
+    }
+}
