@@ -1,5 +1,9 @@
 //! The database: one file a table, one function a statement, in the order of a row's life.
 
+pub mod alert;
+pub mod alert_evaluation;
+pub mod alert_event;
+pub mod alert_setting;
 pub mod api_token;
 pub mod audit;
 pub mod backlog;
@@ -12,12 +16,14 @@ pub mod evidence_kept;
 pub mod execution;
 pub mod idempotency;
 pub mod job;
+pub mod job_health;
 pub mod known_id;
 pub mod leader;
 pub mod lease;
 pub mod leftover;
 pub mod limit;
 pub mod line;
+pub mod maintenance;
 pub mod manifest;
 pub mod migration;
 pub mod partition;
@@ -30,7 +36,9 @@ pub mod rollup;
 pub mod running;
 pub mod schedule;
 pub mod session;
+pub mod silence;
 pub mod target;
+pub mod target_health;
 pub mod task;
 pub mod token;
 pub mod worker;

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::name::UnknownWord;
 use crate::target::TargetName;
 use crate::task::TaskKind;
 
@@ -33,7 +34,8 @@ pub enum Key {
 }
 
 /// The name of a source's failure domain or of an owner, as definitions say it: a text of 1 to 200 bytes on one line.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
 pub struct Label(String);
 
 impl Label {
@@ -54,6 +56,20 @@ impl FromStr for Label {
         } else {
             Err(InvalidKey(format!("a name has 1 to {LONGEST_LABEL} bytes and no line breaks")))
         }
+    }
+}
+
+impl TryFrom<String> for Label {
+    type Error = InvalidKey;
+
+    fn try_from(text: String) -> Result<Self, InvalidKey> {
+        text.parse()
+    }
+}
+
+impl From<Label> for String {
+    fn from(label: Label) -> Self {
+        label.0
     }
 }
 
@@ -104,11 +120,7 @@ impl FromStr for Key {
             ));
         };
         match scope {
-            "pool" => match name.parse::<TaskKind>() {
-                Ok(kind) if kind.is_implemented() => Ok(Self::Pool(kind)),
-                Ok(kind) => Err(wrong(format!("tasks of kind {kind} are not implemented yet"))),
-                Err(error) => Err(wrong(error.to_string())),
-            },
+            "pool" => name.parse().map(Self::Pool).map_err(|error: UnknownWord| wrong(error.to_string())),
             "target" => name.parse().map(Self::Target).map_err(|error| wrong(error.to_string())),
             "source" => name.parse().map(Self::Source).map_err(|error: InvalidKey| wrong(error.0)),
             "owner" => name.parse().map(Self::Owner).map_err(|error: InvalidKey| wrong(error.0)),

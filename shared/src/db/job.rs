@@ -56,6 +56,8 @@ pub struct StoredJob {
     pub active: bool,
     /// How often it was changed, from 1.
     pub version: i32,
+    /// When it was defined for the first time.
+    pub created_at: DateTime<Utc>,
 }
 
 /// A target of a job as stored, in the job's order.
@@ -182,16 +184,20 @@ pub fn accept<S: std::hash::BuildHasher>(
     }
 }
 
-/// The tasks among messages whose priority is above what their job allows. What our own processes asked for is known already,
-/// and travels as they wish.
+/// The tasks among messages that others may not ask for: of a kind that is not for them, or of a priority above what their job
+/// allows. What our own processes asked for is known already, and travels as they wish.
 ///
 /// A message whose job is unknown is not among them.
-pub async fn above_their_jobs<C: GenericClient, S: std::hash::BuildHasher>(
+pub async fn presumptuous<C: GenericClient, S: std::hash::BuildHasher>(
     client: &C,
     messages: impl IntoIterator<Item = &TaskMessage>,
     jobs: &HashMap<JobName, Reference, S>,
 ) -> Result<HashMap<TaskId, Refusal>, Error> {
     let above = |message: &TaskMessage| {
+        if !message.kind.is_for_others() {
+            let why = format!("only Holdfast itself asks for tasks of kind {}", message.kind);
+            return Some((message.id, Refusal::UnknownKind(why)));
+        }
         let job = jobs.get(message.job.as_ref()?)?;
         let is_above = message.priority == Priority::High && job.priority == Priority::Normal;
         is_above.then(|| {
@@ -253,14 +259,16 @@ pub async fn keys<C: GenericClient>(client: &C) -> Result<Vec<JobKeys>, Error> {
 /// Reads definitions by number; unknown numbers are absent from the answer.
 pub async fn load<C: GenericClient>(client: &C, ids: &[JobId]) -> Result<Vec<StoredJob>, Error> {
     let statement =
-        prepared(client, "select id, definition, active, version from job where id = any($1)").await?;
+        prepared(client, "select id, definition, active, version, created_at from job where id = any($1)")
+            .await?;
     let ids: Vec<i32> = ids.iter().map(|id| id.0).collect();
     client.query(&statement, &[&ids]).await?.iter().map(stored).collect()
 }
 
 /// Reads all definitions, by name.
 pub async fn all<C: GenericClient>(client: &C) -> Result<Vec<StoredJob>, Error> {
-    let statement = "select id, definition, active, version from job where removed_at is null order by name";
+    let statement =
+        "select id, definition, active, version, created_at from job where removed_at is null order by name";
     let statement = prepared(client, statement).await?;
     client.query(&statement, &[]).await?.iter().map(stored).collect()
 }
@@ -271,6 +279,7 @@ fn stored(row: &tokio_postgres::Row) -> Result<StoredJob, Error> {
         job: from_json(row, "definition")?,
         active: row.try_get("active")?,
         version: row.try_get("version")?,
+        created_at: row.try_get("created_at")?,
     })
 }
 
