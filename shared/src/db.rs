@@ -1,5 +1,8 @@
 //! The database: one file a table, one function a statement, in the order of a row's life.
 
+pub mod alert;
+pub mod alert_event;
+pub mod alert_setting;
 pub mod api_token;
 pub mod audit;
 pub mod backlog;
@@ -18,6 +21,7 @@ pub mod lease;
 pub mod leftover;
 pub mod limit;
 pub mod line;
+pub mod maintenance;
 pub mod manifest;
 pub mod migration;
 pub mod partition;
@@ -30,6 +34,7 @@ pub mod rollup;
 pub mod running;
 pub mod schedule;
 pub mod session;
+pub mod silence;
 pub mod target;
 pub mod task;
 pub mod token;

@@ -1,8 +1,8 @@
 //! The contract between Holdfast's processes, and nothing else.
 //!
-//! Domain types with their pure rules ([`job`], [`target`], [`task`], [`limit`], [`evidence`], [`compliance`]), the wire
-//! ([`message`], [`dead_letter`], [`topology`], [`broker`]), the database ([`db`]) and what every process needs to start and to
-//! stop ([`settings`], [`lifecycle`], [`telemetry`]). There is no business loop here.
+//! Domain types with their pure rules ([`job`], [`target`], [`task`], [`limit`], [`evidence`], [`compliance`],
+//! [`alert`]), the wire ([`message`], [`dead_letter`], [`topology`], [`broker`]), the database ([`db`]) and what every process
+//! needs to start and to stop ([`settings`], [`lifecycle`], [`telemetry`]). There is no business loop here.
 
 pub mod name;
 
@@ -22,6 +22,8 @@ pub mod topology;
 pub mod compliance;
 pub mod duration_class;
 pub mod evidence;
+
+pub mod alert;
 
 pub mod access;
 pub mod broker;

@@ -33,7 +33,8 @@ pub enum Key {
 }
 
 /// The name of a source's failure domain or of an owner, as definitions say it: a text of 1 to 200 bytes on one line.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
 pub struct Label(String);
 
 impl Label {
@@ -54,6 +55,20 @@ impl FromStr for Label {
         } else {
             Err(InvalidKey(format!("a name has 1 to {LONGEST_LABEL} bytes and no line breaks")))
         }
+    }
+}
+
+impl TryFrom<String> for Label {
+    type Error = InvalidKey;
+
+    fn try_from(text: String) -> Result<Self, InvalidKey> {
+        text.parse()
+    }
+}
+
+impl From<Label> for String {
+    fn from(label: Label) -> Self {
+        label.0
     }
 }
 

@@ -46,7 +46,7 @@ impl Cron {
 
     /// The last time up to a moment.
     #[must_use]
-    pub(super) fn previous(&self, until: DateTime<Utc>, timezone: Tz) -> Option<DateTime<Utc>> {
+    pub(crate) fn previous(&self, until: DateTime<Utc>, timezone: Tz) -> Option<DateTime<Utc>> {
         let previous = self.cron.find_previous_occurrence(&on_the_second(until, timezone), true).ok()?;
         Some(previous.with_timezone(&Utc))
     }

@@ -1,0 +1,346 @@
+//! Table `alert`: what is wrong, and what was until lately. The leader among the reporters moves alerts through their lives; people
+//! acknowledge them.
+
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use deadpool_postgres::{GenericClient, Transaction};
+use tokio_postgres::Row;
+
+use super::{Error, parsed, prepared};
+use crate::alert::{AlertId, Rule, Severity, State, SuppressedBy, Tag};
+use crate::job::{JobId, JobName};
+use crate::target::TargetId;
+
+/// An alert.
+#[derive(Debug, Clone, PartialEq, serde::Serialize)]
+pub struct Alert {
+    /// Its number.
+    pub id: AlertId,
+    /// Where it is in its life.
+    pub state: State,
+    /// What it is about.
+    #[serde(flatten)]
+    pub about: About,
+    /// Since when it is wrong, as far as anybody looked.
+    pub since: DateTime<Utc>,
+    /// When it was opened for the first time.
+    pub opened_at: Option<DateTime<Utc>>,
+    /// When it was over.
+    pub resolved_at: Option<DateTime<Utc>>,
+    /// How often it came back after that.
+    pub reopened: i32,
+    /// Who knows about it.
+    pub acknowledged: Option<Acknowledged>,
+    /// Why nobody is told about it.
+    pub suppressed_by: Option<SuppressedBy>,
+}
+
+/// What an alert is about, as its rule finds it.
+#[derive(Debug, Clone, PartialEq, serde::Serialize)]
+pub struct About {
+    /// What is wrong: the rule, a slash, and with what. There is one alert at most that is not over.
+    pub cause: String,
+    /// By which rule.
+    pub rule: Rule,
+    /// How bad it is.
+    pub severity: Severity,
+    /// With what it is, for people: the name of a job, a target, a worker.
+    pub subject: String,
+    /// The job.
+    #[serde(skip)]
+    pub job: Option<JobId>,
+    /// The target.
+    #[serde(skip)]
+    pub target: Option<TargetId>,
+    /// Who answers for the job.
+    pub owner: Option<String>,
+    /// Alerts with the same key are told together: the rule, and an owner or a target.
+    pub group_key: String,
+    /// What is wrong, in a sentence.
+    pub summary: String,
+    /// What else is known of it.
+    pub detail: Option<String>,
+}
+
+/// That somebody knows about an alert.
+#[derive(Debug, Clone, PartialEq, serde::Serialize)]
+pub struct Acknowledged {
+    /// When it was said.
+    pub at: DateTime<Utc>,
+    /// Who said so.
+    pub by: String,
+    /// What they said.
+    pub note: Option<String>,
+    /// Until when; without it, until the alert is over or gets worse.
+    pub until: Option<DateTime<Utc>>,
+}
+
+const COLUMNS: &str = "a.id, a.cause, a.rule, a.severity, a.state, a.subject, a.job_id, a.target_id, a.owner, a.group_key, \
+     a.summary, a.detail, a.since, a.opened_at, a.resolved_at, a.reopened, a.acknowledged_at, a.acknowledged_by, \
+     a.acknowledged_note, a.acknowledged_until, a.suppressed_by";
+
+/// The alerts that are not over, and those that were over at most so long ago.
+pub async fn current<C: GenericClient>(client: &C, resolved_within: Duration) -> Result<Vec<Alert>, Error> {
+    let statement = format!(
+        "select {COLUMNS} from alert a where a.state <> 'resolved'
+         union all
+         select {COLUMNS} from alert a where a.state = 'resolved' and a.resolved_at > now() - make_interval(secs => $1)"
+    );
+    let statement = prepared(client, &statement).await?;
+    client.query(&statement, &[&resolved_within.as_secs_f64()]).await?.iter().map(alert).collect()
+}
+
+/// Writes alerts that are new, in their order; returns their numbers.
+pub async fn insert(transaction: &Transaction<'_>, alerts: &[Alert]) -> Result<Vec<AlertId>, Error> {
+    if alerts.is_empty() {
+        return Ok(Vec::new());
+    }
+    // Numbers are given in the order of the rows.
+    let statement = "insert into alert (cause, rule, severity, state, subject, job_id, target_id, owner, group_key, summary, \
+             detail, since, opened_at, suppressed_by)
+         select * from unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::integer[], $7::integer[], \
+             $8::text[], $9::text[], $10::text[], $11::text[], $12::timestamptz[], $13::timestamptz[], $14::text[])
+         returning id, cause";
+    let statement = prepared(transaction, statement).await?;
+    let columns = Columns::of(alerts);
+    let rules: Vec<&str> = alerts.iter().map(|alert| alert.about.rule.as_str()).collect();
+    let subjects: Vec<&str> = alerts.iter().map(|alert| alert.about.subject.as_str()).collect();
+    let causes: Vec<&str> = alerts.iter().map(|alert| alert.about.cause.as_str()).collect();
+    let jobs: Vec<Option<i32>> = alerts.iter().map(|alert| alert.about.job.map(|job| job.0)).collect();
+    let targets: Vec<Option<i32>> =
+        alerts.iter().map(|alert| alert.about.target.map(|target| target.0)).collect();
+    let rows = transaction
+        .query(
+            &statement,
+            &[
+                &causes,
+                &rules,
+                &columns.severities,
+                &columns.states,
+                &subjects,
+                &jobs,
+                &targets,
+                &columns.owners,
+                &columns.group_keys,
+                &columns.summaries,
+                &columns.details,
+                &columns.since,
+                &columns.opened_at,
+                &columns.suppressed_by,
+            ],
+        )
+        .await?;
+    let ids = rows.iter().map(|row| Ok((row.try_get("cause")?, AlertId(row.try_get("id")?))));
+    let ids: std::collections::HashMap<String, AlertId> = ids.collect::<Result<_, Error>>()?;
+    causes
+        .iter()
+        .map(|cause| ids.get(*cause).copied().ok_or_else(|| Error::Value {
+            column: "cause",
+            why: format!("no alert was written for {cause}"),
+        }))
+        .collect()
+}
+
+/// Writes what has become of alerts. Whoever has acknowledged one meanwhile is not forgotten, unless that is what has become of it.
+pub async fn update(transaction: &Transaction<'_>, alerts: &[Alert]) -> Result<(), Error> {
+    if alerts.is_empty() {
+        return Ok(());
+    }
+    let statement = "update alert a set severity = n.severity, state = n.state, owner = n.owner, group_key = n.group_key, \
+             summary = n.summary, detail = n.detail, since = n.since, opened_at = n.opened_at, resolved_at = n.resolved_at, \
+             reopened = n.reopened, suppressed_by = n.suppressed_by
+         from unnest($1::bigint[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[], \
+             $8::timestamptz[], $9::timestamptz[], $10::timestamptz[], $11::integer[], $12::text[])
+             as n(id, severity, state, owner, group_key, summary, detail, since, opened_at, resolved_at, reopened, \
+             suppressed_by)
+         where a.id = n.id";
+    let statement = prepared(transaction, statement).await?;
+    let columns = Columns::of(alerts);
+    let ids: Vec<i64> = alerts.iter().map(|alert| alert.id.0).collect();
+    let resolved_at: Vec<Option<DateTime<Utc>>> = alerts.iter().map(|alert| alert.resolved_at).collect();
+    let reopened: Vec<i32> = alerts.iter().map(|alert| alert.reopened).collect();
+    transaction
+        .execute(
+            &statement,
+            &[
+                &ids,
+                &columns.severities,
+                &columns.states,
+                &columns.owners,
+                &columns.group_keys,
+                &columns.summaries,
+                &columns.details,
+                &columns.since,
+                &columns.opened_at,
+                &resolved_at,
+                &reopened,
+                &columns.suppressed_by,
+            ],
+        )
+        .await?;
+    Ok(())
+}
+
+/// Removes alerts that never opened.
+pub async fn discard(transaction: &Transaction<'_>, ids: &[AlertId]) -> Result<(), Error> {
+    let statement = prepared(transaction, "delete from alert where id = any($1) and state = 'pending'").await?;
+    let ids: Vec<i64> = ids.iter().map(|id| id.0).collect();
+    transaction.execute(&statement, &[&ids]).await?;
+    Ok(())
+}
+
+/// Writes down that somebody knows about an open alert; `false` where it is not open.
+pub async fn acknowledge(
+    transaction: &Transaction<'_>,
+    id: AlertId,
+    by: &str,
+    note: Option<&str>,
+    until: Option<DateTime<Utc>>,
+) -> Result<bool, Error> {
+    let statement = "update alert set acknowledged_at = now(), acknowledged_by = $2, acknowledged_note = $3, \
+             acknowledged_until = $4
+         where id = $1 and state = 'open'";
+    let statement = prepared(transaction, statement).await?;
+    Ok(transaction.execute(&statement, &[&id.0, &by, &note, &until]).await? > 0)
+}
+
+/// Forgets who knows about alerts.
+pub async fn unacknowledge(transaction: &Transaction<'_>, ids: &[AlertId]) -> Result<u64, Error> {
+    let statement = "update alert set acknowledged_at = null, acknowledged_by = null, acknowledged_note = null, \
+             acknowledged_until = null
+         where id = any($1) and acknowledged_at is not null";
+    let statement = prepared(transaction, statement).await?;
+    let ids: Vec<i64> = ids.iter().map(|id| id.0).collect();
+    Ok(transaction.execute(&statement, &[&ids]).await?)
+}
+
+/// Locks an alert until the transaction ends.
+pub async fn lock(transaction: &Transaction<'_>, id: AlertId) -> Result<Option<Alert>, Error> {
+    let statement = format!("select {COLUMNS} from alert a where a.id = $1 for update");
+    let statement = prepared(transaction, &statement).await?;
+    transaction.query_opt(&statement, &[&id.0]).await?.as_ref().map(alert).transpose()
+}
+
+/// Which alerts are meant; what is absent does not matter.
+#[derive(Debug, Clone, Default)]
+pub struct Filter {
+    /// In these states; in any when empty.
+    pub states: Vec<State>,
+    /// About this job.
+    pub job: Option<JobName>,
+    /// At least as bad as this.
+    pub severity: Option<Severity>,
+}
+
+/// Alerts, the worst first and then the newest, at most `limit`.
+pub async fn list<C: GenericClient>(client: &C, filter: &Filter, limit: i64) -> Result<Vec<Alert>, Error> {
+    let statement = format!(
+        "select {COLUMNS} from alert a
+         where ($1::text[] = '{{}}' or a.state = any($1)) and ($2::text is null or a.job_id = (select id from job where name = $2))
+             and ($3::text[] = '{{}}' or a.severity = any($3))
+         order by a.state = 'resolved', array_position(array['critical', 'warning', 'info'], a.severity), a.since desc, a.id desc
+         limit $4"
+    );
+    let statement = prepared(client, &statement).await?;
+    let states: Vec<&str> = filter.states.iter().map(|state| state.as_str()).collect();
+    let severities: Vec<&str> = filter.severity.map_or_else(Vec::new, |least| {
+        Severity::ALL.iter().filter(|severity| **severity >= least).map(|severity| severity.as_str()).collect()
+    });
+    let job = filter.job.as_ref().map(JobName::as_str);
+    client.query(&statement, &[&states, &job, &severities, &limit]).await?.iter().map(alert).collect()
+}
+
+/// What routes go by beside the alert itself: the tags of the jobs of some alerts; those without any are absent.
+pub async fn tags<C: GenericClient>(client: &C, ids: &[AlertId]) -> Result<Vec<(AlertId, Vec<Tag>)>, Error> {
+    let statement = "select a.id, array(select jsonb_array_elements_text(j.definition -> 'tags')) as tags
+         from alert a join job j on j.id = a.job_id where a.id = any($1) and j.definition ? 'tags'";
+    let statement = prepared(client, statement).await?;
+    let ids: Vec<i64> = ids.iter().map(|id| id.0).collect();
+    let rows = client.query(&statement, &[&ids]).await?;
+    rows.iter()
+        .map(|row| {
+            let tags: Vec<&str> = row.try_get("tags")?;
+            let tags = tags.into_iter().map(str::parse).collect::<Result<_, _>>();
+            let tags = tags.map_err(|error: crate::name::InvalidName| Error::Value {
+                column: "tags",
+                why: error.to_string(),
+            })?;
+            Ok((AlertId(row.try_get("id")?), tags))
+        })
+        .collect()
+}
+
+/// Removes alerts that were over 90 days ago with their events, at most `limit`; returns how many.
+pub async fn sweep<C: GenericClient>(client: &C, limit: i64) -> Result<u64, Error> {
+    let statement = "delete from alert where id in (
+             select id from alert where state = 'resolved' and resolved_at < now() - interval '90 days' limit $1)";
+    let statement = prepared(client, statement).await?;
+    Ok(client.execute(&statement, &[&limit]).await?)
+}
+
+/// The values that both a new and a changed alert are written with.
+struct Columns<'a> {
+    severities: Vec<&'static str>,
+    states: Vec<&'static str>,
+    owners: Vec<Option<&'a str>>,
+    group_keys: Vec<&'a str>,
+    summaries: Vec<&'a str>,
+    details: Vec<Option<&'a str>>,
+    since: Vec<DateTime<Utc>>,
+    opened_at: Vec<Option<DateTime<Utc>>>,
+    suppressed_by: Vec<Option<String>>,
+}
+
+impl<'a> Columns<'a> {
+    fn of(alerts: &'a [Alert]) -> Self {
+        let about = || alerts.iter().map(|alert| &alert.about);
+        Self {
+            severities: about().map(|about| about.severity.as_str()).collect(),
+            states: alerts.iter().map(|alert| alert.state.as_str()).collect(),
+            owners: about().map(|about| about.owner.as_deref()).collect(),
+            group_keys: about().map(|about| about.group_key.as_str()).collect(),
+            summaries: about().map(|about| about.summary.as_str()).collect(),
+            details: about().map(|about| about.detail.as_deref()).collect(),
+            since: alerts.iter().map(|alert| alert.since).collect(),
+            opened_at: alerts.iter().map(|alert| alert.opened_at).collect(),
+            suppressed_by: alerts
+                .iter()
+                .map(|alert| alert.suppressed_by.as_ref().map(ToString::to_string))
+                .collect(),
+        }
+    }
+}
+
+fn alert(row: &Row) -> Result<Alert, Error> {
+    let suppressed_by: Option<&str> = row.try_get("suppressed_by")?;
+    Ok(Alert {
+        id: AlertId(row.try_get("id")?),
+        state: parsed(row, "state")?,
+        about: About {
+            cause: row.try_get("cause")?,
+            rule: parsed(row, "rule")?,
+            severity: parsed(row, "severity")?,
+            subject: row.try_get("subject")?,
+            job: row.try_get::<_, Option<i32>>("job_id")?.map(JobId),
+            target: row.try_get::<_, Option<i32>>("target_id")?.map(TargetId),
+            owner: row.try_get("owner")?,
+            group_key: row.try_get("group_key")?,
+            summary: row.try_get("summary")?,
+            detail: row.try_get("detail")?,
+        },
+        since: row.try_get("since")?,
+        opened_at: row.try_get("opened_at")?,
+        resolved_at: row.try_get("resolved_at")?,
+        reopened: row.try_get("reopened")?,
+        acknowledged: acknowledged(row)?,
+        suppressed_by: if suppressed_by.is_some() { Some(parsed(row, "suppressed_by")?) } else { None },
+    })
+}
+
+fn acknowledged(row: &Row) -> Result<Option<Acknowledged>, Error> {
+    let (at, by) = (row.try_get("acknowledged_at")?, row.try_get("acknowledged_by")?);
+    let (Some(at), Some(by)) = (at, by) else { return Ok(None) };
+    let (note, until) = (row.try_get("acknowledged_note")?, row.try_get("acknowledged_until")?);
+    Ok(Some(Acknowledged { at, by, note, until }))
+}

@@ -1,0 +1,72 @@
+//! Table `alert_event`: each change of an alert's life, written in the transaction that makes it.
+
+use chrono::{DateTime, Utc};
+use deadpool_postgres::{GenericClient, Transaction};
+
+use super::{Error, parsed, prepared};
+use crate::alert::{AlertId, Severity, SuppressedBy, Transition};
+
+/// A change in an alert's life.
+#[derive(Debug, Clone, PartialEq, serde::Serialize)]
+pub struct Event {
+    /// Whose life.
+    pub alert: AlertId,
+    /// What changed.
+    pub transition: Transition,
+    /// How bad it was then.
+    pub severity: Severity,
+    /// What was wrong then.
+    pub summary: String,
+    /// Who did it; nobody where it came by itself.
+    pub by: Option<String>,
+    /// What they said.
+    pub note: Option<String>,
+    /// Why nobody was to be told.
+    pub suppressed_by: Option<SuppressedBy>,
+}
+
+/// Writes changes, in their order and at one moment.
+pub async fn insert(transaction: &Transaction<'_>, at: DateTime<Utc>, events: &[Event]) -> Result<(), Error> {
+    if events.is_empty() {
+        return Ok(());
+    }
+    let statement = "insert into alert_event (at, alert_id, transition, severity, summary, by, note, suppressed_by)
+         select $1, * from unnest($2::bigint[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[])";
+    let statement = prepared(transaction, statement).await?;
+    let alerts: Vec<i64> = events.iter().map(|event| event.alert.0).collect();
+    let transitions: Vec<&str> = events.iter().map(|event| event.transition.as_str()).collect();
+    let severities: Vec<&str> = events.iter().map(|event| event.severity.as_str()).collect();
+    let summaries: Vec<&str> = events.iter().map(|event| event.summary.as_str()).collect();
+    let by: Vec<Option<&str>> = events.iter().map(|event| event.by.as_deref()).collect();
+    let notes: Vec<Option<&str>> = events.iter().map(|event| event.note.as_deref()).collect();
+    let suppressed: Vec<Option<String>> =
+        events.iter().map(|event| event.suppressed_by.as_ref().map(ToString::to_string)).collect();
+    transaction
+        .execute(&statement, &[&at, &alerts, &transitions, &severities, &summaries, &by, &notes, &suppressed])
+        .await?;
+    Ok(())
+}
+
+/// The history of an alert, with its times, the oldest first.
+pub async fn of_alert<C: GenericClient>(
+    client: &C,
+    alert: AlertId,
+) -> Result<Vec<(DateTime<Utc>, Event)>, Error> {
+    let statement = prepared(client, "select * from alert_event where alert_id = $1 order by id").await?;
+    let rows = client.query(&statement, &[&alert.0]).await?;
+    rows.iter()
+        .map(|row| {
+            let suppressed_by: Option<&str> = row.try_get("suppressed_by")?;
+            let event = Event {
+                alert,
+                transition: parsed(row, "transition")?,
+                severity: parsed(row, "severity")?,
+                summary: row.try_get("summary")?,
+                by: row.try_get("by")?,
+                note: row.try_get("note")?,
+                suppressed_by: if suppressed_by.is_some() { Some(parsed(row, "suppressed_by")?) } else { None },
+            };
+            Ok((row.try_get("at")?, event))
+        })
+        .collect()
+}

@@ -1,0 +1,103 @@
+//! Table `silence`: alerts that nobody wants to be told of for a while.
+
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use deadpool_postgres::{GenericClient, Transaction};
+
+use super::{Error, parsed, prepared};
+use crate::alert::{Matcher, SilenceId};
+
+/// A silence.
+#[derive(Debug, Clone, PartialEq, serde::Serialize)]
+pub struct Silence {
+    /// Its number.
+    pub id: SilenceId,
+    /// Which alerts.
+    #[serde(flatten)]
+    pub matcher: Matcher,
+    /// From when on.
+    pub starts_at: DateTime<Utc>,
+    /// Until when.
+    pub ends_at: DateTime<Utc>,
+    /// Who wants it.
+    pub created_by: String,
+    /// Why.
+    pub why: String,
+}
+
+/// Writes one that begins at once.
+pub async fn insert(
+    transaction: &Transaction<'_>,
+    matcher: &Matcher,
+    lasts: Duration,
+    by: &str,
+    why: &str,
+) -> Result<Silence, Error> {
+    let statement = "insert into silence (rule, job, target, owner, tag, severity, ends_at, created_by, why)
+         values ($1, $2, $3, $4, $5, $6, now() + make_interval(secs => $7), $8, $9) returning *";
+    let statement = prepared(transaction, statement).await?;
+    let Matcher { rule, job, target, owner, tag, severity } = matcher;
+    let row = transaction
+        .query_one(
+            &statement,
+            &[
+                &rule.map(crate::alert::Rule::as_str),
+                &job.as_ref().map(crate::job::JobName::as_str),
+                &target.as_ref().map(crate::target::TargetName::as_str),
+                &owner.as_ref().map(crate::limit::Label::as_str),
+                &tag.as_ref().map(crate::alert::Tag::as_str),
+                &severity.map(crate::alert::Severity::as_str),
+                &lasts.as_secs_f64(),
+                &by,
+                &why,
+            ],
+        )
+        .await?;
+    silence(&row)
+}
+
+/// Those that are not over yet, in the order of their ends.
+pub async fn current<C: GenericClient>(client: &C) -> Result<Vec<Silence>, Error> {
+    let statement = prepared(client, "select * from silence where ends_at > now() order by ends_at, id").await?;
+    client.query(&statement, &[]).await?.iter().map(silence).collect()
+}
+
+/// Ends one that is not over yet; returns what it was.
+pub async fn end(transaction: &Transaction<'_>, id: SilenceId) -> Result<Option<Silence>, Error> {
+    let statement = prepared(transaction, "delete from silence where id = $1 and ends_at > now() returning *").await?;
+    transaction.query_opt(&statement, &[&id.0]).await?.as_ref().map(silence).transpose()
+}
+
+/// Removes those that were over 90 days ago, at most `limit`; returns how many.
+pub async fn sweep<C: GenericClient>(client: &C, limit: i64) -> Result<u64, Error> {
+    let statement = "delete from silence where id in (
+             select id from silence where ends_at < now() - interval '90 days' limit $1)";
+    let statement = prepared(client, statement).await?;
+    Ok(client.execute(&statement, &[&limit]).await?)
+}
+
+fn silence(row: &tokio_postgres::Row) -> Result<Silence, Error> {
+    fn optional<T>(row: &tokio_postgres::Row, column: &'static str) -> Result<Option<T>, Error>
+    where
+        T: std::str::FromStr<Err: std::fmt::Display>,
+    {
+        let text: Option<&str> = row.try_get(column)?;
+        text.map(|_| parsed(row, column)).transpose()
+    }
+    Ok(Silence {
+        id: SilenceId(row.try_get("id")?),
+        matcher: Matcher {
+            rule: optional(row, "rule")?,
+            job: optional(row, "job")?,
+            target: optional(row, "target")?,
+            owner: optional(row, "owner")?,
+            tag: optional(row, "tag")?,
+            severity: optional(row, "severity")?,
+        },
+        starts_at: row.try_get("starts_at")?,
+        ends_at: row.try_get("ends_at")?,
+        created_by: row.try_get("created_by")?,
+        why: row.try_get("why")?,
+    })
+}
