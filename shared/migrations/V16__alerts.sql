@@ -87,9 +87,10 @@ create table maintenance (
 
 -- What alerts rest on -----------------------------------------------------------------------------------------------
 
--- How the backups of a job went, folded from its executions. A task counts once, when it has come to its end.
+-- How the backups of a job went, folded from its executions. A task counts once, when it has come to its end. Like executions,
+-- these name jobs and targets without a reference: neither is ever deleted.
 create table job_health (
-    job_id           integer primary key references job,
+    job_id           integer primary key,
     -- Of the last one.
     outcome          text not null,
     task_id          uuid not null,
@@ -106,7 +107,7 @@ create table job_health (
 
 -- How many ended well and how many did not, by day in UTC, for 31 days.
 create table job_day (
-    job_id  integer not null references job,
+    job_id  integer not null,
     day     date not null,
     good    integer not null default 0,
     bad     integer not null default 0,
@@ -115,25 +116,28 @@ create table job_day (
 
 -- How the tasks on a target went, of whatever job, folded from the same executions.
 create table target_health (
-    target_id        integer primary key references target,
+    target_id        integer primary key,
     finished_at      timestamptz not null,
     error            text,
     failed_in_a_row  integer not null,
     failing_since    timestamptz,
     -- Whose tasks those that failed in a row were: five jobs at most.
     failing_jobs     integer[] not null default '{}',
+    succeeded_at     timestamptz,
     -- A probe could not reach it, and nothing has since.
     unreachable_at   timestamptz,
     check ((failed_in_a_row > 0) = (failing_since is not null))
 ) with (fillfactor = 70);
 
--- The transaction up to which executions are folded; absent before the first time.
-create table health_fold (
-    folded     xid8,
-    folded_at  timestamptz not null default now()
+-- The transaction up to which executions are folded, absent before the first time; and when the rules were looked at last, and
+-- for how long.
+create table alert_evaluation (
+    folded        xid8,
+    evaluated_at  timestamptz,
+    seconds       double precision
 );
-create unique index health_fold_expr_idx on health_fold ((true));
-insert into health_fold default values;
+create unique index alert_evaluation_expr_idx on alert_evaluation ((true));
+insert into alert_evaluation default values;
 
 -- When what a running task says of its progress was new for the last time.
 alter table lease add column progressed_at timestamptz;

@@ -1,6 +1,7 @@
 //! The database: one file a table, one function a statement, in the order of a row's life.
 
 pub mod alert;
+pub mod alert_evaluation;
 pub mod alert_event;
 pub mod alert_setting;
 pub mod api_token;
@@ -15,6 +16,7 @@ pub mod evidence_kept;
 pub mod execution;
 pub mod idempotency;
 pub mod job;
+pub mod job_health;
 pub mod known_id;
 pub mod leader;
 pub mod lease;
@@ -36,6 +38,7 @@ pub mod schedule;
 pub mod session;
 pub mod silence;
 pub mod target;
+pub mod target_health;
 pub mod task;
 pub mod token;
 pub mod worker;

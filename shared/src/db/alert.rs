@@ -1,6 +1,7 @@
 //! Table `alert`: what is wrong, and what was until lately. The leader among the reporters moves alerts through their lives; people
 //! acknowledge them.
 
+use std::collections::HashMap;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
@@ -17,11 +18,19 @@ use crate::target::TargetId;
 pub struct Alert {
     /// Its number.
     pub id: AlertId,
-    /// Where it is in its life.
-    pub state: State,
     /// What it is about.
     #[serde(flatten)]
     pub about: About,
+    /// Where it is in its life.
+    #[serde(flatten)]
+    pub life: Life,
+}
+
+/// Where an alert is in its life.
+#[derive(Debug, Clone, PartialEq, serde::Serialize)]
+pub struct Life {
+    /// Whether it is wrong.
+    pub state: State,
     /// Since when it is wrong, as far as anybody looked.
     pub since: DateTime<Utc>,
     /// When it was opened for the first time.
@@ -32,7 +41,7 @@ pub struct Alert {
     pub reopened: i32,
     /// Who knows about it.
     pub acknowledged: Option<Acknowledged>,
-    /// Why nobody is told about it.
+    /// Why nobody is told about it; of one that is over, why nobody was.
     pub suppressed_by: Option<SuppressedBy>,
 }
 
@@ -91,25 +100,24 @@ pub async fn current<C: GenericClient>(client: &C, resolved_within: Duration) ->
     client.query(&statement, &[&resolved_within.as_secs_f64()]).await?.iter().map(alert).collect()
 }
 
-/// Writes alerts that are new, in their order; returns their numbers.
-pub async fn insert(transaction: &Transaction<'_>, alerts: &[Alert]) -> Result<Vec<AlertId>, Error> {
+/// Writes alerts that are new; returns their numbers in the same order.
+pub async fn insert(transaction: &Transaction<'_>, alerts: &[(&About, &Life)]) -> Result<Vec<AlertId>, Error> {
     if alerts.is_empty() {
         return Ok(Vec::new());
     }
-    // Numbers are given in the order of the rows.
     let statement = "insert into alert (cause, rule, severity, state, subject, job_id, target_id, owner, group_key, summary, \
              detail, since, opened_at, suppressed_by)
          select * from unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::integer[], $7::integer[], \
              $8::text[], $9::text[], $10::text[], $11::text[], $12::timestamptz[], $13::timestamptz[], $14::text[])
-         returning id, cause";
+         returning cause, id";
     let statement = prepared(transaction, statement).await?;
     let columns = Columns::of(alerts);
-    let rules: Vec<&str> = alerts.iter().map(|alert| alert.about.rule.as_str()).collect();
-    let subjects: Vec<&str> = alerts.iter().map(|alert| alert.about.subject.as_str()).collect();
-    let causes: Vec<&str> = alerts.iter().map(|alert| alert.about.cause.as_str()).collect();
-    let jobs: Vec<Option<i32>> = alerts.iter().map(|alert| alert.about.job.map(|job| job.0)).collect();
-    let targets: Vec<Option<i32>> =
-        alerts.iter().map(|alert| alert.about.target.map(|target| target.0)).collect();
+    let about = || alerts.iter().map(|(about, _)| about);
+    let causes: Vec<&str> = about().map(|about| about.cause.as_str()).collect();
+    let rules: Vec<&str> = about().map(|about| about.rule.as_str()).collect();
+    let subjects: Vec<&str> = about().map(|about| about.subject.as_str()).collect();
+    let jobs: Vec<Option<i32>> = about().map(|about| about.job.map(|job| job.0)).collect();
+    let targets: Vec<Option<i32>> = about().map(|about| about.target.map(|target| target.0)).collect();
     let rows = transaction
         .query(
             &statement,
@@ -132,18 +140,17 @@ pub async fn insert(transaction: &Transaction<'_>, alerts: &[Alert]) -> Result<V
         )
         .await?;
     let ids = rows.iter().map(|row| Ok((row.try_get("cause")?, AlertId(row.try_get("id")?))));
-    let ids: std::collections::HashMap<String, AlertId> = ids.collect::<Result<_, Error>>()?;
-    causes
-        .iter()
-        .map(|cause| ids.get(*cause).copied().ok_or_else(|| Error::Value {
-            column: "cause",
-            why: format!("no alert was written for {cause}"),
-        }))
-        .collect()
+    let ids: HashMap<&str, AlertId> = ids.collect::<Result<_, Error>>()?;
+    // Each was written, or nothing was.
+    Ok(causes.iter().filter_map(|cause| ids.get(cause).copied()).collect())
 }
 
-/// Writes what has become of alerts. Whoever has acknowledged one meanwhile is not forgotten, unless that is what has become of it.
-pub async fn update(transaction: &Transaction<'_>, alerts: &[Alert]) -> Result<(), Error> {
+/// Writes what has become of alerts. Who knows about one is not changed: people may say so at the same time.
+pub async fn update(
+    transaction: &Transaction<'_>,
+    ids: &[AlertId],
+    alerts: &[(&About, &Life)],
+) -> Result<(), Error> {
     if alerts.is_empty() {
         return Ok(());
     }
@@ -157,9 +164,9 @@ pub async fn update(transaction: &Transaction<'_>, alerts: &[Alert]) -> Result<(
          where a.id = n.id";
     let statement = prepared(transaction, statement).await?;
     let columns = Columns::of(alerts);
-    let ids: Vec<i64> = alerts.iter().map(|alert| alert.id.0).collect();
-    let resolved_at: Vec<Option<DateTime<Utc>>> = alerts.iter().map(|alert| alert.resolved_at).collect();
-    let reopened: Vec<i32> = alerts.iter().map(|alert| alert.reopened).collect();
+    let ids: Vec<i64> = ids.iter().map(|id| id.0).collect();
+    let resolved_at: Vec<Option<DateTime<Utc>>> = alerts.iter().map(|(_, life)| life.resolved_at).collect();
+    let reopened: Vec<i32> = alerts.iter().map(|(_, life)| life.reopened).collect();
     transaction
         .execute(
             &statement,
@@ -190,29 +197,31 @@ pub async fn discard(transaction: &Transaction<'_>, ids: &[AlertId]) -> Result<(
     Ok(())
 }
 
-/// Writes down that somebody knows about an open alert; `false` where it is not open.
+/// Writes down that somebody knows about an alert.
 pub async fn acknowledge(
     transaction: &Transaction<'_>,
     id: AlertId,
     by: &str,
     note: Option<&str>,
     until: Option<DateTime<Utc>>,
-) -> Result<bool, Error> {
+) -> Result<(), Error> {
     let statement = "update alert set acknowledged_at = now(), acknowledged_by = $2, acknowledged_note = $3, \
              acknowledged_until = $4
-         where id = $1 and state = 'open'";
+         where id = $1";
     let statement = prepared(transaction, statement).await?;
-    Ok(transaction.execute(&statement, &[&id.0, &by, &note, &until]).await? > 0)
+    transaction.execute(&statement, &[&id.0, &by, &note, &until]).await?;
+    Ok(())
 }
 
 /// Forgets who knows about alerts.
-pub async fn unacknowledge(transaction: &Transaction<'_>, ids: &[AlertId]) -> Result<u64, Error> {
+pub async fn unacknowledge(transaction: &Transaction<'_>, ids: &[AlertId]) -> Result<(), Error> {
     let statement = "update alert set acknowledged_at = null, acknowledged_by = null, acknowledged_note = null, \
              acknowledged_until = null
          where id = any($1) and acknowledged_at is not null";
     let statement = prepared(transaction, statement).await?;
     let ids: Vec<i64> = ids.iter().map(|id| id.0).collect();
-    Ok(transaction.execute(&statement, &[&ids]).await?)
+    transaction.execute(&statement, &[&ids]).await?;
+    Ok(())
 }
 
 /// Locks an alert until the transaction ends.
@@ -249,6 +258,50 @@ pub async fn list<C: GenericClient>(client: &C, filter: &Filter, limit: i64) -> 
     });
     let job = filter.job.as_ref().map(JobName::as_str);
     client.query(&statement, &[&states, &job, &severities, &limit]).await?.iter().map(alert).collect()
+}
+
+/// Alerts of one rule and one kind.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Count {
+    /// Their rule.
+    pub rule: Rule,
+    /// How bad they are.
+    pub severity: Severity,
+    /// `pending`, `open`, or `acknowledged` where somebody knows about them.
+    pub state: &'static str,
+    /// Whether nobody is told about them.
+    pub suppressed: bool,
+    /// How many.
+    pub alerts: i64,
+}
+
+/// The states of a [`Count`].
+pub const COUNTED: [&str; 3] = ["pending", "open", "acknowledged"];
+
+/// Counts the alerts that are not over.
+pub async fn counts<C: GenericClient>(client: &C) -> Result<Vec<Count>, Error> {
+    let statement = "select rule, severity, case when state = 'pending' then 1 when acknowledged_at is null then 2 else 3 end as state, \
+             suppressed_by is not null as suppressed, count(*) as alerts
+         from alert where state <> 'resolved' group by 1, 2, 3, 4";
+    let statement = prepared(client, statement).await?;
+    let rows = client.query(&statement, &[]).await?;
+    rows.iter()
+        .map(|row| {
+            let [pending, open, acknowledged] = COUNTED;
+            let state = match row.try_get("state")? {
+                1 => pending,
+                2 => open,
+                _ => acknowledged,
+            };
+            Ok(Count {
+                rule: parsed(row, "rule")?,
+                severity: parsed(row, "severity")?,
+                state,
+                suppressed: row.try_get("suppressed")?,
+                alerts: row.try_get("alerts")?,
+            })
+        })
+        .collect()
 }
 
 /// What routes go by beside the alert itself: the tags of the jobs of some alerts; those without any are absent.
@@ -293,20 +346,20 @@ struct Columns<'a> {
 }
 
 impl<'a> Columns<'a> {
-    fn of(alerts: &'a [Alert]) -> Self {
-        let about = || alerts.iter().map(|alert| &alert.about);
+    fn of(alerts: &[(&'a About, &'a Life)]) -> Self {
+        let about = || alerts.iter().map(|(about, _)| *about);
+        let life = || alerts.iter().map(|(_, life)| *life);
         Self {
             severities: about().map(|about| about.severity.as_str()).collect(),
-            states: alerts.iter().map(|alert| alert.state.as_str()).collect(),
+            states: life().map(|life| life.state.as_str()).collect(),
             owners: about().map(|about| about.owner.as_deref()).collect(),
             group_keys: about().map(|about| about.group_key.as_str()).collect(),
             summaries: about().map(|about| about.summary.as_str()).collect(),
             details: about().map(|about| about.detail.as_deref()).collect(),
-            since: alerts.iter().map(|alert| alert.since).collect(),
-            opened_at: alerts.iter().map(|alert| alert.opened_at).collect(),
-            suppressed_by: alerts
-                .iter()
-                .map(|alert| alert.suppressed_by.as_ref().map(ToString::to_string))
+            since: life().map(|life| life.since).collect(),
+            opened_at: life().map(|life| life.opened_at).collect(),
+            suppressed_by: life()
+                .map(|life| life.suppressed_by.as_ref().map(ToString::to_string))
                 .collect(),
         }
     }
@@ -314,28 +367,28 @@ impl<'a> Columns<'a> {
 
 fn alert(row: &Row) -> Result<Alert, Error> {
     let suppressed_by: Option<&str> = row.try_get("suppressed_by")?;
-    Ok(Alert {
-        id: AlertId(row.try_get("id")?),
+    let about = About {
+        cause: row.try_get("cause")?,
+        rule: parsed(row, "rule")?,
+        severity: parsed(row, "severity")?,
+        subject: row.try_get("subject")?,
+        job: row.try_get::<_, Option<i32>>("job_id")?.map(JobId),
+        target: row.try_get::<_, Option<i32>>("target_id")?.map(TargetId),
+        owner: row.try_get("owner")?,
+        group_key: row.try_get("group_key")?,
+        summary: row.try_get("summary")?,
+        detail: row.try_get("detail")?,
+    };
+    let life = Life {
         state: parsed(row, "state")?,
-        about: About {
-            cause: row.try_get("cause")?,
-            rule: parsed(row, "rule")?,
-            severity: parsed(row, "severity")?,
-            subject: row.try_get("subject")?,
-            job: row.try_get::<_, Option<i32>>("job_id")?.map(JobId),
-            target: row.try_get::<_, Option<i32>>("target_id")?.map(TargetId),
-            owner: row.try_get("owner")?,
-            group_key: row.try_get("group_key")?,
-            summary: row.try_get("summary")?,
-            detail: row.try_get("detail")?,
-        },
         since: row.try_get("since")?,
         opened_at: row.try_get("opened_at")?,
         resolved_at: row.try_get("resolved_at")?,
         reopened: row.try_get("reopened")?,
         acknowledged: acknowledged(row)?,
-        suppressed_by: if suppressed_by.is_some() { Some(parsed(row, "suppressed_by")?) } else { None },
-    })
+        suppressed_by: suppressed_by.map(|_| parsed(row, "suppressed_by")).transpose()?,
+    };
+    Ok(Alert { id: AlertId(row.try_get("id")?), about, life })
 }
 
 fn acknowledged(row: &Row) -> Result<Option<Acknowledged>, Error> {

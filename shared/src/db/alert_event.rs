@@ -64,7 +64,7 @@ pub async fn of_alert<C: GenericClient>(
                 summary: row.try_get("summary")?,
                 by: row.try_get("by")?,
                 note: row.try_get("note")?,
-                suppressed_by: if suppressed_by.is_some() { Some(parsed(row, "suppressed_by")?) } else { None },
+                suppressed_by: suppressed_by.map(|_| parsed(row, "suppressed_by")).transpose()?,
             };
             Ok((row.try_get("at")?, event))
         })

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use chrono::{DateTime, Utc};
 use deadpool_postgres::GenericClient;
 
 use super::{Error, line, parsed, prepared};
@@ -23,6 +24,8 @@ pub struct Backlog {
     pub unpublished: i64,
     /// Since when the oldest of these could have been published, in seconds; `None` where there are none.
     pub oldest_unpublished: Option<f64>,
+    /// Since when the oldest of those could run whose time has come, that wait for nothing, and that nobody has taken.
+    pub oldest_due: Option<DateTime<Utc>>,
     /// They run.
     pub running: i64,
 }
@@ -35,13 +38,14 @@ pub async fn by_kind<C: GenericClient>(client: &C) -> Result<BTreeMap<TaskKind, 
                  count(*) filter (where is_due and publication > 0) as published,
                  coalesce(sum(publication) filter (where is_due), 0)::bigint as publications,
                  count(*) filter (where is_due and confirmed = 0) as unpublished,
-                 extract(epoch from now() - min(run_at) filter (where is_due and confirmed = 0))::float8 as oldest_unpublished
+                 extract(epoch from now() - min(run_at) filter (where is_due and confirmed = 0))::float8 as oldest_unpublished,
+                 min(run_at) filter (where is_due) as oldest_due
              from (select kind, waiting_for, publication, confirmed, run_at,
                  run_at <= now() and waiting_for is null as is_due from task) as t
              where kind = any($1) group by kind),
          running as (select kind, count(*) as running from lease where kind = any($1) group by kind)
          select kind, coalesce(waiting, 0) as waiting, coalesce(for_slot, 0) as for_slot, coalesce(published, 0) as published,
-             coalesce(publications, 0) as publications, coalesce(unpublished, 0) as unpublished, oldest_unpublished, \
+             coalesce(publications, 0) as publications, coalesce(unpublished, 0) as unpublished, oldest_unpublished, oldest_due, \
              coalesce(running, 0) as running
          from waiting full join running using (kind)";
     let statement = prepared(client, statement).await?;
@@ -56,6 +60,7 @@ pub async fn by_kind<C: GenericClient>(client: &C) -> Result<BTreeMap<TaskKind, 
                 publications: row.try_get("publications")?,
                 unpublished: row.try_get("unpublished")?,
                 oldest_unpublished: row.try_get("oldest_unpublished")?,
+                oldest_due: row.try_get("oldest_due")?,
                 running: row.try_get("running")?,
             };
             Ok((parsed(row, "kind")?, backlog))

@@ -239,6 +239,33 @@ pub async fn count<C: GenericClient>(client: &C) -> Result<i64, Error> {
     Ok(client.query_one(&statement, &[]).await?.try_get(0)?)
 }
 
+/// The dead tasks of one kind that nobody has decided about.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Open {
+    /// Their kind; perhaps one that only a newer version knows.
+    pub kind: String,
+    /// How many.
+    pub tasks: i64,
+    /// When the first of them died.
+    pub since: DateTime<Utc>,
+}
+
+/// The dead tasks that nobody has decided about, by kind.
+pub async fn open_by_kind<C: GenericClient>(client: &C) -> Result<Vec<Open>, Error> {
+    let statement = "select kind, count(*) as tasks, min(died_at) as since from dead_task where state = 'open' group by kind order by kind";
+    let statement = prepared(client, statement).await?;
+    let rows = client.query(&statement, &[]).await?;
+    rows.iter()
+        .map(|row| {
+            Ok(Open {
+                kind: row.try_get("kind")?,
+                tasks: row.try_get("tasks")?,
+                since: row.try_get("since")?,
+            })
+        })
+        .collect()
+}
+
 /// Removes dead tasks that were decided about 90 days ago; returns how many.
 pub async fn sweep<C: GenericClient>(client: &C) -> Result<u64, Error> {
     let statement = "delete from dead_task where state <> 'open' and settled_at < now() - interval '90 days'";

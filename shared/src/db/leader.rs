@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use deadpool_postgres::GenericClient;
+use deadpool_postgres::{GenericClient, Transaction};
 use uuid::Uuid;
 
 use super::{Error, prepared};
@@ -29,6 +29,15 @@ pub async fn hold<C: GenericClient>(
     let statement = prepared(client, statement).await?;
     let row = client.query_opt(&statement, &[&role, &holder, &now, &ttl.as_secs_f64()]).await?;
     Ok(row.map(|row| row.try_get(0)).transpose()?)
+}
+
+/// Whether somebody still has a role. If so, nobody else has it before the transaction ends: what a leader writes together with
+/// this look, it writes as leader.
+pub async fn holds(transaction: &Transaction<'_>, role: &str, holder: Uuid) -> Result<bool, Error> {
+    let statement =
+        "select from leader where role = $1 and holder = $2 and expires_at > clock_timestamp() for no key update";
+    let statement = prepared(transaction, statement).await?;
+    Ok(transaction.query_opt(&statement, &[&role, &holder]).await?.is_some())
 }
 
 /// Gives a role up, so that another process need not wait until it expires.

@@ -256,7 +256,9 @@ pub async fn control<C: GenericClient>(
                  join unnest($1::uuid[], $2::bigint[], $3::jsonb[]) as m(task_id, epoch, progress)
                      on m.task_id = l.task_id and m.epoch = l.epoch
                  where l.worker_id = $4 order by l.task_id for update of l)
-             update lease l set progress = moved.progress from moved where l.task_id = moved.task_id";
+             update lease l set progress = moved.progress,
+                 progressed_at = case when moved.progress is distinct from l.progress then now() else l.progressed_at end
+             from moved where l.task_id = moved.task_id";
         let statement = prepared(client, statement).await?;
         let ids: Vec<Uuid> = moved.iter().map(|moved| moved.task.0).collect();
         let epochs: Vec<i64> = moved.iter().map(|moved| moved.epoch.0).collect();

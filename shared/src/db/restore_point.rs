@@ -133,6 +133,41 @@ pub async fn newest<C: GenericClient>(
     client.query_opt(&statement, &[&job.0, &target.0]).await?.as_ref().map(point).transpose()
 }
 
+/// How recent the backups of a job are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Newest {
+    /// Which job.
+    pub job: JobId,
+    /// When it was defined.
+    pub created_at: DateTime<Utc>,
+    /// The moment whose data its newest complete restore point holds, on whatever target of its own; `None` without any.
+    pub data_time: Option<DateTime<Utc>>,
+}
+
+/// How recent the backups of all active jobs are, also by what others reported.
+pub async fn newest_complete<C: GenericClient>(client: &C) -> Result<Vec<Newest>, Error> {
+    let statement = "select j.id, j.created_at, n.data_time from job j
+         cross join lateral (
+             select max(p.data_time) as data_time from job_target jt
+             cross join lateral (
+                 select r.data_time from restore_point r
+                 where r.job_id = j.id and r.target_id = jt.target_id and r.forgotten_at is null and r.source_errors = 0
+                 order by r.data_time desc limit 1) p
+             where jt.job_id = j.id) n
+         where j.active order by j.id";
+    let statement = prepared(client, statement).await?;
+    let rows = client.query(&statement, &[]).await?;
+    rows.iter()
+        .map(|row| {
+            Ok(Newest {
+                job: JobId(row.try_get("id")?),
+                created_at: row.try_get("created_at")?,
+                data_time: row.try_get("data_time")?,
+            })
+        })
+        .collect()
+}
+
 /// A job's restore points that can be read now, the newest first; of one moment, in the order of the job's
 /// targets.
 pub async fn reachable<C: GenericClient>(client: &C, job: JobId) -> Result<Vec<RestorePoint>, Error> {

@@ -1,11 +1,14 @@
 //! What runs, as people see it.
 
+use std::time::Duration;
+
 use chrono::{DateTime, Utc};
 use deadpool_postgres::GenericClient;
 use serde_json::Value;
 
 use super::task::Which;
 use super::{Error, prepared};
+use crate::job::JobId;
 use crate::params::Params;
 use crate::task::{TaskId, TaskKind};
 
@@ -141,4 +144,45 @@ pub async fn count_of<C: GenericClient>(
              select from worker w where w.id = l.worker_id and w.name = $2))";
     let statement = prepared(client, statement).await?;
     Ok(client.query_one(&statement, &[&kind.as_str(), &worker]).await?.try_get(0)?)
+}
+
+/// A task that runs and does not get on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Stuck {
+    /// Which task.
+    pub task: TaskId,
+    /// Its kind; perhaps one that only a newer version knows.
+    pub kind: String,
+    /// Its job.
+    pub job: Option<JobId>,
+    /// The worker's name; its id when the worker has not shown itself.
+    pub worker: String,
+    /// When the attempt began.
+    pub started_at: DateTime<Utc>,
+    /// When its progress was new for the last time: at the beginning if it never said anything.
+    pub progressed_at: DateTime<Utc>,
+}
+
+/// The tasks that have run without progress for longer than `after`, the oldest first, at most `limit`.
+pub async fn stuck<C: GenericClient>(client: &C, after: Duration, limit: i64) -> Result<Vec<Stuck>, Error> {
+    let statement = "select l.task_id, l.kind, l.job_id, coalesce(w.name, l.worker_id::text) as worker, l.started_at,
+             coalesce(l.progressed_at, l.started_at) as progressed_at
+         from lease l left join worker w on w.id = l.worker_id
+         where l.started_at < now() - make_interval(secs => $1)
+             and coalesce(l.progressed_at, l.started_at) < now() - make_interval(secs => $1)
+         order by progressed_at, l.task_id limit $2";
+    let statement = prepared(client, statement).await?;
+    let rows = client.query(&statement, &[&after.as_secs_f64(), &limit]).await?;
+    rows.iter()
+        .map(|row| {
+            Ok(Stuck {
+                task: TaskId(row.try_get("task_id")?),
+                kind: row.try_get("kind")?,
+                job: row.try_get::<_, Option<i32>>("job_id")?.map(JobId),
+                worker: row.try_get("worker")?,
+                started_at: row.try_get("started_at")?,
+                progressed_at: row.try_get("progressed_at")?,
+            })
+        })
+        .collect()
 }

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use chrono::{DateTime, Utc};
 use deadpool_postgres::{GenericClient, Transaction};
 use serde::{Deserialize, Serialize};
 use tokio_postgres::types::{Json, ToSql};
@@ -155,6 +156,35 @@ pub async fn present<C: GenericClient>(client: &C) -> Result<Vec<Worker>, Error>
                 pools: from_json(row, "pools")?,
                 batches: from_json(row, "batches")?,
                 counters: from_json(row, "counters")?,
+            })
+        })
+        .collect()
+}
+
+/// A worker that is gone without a word.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Lost {
+    /// Its process.
+    pub id: WorkerId,
+    /// What people call it.
+    pub name: String,
+    /// When it was heard of for the last time.
+    pub seen_at: DateTime<Utc>,
+}
+
+/// The workers that were silent for longer than `after`, but for those in whose place another one of their name has started.
+pub async fn lost<C: GenericClient>(client: &C, after: Duration) -> Result<Vec<Lost>, Error> {
+    let statement = "select id, name, seen_at from worker w where seen_at < now() - make_interval(secs => $1)
+         and not exists (select from worker n where n.name = w.name and n.started_at > w.seen_at)
+         order by name, id";
+    let statement = prepared(client, statement).await?;
+    let rows = client.query(&statement, &[&after.as_secs_f64()]).await?;
+    rows.iter()
+        .map(|row| {
+            Ok(Lost {
+                id: WorkerId(row.try_get("id")?),
+                name: row.try_get("name")?,
+                seen_at: row.try_get("seen_at")?,
             })
         })
         .collect()
