@@ -2,7 +2,9 @@
 
 use std::net::SocketAddr;
 
+use shared::alert::{Rule, Severity, Transition};
 use shared::db::Error;
+use shared::db::alert::About;
 use shared::job::JobId;
 
 pub(crate) fn listening(address: SocketAddr) {
@@ -54,4 +56,31 @@ pub(crate) fn rollups_of_another_server() {
         "the rollups name transactions that this server has not had yet, as after a dump was restored: nothing is rolled up until \
          `reporter rollup rebuild` was run"
     );
+}
+
+pub(crate) fn alerts_lead(term: Option<i64>) {
+    match term {
+        Some(term) => tracing::info!(term, "looks at the rules of alerts from now on"),
+        None => tracing::info!("somebody else looks at the rules of alerts from now on"),
+    }
+}
+
+pub(crate) fn alerts_failed(error: &Error) {
+    tracing::warn!(%error, "the rules of alerts could not be looked at: trying again");
+}
+
+pub(crate) fn rule_failed(rules: &[Rule], error: &Error) {
+    let rules: Vec<&str> = rules.iter().map(|rule| rule.as_str()).collect();
+    let rules = rules.join(", ");
+    tracing::warn!(rules, %error, "these rules could not be looked at: their alerts stay as they are");
+}
+
+pub(crate) fn alert_changed(about: &About, transition: Transition) {
+    let About { cause, severity, summary, .. } = about;
+    let transition = transition.as_str();
+    match severity {
+        Severity::Info => tracing::info!(transition, cause, summary, "alert"),
+        Severity::Warning => tracing::warn!(transition, cause, summary, "alert"),
+        Severity::Critical => tracing::error!(transition, cause, summary, "alert"),
+    }
 }

@@ -1,13 +1,14 @@
 //! The reporter: answers what was backed up, and whether it can be trusted.
 //!
 //! Commands read the database and print ([`commands`]). The long-running process ([`run`]) judges jobs when their
-//! evidence expires ([`expiry`]), observes the database and the broker ([`metrics`]) and answers over HTTP
-//! ([`http`]). Any number of it may run at once; each shows the same numbers, and one of them ([`leadership`]) rolls up what
-//! was done ([`rollup`]).
+//! evidence expires ([`expiry`]), looks for what is wrong ([`alerts`]), observes the database and the broker ([`metrics`]) and
+//! answers over HTTP ([`http`]). Any number of it may run at once; each shows the same numbers, and one of them
+//! ([`leadership`]) rolls up what was done ([`rollup`]).
 
 pub mod commands;
 pub mod config;
 
+pub mod alerts;
 pub mod expiry;
 pub mod figures;
 pub mod http;
@@ -22,7 +23,9 @@ use anyhow::Context as _;
 use shared::broker::Broker;
 use shared::db::Database;
 use shared::lifecycle::Lifecycle;
+use tokio::sync::watch;
 
+use alerts::Alerts;
 use config::Config;
 use http::Observed;
 use leadership::Leadership;
@@ -55,10 +58,18 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
             Ok(())
         }
     });
+    let (pressure, seen) = watch::channel(None);
     lifecycle.spawn("collector", {
         let (database, stop) = (database.clone(), stop.clone());
         async move {
-            metrics::collect(&database, &recorder, &collection, &reach, &stop).await;
+            metrics::collect(&database, &recorder, &collection, &reach, &pressure, &stop).await;
+            Ok(())
+        }
+    });
+    lifecycle.spawn("alerts", {
+        let (database, stop) = (database.clone(), stop.clone());
+        async move {
+            Alerts::new(config.refresh, seen).run(&database, &stop).await;
             Ok(())
         }
     });

@@ -6,11 +6,13 @@
 
 pub mod queues;
 
+mod alerts;
 mod batches;
 mod executions;
 mod figures;
 mod gauges;
 mod pools;
+mod pressure;
 
 use std::time::Duration;
 
@@ -19,6 +21,11 @@ use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 use metrics_util::MetricKindMask;
 use shared::db::{Database, Error, backlog, worker};
 use tokio_util::sync::CancellationToken;
+
+use tokio::sync::watch;
+
+pub(crate) use alerts::count_transition;
+pub use pressure::{OfKind, Pressure};
 
 use crate::events;
 use queues::Reach;
@@ -57,6 +64,11 @@ const COMPLIANCE: &str = "holdfast_compliance";
 const DATABASE_CONNECTIONS: &str = "holdfast_database_connections";
 const DATABASE_WAITING: &str = "holdfast_database_waiting";
 const DEFAULT_PARTITION_ROWS: &str = "holdfast_default_partition_rows";
+const ALERTS: &str = "holdfast_alerts";
+const ALERTS_SUPPRESSED: &str = "holdfast_alerts_suppressed";
+const ALERT_TRANSITIONS: &str = "holdfast_alert_transitions_total";
+const ALERT_EVALUATION_AGE: &str = "holdfast_alert_evaluation_age_seconds";
+const ALERT_EVALUATION: &str = "holdfast_alert_evaluation_seconds";
 const BUILD_INFO: &str = "holdfast_build_info";
 
 /// The upper ends of the classes of duration, in seconds: from a small task to a backup that takes a day.
@@ -89,12 +101,13 @@ pub fn install(refresh: Duration) -> anyhow::Result<PrometheusHandle> {
     Ok(handle)
 }
 
-/// Looks at the database again and again until `stop`.
+/// Looks at the database again and again until `stop`, and says to `pressure` what it sees of the pools.
 pub async fn collect(
     database: &Database,
     handle: &PrometheusHandle,
     collection: &Collection,
     broker: &Reach,
+    pressure: &watch::Sender<Option<Pressure>>,
     stop: &CancellationToken,
 ) {
     let mut seen = Seen::default();
@@ -109,8 +122,9 @@ pub async fn collect(
             looked = look(database, handle, collection, broker, &mut seen) => looked,
             () = stop.cancelled() => return,
         };
-        if let Err(error) = looked {
-            events::collecting_failed(&error);
+        match looked {
+            Ok(seen) => _ = pressure.send_replace(seen),
+            Err(error) => events::collecting_failed(&error),
         }
     }
 }
@@ -130,7 +144,7 @@ async fn look(
     collection: &Collection,
     broker: &Reach,
     seen: &mut Seen,
-) -> Result<(), Error> {
+) -> Result<Option<Pressure>, Error> {
     gauges::set_process(database.status());
     let client = database.client().await?;
     seen.executions.follow(&client, handle).await?;
@@ -141,9 +155,12 @@ async fn look(
     gauges::set_backlog(&backlog);
     gauges::set_workers(&workers);
     seen.batches.count(&workers);
-    seen.pools.look(&client, &backlog, &workers, depths.as_ref(), seen.executions.take_ended()).await?;
+    let ended = seen.executions.take_ended();
+    let pressure = seen.pools.look(&client, &backlog, &workers, depths.as_ref(), ended).await?;
     seen.figures.look(&client).await?;
-    gauges::set(&client, collection.job_series).await
+    gauges::set(&client, collection.job_series).await?;
+    alerts::set(&client).await?;
+    Ok(pressure)
 }
 
 fn describe() {
@@ -229,5 +246,22 @@ fn describe() {
         "Callers in this process that wait for a connection to the database"
     );
     describe_gauge!(DEFAULT_PARTITION_ROWS, count, "Rows that found no partition of their month");
+    describe_gauge!(
+        ALERTS,
+        count,
+        "Alerts that are not over, by rule, severity, and state: pending, open, or acknowledged"
+    );
+    describe_gauge!(ALERTS_SUPPRESSED, count, "Open alerts of which nobody is told, by rule");
+    describe_counter!(
+        ALERT_TRANSITIONS,
+        count,
+        "Changes in the lives of alerts that this process made, by rule and transition"
+    );
+    describe_gauge!(
+        ALERT_EVALUATION_AGE,
+        Unit::Seconds,
+        "How long ago some reporter has looked at all rules of alerts; absent before the first time"
+    );
+    describe_gauge!(ALERT_EVALUATION, Unit::Seconds, "How long that look took");
     describe_gauge!(BUILD_INFO, "Always 1; the labels say which program this is");
 }

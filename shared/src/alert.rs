@@ -12,7 +12,7 @@ use std::str::FromStr;
 
 pub use matcher::{Maintenance, MaintenanceName, Matcher, Subject};
 pub use rule::Rule;
-pub use setting::{Effective, Setting, Settings, Threshold, Wrong};
+pub use setting::{Effective, Setting, Settings, Threshold};
 
 use crate::name::{InvalidName, id_type, name_type, text_enum};
 

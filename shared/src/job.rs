@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::alert::{Rule, Setting, Tag};
 use crate::name::{id_type, name_type, text_enum};
 use crate::retention::Retention;
 use crate::schedule::Schedule;
@@ -59,6 +60,12 @@ pub struct Job {
     /// What it keeps of its restore points; without it all of them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retention: Option<Retention>,
+    /// Words by which it is grouped, 20 at most.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub tags: Vec<Tag>,
+    /// How strict the rules of alerts are about it, where it has its own opinion.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub alerts: BTreeMap<Rule, Setting>,
 }
 
 impl Job {

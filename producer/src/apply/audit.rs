@@ -48,7 +48,20 @@ impl Plan<'_> {
             |name| stored.reports.get(name).map(|report| json(&written::Report::from(report))),
             |number| defined.reports.get(number).map(|report| json(&written::Report::from(report))),
         );
-        let all: Vec<Changed> = targets.chain(jobs).chain(limits).chain(reports).collect();
+        let alerts = changed(
+            "alert rule",
+            &self.alerts,
+            |rule| stored.alerts.get(rule).map(|setting| json(&written::Setting::from(setting))),
+            |number| defined.alerts.get(number).map(|(_, setting)| json(&written::Setting::from(setting))),
+        );
+        let maintenance = changed(
+            "maintenance",
+            &self.maintenance,
+            |name| stored.maintenance.get(name).map(|window| json(&written::Maintenance::from(window))),
+            |number| defined.maintenance.get(number).map(|window| json(&written::Maintenance::from(window))),
+        );
+        let definitions = targets.chain(jobs).chain(limits).chain(reports);
+        let all: Vec<Changed> = definitions.chain(alerts).chain(maintenance).collect();
         if all.is_empty() {
             return Ok(());
         }

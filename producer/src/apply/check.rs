@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use shared::job::Job;
+use shared::job::{Job, JobName};
 use shared::limit::Key;
 use shared::target::{Target, TargetName};
 
@@ -23,6 +23,7 @@ impl<'a> Check<'a> {
     /// Notes everything that is wrong.
     pub(super) fn run(&self, problems: &mut Problems) {
         self.targets_exist(problems);
+        self.jobs_exist(problems);
         self.repositories_differ(problems);
         self.limited_exist(problems);
         self.removed_targets_are_unused(problems);
@@ -45,6 +46,16 @@ impl<'a> Check<'a> {
             |name: &TargetName| names.contains_key(name.as_str()) || self.stored.targets.contains_key(name);
         for reference in self.definitions.references.iter().filter(|reference| !exists(&reference.value)) {
             problems.add(reference.at.clone(), format!("no target is named \"{}\"", reference.value));
+        }
+    }
+
+    fn jobs_exist(&self, problems: &mut Problems) {
+        let names = &self.definitions.names.jobs;
+        let exists =
+            |name: &JobName| names.contains_key(name.as_str()) || self.stored.jobs.contains_key(name);
+        let references = self.definitions.job_references.iter();
+        for reference in references.filter(|reference| !exists(&reference.value)) {
+            problems.add(reference.at.clone(), format!("no job is named \"{}\"", reference.value));
         }
     }
 

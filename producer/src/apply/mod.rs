@@ -19,6 +19,7 @@ use std::collections::BTreeSet;
 
 use deadpool_postgres::GenericClient;
 use serde::Serialize;
+use shared::alert::{MaintenanceName, Rule};
 use shared::db;
 use shared::db::leftover::{self, Leftovers};
 use shared::job::{JobId, JobName};
@@ -47,6 +48,10 @@ pub struct Plan<'a> {
     pub limits: Vec<(Key, Change)>,
     /// What becomes of reports.
     pub reports: Vec<(ReportName, Change)>,
+    /// What becomes of the settings of rules of alerts.
+    pub alerts: Vec<(Rule, Change)>,
+    /// What becomes of maintenance windows.
+    pub maintenance: Vec<(MaintenanceName, Change)>,
     /// What keeps nothing from being applied, but is likely not meant.
     pub warnings: Vec<Warning>,
 }
@@ -101,11 +106,21 @@ impl<'a> Plan<'a> {
             let before = stored.reports.get(&report.name);
             (report.name.clone(), compared(before, report, |report| written::Report::from(report)))
         });
+        let alerts = definitions.alerts.iter().map(|(rule, setting)| {
+            let before = stored.alerts.get(rule);
+            (*rule, compared(before, setting, |setting| written::Setting::from(setting)))
+        });
+        let maintenance = definitions.maintenance.iter().map(|window| {
+            let before = stored.maintenance.get(&window.name);
+            (window.name.clone(), compared(before, window, |window| written::Maintenance::from(window)))
+        });
         Self {
             targets: targets.collect(),
             jobs: jobs.collect(),
             limits: limits.collect(),
             reports: reports.collect(),
+            alerts: alerts.collect(),
+            maintenance: maintenance.collect(),
             definitions,
             stored,
             warnings: Vec::new(),
@@ -138,6 +153,10 @@ impl<'a> Plan<'a> {
 
         let reports = removals.reports.iter().filter(|name| stored.reports.contains_key(name));
         self.reports.extend(reports.map(|name| (name.clone(), Change::REMOVED)));
+        let rules = removals.alerts.iter().filter(|rule| stored.alerts.contains_key(rule));
+        self.alerts.extend(rules.map(|rule| (*rule, Change::REMOVED)));
+        let windows = removals.maintenance.iter().filter(|name| stored.maintenance.contains_key(name));
+        self.maintenance.extend(windows.map(|name| (name.clone(), Change::REMOVED)));
         self.targets.extend(targets.into_iter().map(|target| {
             let left = left.targets.get(&target).copied().unwrap_or_default();
             (target, Change::Removed(left))

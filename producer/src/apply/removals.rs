@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use shared::alert::{MaintenanceName, Rule};
 use shared::job::JobName;
 use shared::limit::Key;
 use shared::target::TargetName;
@@ -21,6 +22,10 @@ pub struct Removals {
     pub limits: BTreeSet<Key>,
     /// Reports.
     pub reports: BTreeSet<ReportName>,
+    /// Settings of rules of alerts: what is built in counts again.
+    pub alerts: BTreeSet<Rule>,
+    /// Maintenance windows.
+    pub maintenance: BTreeSet<MaintenanceName>,
 }
 
 impl Removals {
@@ -32,11 +37,16 @@ impl Removals {
         let targets = stored.targets.keys().filter(|name| !names.targets.contains_key(name.as_str()));
         let limits = stored.limits.keys().filter(|key| !definitions.limited.contains_key(key));
         let reports = stored.reports.keys().filter(|name| !names.reports.contains_key(name.as_str()));
+        let alerts = stored.alerts.keys().filter(|rule| !definitions.ruled.contains_key(rule));
+        let maintenance =
+            stored.maintenance.keys().filter(|name| !names.maintenance.contains_key(name.as_str()));
         Self {
             jobs: jobs.cloned().collect(),
             targets: targets.cloned().collect(),
             limits: limits.cloned().collect(),
             reports: reports.cloned().collect(),
+            alerts: alerts.copied().collect(),
+            maintenance: maintenance.cloned().collect(),
         }
     }
 }

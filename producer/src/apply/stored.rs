@@ -4,10 +4,11 @@ use std::collections::BTreeMap;
 
 use deadpool_postgres::{GenericClient, Transaction};
 use serde::Deserialize as _;
+use shared::alert::{Maintenance, MaintenanceName, Rule, Setting};
 use shared::db::job::StoredJob;
 use shared::db::limit::Origin;
 use shared::db::target::StoredTarget;
-use shared::db::{self, job, limit, schedule, target};
+use shared::db::{self, alert_setting, job, limit, maintenance, schedule, target};
 use shared::job::JobName;
 use shared::limit::{Key, Limit};
 use shared::target::TargetName;
@@ -28,6 +29,10 @@ pub struct Stored {
     pub limits: BTreeMap<Key, Limit>,
     /// Reports.
     pub reports: BTreeMap<ReportName, Report>,
+    /// Settings of rules of alerts.
+    pub alerts: BTreeMap<Rule, Setting>,
+    /// Maintenance windows.
+    pub maintenance: BTreeMap<MaintenanceName, Maintenance>,
 }
 
 impl Stored {
@@ -50,6 +55,7 @@ impl Stored {
         let limits = limit::all(client).await?.into_iter();
         let limits = limits.filter(|setting| setting.origin == Origin::Definitions);
         let schedules = schedule::of_kind(client, TaskKind::Report).await?;
+        let windows = maintenance::all(client).await?.into_iter();
         Ok(Self {
             targets: targets.map(|stored| (stored.target.name.clone(), stored)).collect(),
             jobs: jobs.map(|stored| (stored.job.name.clone(), stored)).collect(),
@@ -59,6 +65,8 @@ impl Stored {
                 .filter_map(report)
                 .map(|report| (report.name.clone(), report))
                 .collect(),
+            alerts: alert_setting::all(client).await?.0,
+            maintenance: windows.map(|window| (window.name.clone(), window)).collect(),
         })
     }
 
@@ -91,6 +99,8 @@ impl Stored {
                 .filter_map(|(key, limit)| written::OtherLimit::new(key, limit))
                 .collect(),
             reports: self.reports.values().map(written::Report::from).collect(),
+            alerts: self.alerts.iter().map(|(rule, setting)| (*rule, setting.into())).collect(),
+            maintenance: self.maintenance.values().map(written::Maintenance::from).collect(),
         }
     }
 }

@@ -1,3 +1,4 @@
+use chrono::DateTime;
 use proptest::prelude::*;
 use shared::db::job::StoredJob;
 use shared::db::target::StoredTarget;
@@ -20,17 +21,21 @@ fn applied(definitions: &Definitions) -> Stored {
     };
     let job = |DefinedJob { job, .. }: &DefinedJob| {
         let active = job.active;
-        StoredJob { id: JobId(1), job: through_json(job), active, version: 1 }
+        StoredJob { id: JobId(1), job: through_json(job), active, version: 1, created_at: DateTime::UNIX_EPOCH }
     };
     let targets = definitions.targets.iter().map(|defined| (defined.name.clone(), target(defined)));
     let jobs = definitions.jobs.iter().map(|defined| (defined.job.name.clone(), job(defined)));
     let limits = definitions.limits.iter().map(|(key, limit)| (key.clone(), through_json(limit)));
     let reports = definitions.reports.iter().map(|report| (report.name.clone(), report.clone()));
+    let alerts = definitions.alerts.iter().map(|(rule, setting)| (*rule, through_json(setting)));
+    let maintenance = definitions.maintenance.iter().map(|window| (window.name.clone(), through_json(window)));
     Stored {
         targets: targets.collect(),
         jobs: jobs.collect(),
         limits: limits.collect(),
         reports: reports.collect(),
+        alerts: alerts.collect(),
+        maintenance: maintenance.collect(),
     }
 }
 
@@ -163,9 +168,13 @@ fn unchanged(text: &str, stored: &Stored) -> Result<(), TestCaseError> {
     prop_assert!(plan.jobs.iter().all(|(_, change)| kept(change)), "{:?}\n{}", plan.jobs, text);
     prop_assert!(plan.limits.iter().all(|(_, change)| kept(change)), "{:?}\n{}", plan.limits, text);
     prop_assert!(plan.reports.iter().all(|(_, change)| kept(change)), "{:?}\n{}", plan.reports, text);
+    prop_assert!(plan.alerts.iter().all(|(_, change)| kept(change)), "{:?}\n{}", plan.alerts, text);
+    let windows = &plan.maintenance;
+    prop_assert!(windows.iter().all(|(_, change)| kept(change)), "{:?}\n{}", windows, text);
+    let Removals { jobs, targets, limits, reports, alerts, maintenance } = removals;
     let removed =
-        [removals.targets.len(), removals.jobs.len(), removals.limits.len(), removals.reports.len()];
-    prop_assert_eq!(removed, [0; 4], "{}", text);
+        [targets.len(), jobs.len(), limits.len(), reports.len(), alerts.len(), maintenance.len()];
+    prop_assert_eq!(removed, [0; 6], "{}", text);
     Ok(())
 }
 

@@ -5,7 +5,7 @@ use std::collections::{BTreeSet, HashMap};
 use deadpool_postgres::Transaction;
 use shared::db::audit::Actor;
 use shared::db::schedule::{self, Defined};
-use shared::db::{self, compliance, job, leftover, limit, target};
+use shared::db::{self, alert_setting, compliance, job, leftover, limit, maintenance, target};
 use shared::job::{Job, JobId, JobName};
 use shared::limit::{Key, Limit};
 use shared::target::{Target, TargetId, TargetName};
@@ -31,6 +31,8 @@ impl Plan<'_> {
         let gone: Vec<JobId> =
             removed(&self.jobs).filter_map(|name| Some(self.stored.jobs.get(name)?.id)).collect();
         self.schedule(transaction, &jobs, &job_ids, &gone).await?;
+
+        self.change_alerts(transaction).await?;
 
         // No claim is under way from here on where limits change or tasks are cancelled: before, this and a claim could wait for
         // each other, and what a claim has wait could be missed.
@@ -87,6 +89,20 @@ impl Plan<'_> {
         let unreported: Vec<&str> = removed(&self.reports).map(ReportName::as_str).collect();
         if !unreported.is_empty() {
             schedule::remove(transaction, TaskKind::Report, &unreported).await?;
+        }
+        Ok(())
+    }
+
+    async fn change_alerts(&self, transaction: &Transaction<'_>) -> Result<(), db::Error> {
+        let set: Vec<_> = written(&self.definitions.alerts, &self.alerts).copied().collect();
+        let unset: Vec<_> = removed(&self.alerts).copied().collect();
+        if !set.is_empty() || !unset.is_empty() {
+            alert_setting::change(transaction, &set, &unset).await?;
+        }
+        let set: Vec<_> = written(&self.definitions.maintenance, &self.maintenance).collect();
+        let unset: Vec<_> = removed(&self.maintenance).cloned().collect();
+        if !set.is_empty() || !unset.is_empty() {
+            maintenance::change(transaction, &set, &unset).await?;
         }
         Ok(())
     }

@@ -5,8 +5,11 @@ use proptest::option;
 use proptest::prelude::*;
 use proptest::sample::{select, subsequence};
 use serde_json::{Map, Value, json};
+use shared::alert::Rule;
 
-/// A file with targets, jobs that use them, limits that fit, and reports.
+mod alert;
+
+/// A file with targets, jobs that use them, limits that fit, reports, settings of alerts and maintenance windows.
 pub(crate) fn file() -> BoxedStrategy<Value> {
     let targets = btree_set(name(), 1..4).prop_flat_map(|names| {
         names.into_iter().enumerate().map(|(number, name)| target(number, name)).collect::<Vec<_>>()
@@ -19,10 +22,12 @@ pub(crate) fn file() -> BoxedStrategy<Value> {
             });
             let reports = btree_set(name(), 0..3)
                 .prop_flat_map(|names| names.into_iter().map(report).collect::<Vec<_>>());
-            (Just(targets), jobs, reports).prop_flat_map(|(targets, jobs, reports)| {
-                limits(&jobs).prop_map(move |limits| {
-                json!({ "targets": targets, "jobs": jobs, "limits": limits, "reports": reports })
-            })
+            let alerts = alert::settings(Rule::ALL.iter().copied());
+            (Just(targets), jobs, reports, alerts).prop_flat_map(|(targets, jobs, reports, alerts)| {
+                (limits(&jobs), alert::windows(&jobs, &targets)).prop_map(move |(limits, windows)| {
+                    let own = json!({ "targets": targets, "jobs": jobs, "limits": limits, "reports": reports });
+                    merged([own, json!({ "alerts": alerts, "maintenance": windows })])
+                })
             })
         })
         .boxed()
@@ -50,8 +55,10 @@ fn job(name: String, targets: Vec<Value>) -> BoxedStrategy<Value> {
     let when = (option::of(prop_oneof![schedule(), Just(json!("manual"))]), option::of(retention()));
     let demands = (option::of(period()), option::of(period()), option::of(select(vec!["high", "normal"])));
     let rest = (option::of(verify()), option::of(tries()), any::<Option<bool>>(), any::<Option<bool>>());
-    (what, when, demands, rest)
-        .prop_map(move |(what, (schedule, retention), demands, rest)| {
+    let of_jobs = Rule::ALL.iter().copied().filter(|rule| rule.is_of_jobs());
+    let told = (option::of(btree_set(name(), 0..3)), option::of(alert::settings(of_jobs)));
+    (what, when, demands, rest, told)
+        .prop_map(move |(what, (schedule, retention), demands, rest, told)| {
             let own = json!({ "name": name, "owner": what.0, "source": what.1, "targets": what.2 });
             let optional = [
                 ("schedule", json!(schedule)),
@@ -63,6 +70,8 @@ fn job(name: String, targets: Vec<Value>) -> BoxedStrategy<Value> {
                 ("tries", json!(rest.1)),
                 ("strict", json!(rest.2)),
                 ("active", json!(rest.3)),
+                ("tags", json!(told.0)),
+                ("alerts", json!(told.1)),
             ];
             merged([own, present(optional)])
         })

@@ -115,6 +115,11 @@ impl<'d, 'p> Fields<'d, 'p> {
         items.iter().filter_map(|item| self.descend(key, item).map(read)).collect()
     }
 
+    /// Where the mapping stands.
+    pub(super) fn at(&self) -> &Origin {
+        &self.at
+    }
+
     /// Whether a field is there that was not read yet.
     pub(super) fn has(&self, key: &str) -> bool {
         self.rest.iter().any(|(_, name, _)| *name == key)

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use shared::alert::Tag;
 use shared::compliance::{DEFAULT_RPO, READ_WINDOW, RESTORE_WINDOW};
 use shared::job::{Job, Source, SourceData, TryLimits, VerifyWindows};
 use shared::schedule::Schedule;
@@ -13,7 +14,10 @@ use shared::work::Level;
 use super::fields::{Fields, Located};
 use super::node::Value;
 use super::values::{parsed, period, text, truth};
-use super::{retention, schedule, source};
+use super::{alert, retention, schedule, source};
+
+/// The most tags of a job.
+const MOST_TAGS: usize = 20;
 
 /// Reads a job, and notes the targets that it names; `None` when a problem was noted.
 pub(super) fn read(mut fields: Fields<'_, '_>, references: &mut Vec<Located<TargetName>>) -> Option<Job> {
@@ -28,6 +32,8 @@ pub(super) fn read(mut fields: Fields<'_, '_>, references: &mut Vec<Located<Targ
     let tries = tries(&mut fields);
     let strict = fields.optional("strict", truth).unwrap_or(false);
     let active = fields.optional("active", truth).unwrap_or(true);
+    let tags = tags(&mut fields);
+    let alerts = fields.optional_below("alerts").map(alert::of_job).unwrap_or_default();
     if source.as_ref().is_some_and(|source| source.data == SourceData::Reported) {
         let why = "is the other system's business, where the source is reported";
         if !fields.says("schedule", "manual") {
@@ -62,6 +68,8 @@ pub(super) fn read(mut fields: Fields<'_, '_>, references: &mut Vec<Located<Targ
         active,
         schedule,
         retention,
+        tags,
+        alerts,
     })
 }
 
@@ -74,6 +82,20 @@ fn targets(fields: &mut Fields<'_, '_>) -> Vec<Located<TargetName>> {
         }
     }
     targets
+}
+
+fn tags(fields: &mut Fields<'_, '_>) -> Vec<Tag> {
+    let tags = fields.optional_list("tags", parsed::<Tag>);
+    let mut seen = BTreeSet::new();
+    for tag in &tags {
+        if !seen.insert(&tag.value) {
+            fields.problem(tag.at.line, "tags", format!("{} stands there twice", tag.value));
+        }
+    }
+    if tags.len() > MOST_TAGS {
+        fields.problem(0, "tags", format!("has more than {MOST_TAGS} items"));
+    }
+    tags.into_iter().map(|tag| tag.value).collect()
 }
 
 /// How old each level of verification may be, and when it is due by itself; `None` when that is wrong.

@@ -1,4 +1,5 @@
-//! What users write: YAML files with targets, jobs, limits and reports; and the way back from what is stored.
+//! What users write: YAML files with targets, jobs, limits, reports, and how strict the rules of alerts are; and the way back from
+//! what is stored.
 //!
 //! Reading never stops at the first problem: each is noted with its file, line and field, and nothing is used as
 //! long as there is one. [`schema`] describes the same format to editors; a test holds the two against each other.
@@ -10,8 +11,10 @@ mod problem;
 mod fields;
 mod values;
 
+mod alert;
 mod job;
 mod limit;
+mod maintenance;
 mod place;
 mod report;
 mod retention;
@@ -25,7 +28,8 @@ pub mod written;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use shared::job::Job;
+use shared::alert::{Maintenance, Rule, Setting};
+use shared::job::{Job, JobName};
 use shared::limit::{Key, Limit};
 use shared::target::{Target, TargetName};
 
@@ -47,14 +51,20 @@ pub struct Definitions {
     pub limits: Vec<(Key, Limit)>,
     /// Reports, in the order of the texts.
     pub reports: Vec<Report>,
+    /// How strict rules of alerts are, in the order of the texts.
+    pub alerts: Vec<(Rule, Setting)>,
+    /// Maintenance windows, in the order of the texts.
+    pub maintenance: Vec<Maintenance>,
     /// What is wrong with the texts.
     pub(crate) problems: Problems,
     // What follows is also that of definitions that are wrong elsewhere: then nothing more is said of it by
     // mistake, and nothing is found only at the next try.
     pub(crate) names: Names,
     pub(crate) references: Vec<Located<TargetName>>,
+    pub(crate) job_references: Vec<Located<JobName>>,
     pub(crate) repositories: Vec<Located<String>>,
     pub(crate) limited: BTreeMap<Key, Origin>,
+    pub(crate) ruled: BTreeMap<Rule, Origin>,
 }
 
 /// A job, and where it was defined.
@@ -72,6 +82,7 @@ pub(crate) struct Names {
     pub(crate) targets: BTreeMap<String, Origin>,
     pub(crate) jobs: BTreeMap<String, Origin>,
     pub(crate) reports: BTreeMap<String, Origin>,
+    pub(crate) maintenance: BTreeMap<String, Origin>,
 }
 
 impl Definitions {
@@ -99,6 +110,8 @@ impl Definitions {
         let Some(mut fields) = Fields::of(&root, whole(file), problems) else { return };
         let (targets, jobs) = (fields.nodes("targets"), fields.nodes("jobs"));
         let (limits, reports) = (fields.nodes("limits"), fields.nodes("reports"));
+        let alerts = fields.optional_below("alerts").map(|fields| alert::read(fields, |_| true));
+        let windows = fields.nodes("maintenance");
         fields.finish();
         let mut limited = Vec::new();
         for (node, at) in each(file, "targets", targets) {
@@ -121,6 +134,21 @@ impl Definitions {
         for (node, at) in each(file, "reports", reports) {
             note_name(&mut names.reports, node, &at, problems);
             self.reports.extend(Fields::of(node, at, problems).and_then(report::read));
+        }
+        let mut named = maintenance::Named::default();
+        for (node, at) in each(file, "maintenance", windows) {
+            note_name(&mut names.maintenance, node, &at, problems);
+            let window = Fields::of(node, at, problems).and_then(|fields| maintenance::read(fields, &mut named));
+            self.maintenance.extend(window);
+        }
+        references.extend(named.targets);
+        self.job_references.extend(named.jobs);
+        for (Located { value, at }, setting) in alerts.unwrap_or_default() {
+            match self.ruled.get(&value) {
+                Some(first) => problems.add(at, format!("is set already at {}:{}", first.file, first.line)),
+                None => _ = self.ruled.insert(value, at),
+            }
+            self.alerts.push((value, setting));
         }
         for (Located { value, at }, limit) in limited {
             match self.limited.get(&value) {

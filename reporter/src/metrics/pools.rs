@@ -14,6 +14,7 @@ use shared::task::{Priority, TaskKind, WorkerId};
 use shared::topology;
 
 use super::executions::Ended;
+use super::pressure::{OfKind, Pressure};
 use super::queues::Depths;
 use super::{POOL_ARRIVALS, POOL_COMPLETIONS, POOL_DRAIN, POOL_NEEDED, POOL_WAITING};
 use crate::signal::{Estimator, Look, Recent};
@@ -47,7 +48,7 @@ impl Default for Pool {
 }
 
 impl Pools {
-    /// Looks at all pools; without the depths of the queues nothing can be said.
+    /// Looks at all pools; without the depths of the queues nothing can be said, and at the first look neither.
     pub(super) async fn look<C: GenericClient>(
         &mut self,
         client: &C,
@@ -55,7 +56,7 @@ impl Pools {
         workers: &[Worker],
         depths: Option<&Depths>,
         ended: BTreeMap<TaskKind, Ended>,
-    ) -> Result<(), Error> {
+    ) -> Result<Option<Pressure>, Error> {
         for (kind, received) in
             workers.iter().flat_map(|worker| self.new_messages(worker)).collect::<Vec<_>>()
         {
@@ -69,7 +70,8 @@ impl Pools {
             let pool = self.by_kind.entry(*kind).or_default();
             (pool.left, pool.ended) = (pool.left + ended.left, pool.ended + ended.attempts);
         }
-        let Some(depths) = depths else { return Ok(()) };
+        let Some(depths) = depths else { return Ok(None) };
+        let mut kinds = BTreeMap::new();
         let limits = limit::all(client).await?;
         let (limits, settings) = (limit::effective(&limits), pool_setting::all(client).await?);
         let lines = line::waiting(client).await?;
@@ -101,9 +103,10 @@ impl Pools {
                 gauge!(POOL_COMPLETIONS, "kind" => kind.as_str()).set(signal.completions);
                 gauge!(POOL_NEEDED, "kind" => kind.as_str()).set(signal.needed);
                 gauge!(POOL_DRAIN, "kind" => kind.as_str()).set(signal.drain);
+                kinds.insert(kind, OfKind { drain: signal.drain, oldest_due: of_kind.oldest_due });
             }
         }
-        Ok(())
+        Ok((!kinds.is_empty()).then(|| Pressure::now(kinds)))
     }
 
     /// What a worker has received since it was heard of before.

@@ -8,8 +8,6 @@ use serde::{Deserialize, Serialize};
 use super::{Rule, Severity};
 use crate::name::text_enum;
 
-/// The longest time of a setting: what is over is forgotten after 90 days.
-const LONGEST: Duration = Duration::from_hours(30 * 24);
 /// How soon what is over may come back as the same alert, where nothing else is said.
 const COOLDOWN: Duration = Duration::from_mins(10);
 /// Verdicts change for a while with each backup, until its copies are made and verified.
@@ -38,7 +36,7 @@ text_enum! {
     }
 }
 
-/// What definitions say of a rule; what is absent is as it was without them.
+/// What definitions say of a rule, among it only thresholds that the rule has; what is absent is as it was without them.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
 pub struct Setting {
     /// Whether the rule finds anything.
@@ -77,70 +75,6 @@ pub struct Setting {
     /// [`Threshold::Waiting`]
     #[serde(with = "humantime_serde", default, skip_serializing_if = "Option::is_none")]
     pub waiting: Option<Duration>,
-}
-
-/// What is wrong with a setting.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Wrong {
-    /// Which field.
-    pub field: &'static str,
-    /// Why, for people.
-    pub why: String,
-}
-
-impl Setting {
-    /// Whether a rule can have this setting.
-    ///
-    /// # Errors
-    /// Everything that is wrong.
-    pub fn check(&self, rule: Rule) -> Result<(), Vec<Wrong>> {
-        let known = rule.thresholds();
-        let foreign = self.given().into_iter().filter(|threshold| !known.contains(threshold)).map(|threshold| {
-            let names: Vec<&str> = known.iter().map(|threshold| threshold.as_str()).collect();
-            let has = if names.is_empty() { "none".to_owned() } else { names.join(", ") };
-            Wrong { field: threshold.as_str(), why: format!("is no threshold of {rule}, which has: {has}") }
-        });
-        let wrong: Vec<Wrong> = foreign.chain(self.out_of_range()).collect();
-        if wrong.is_empty() { Ok(()) } else { Err(wrong) }
-    }
-
-    /// The thresholds that are there.
-    #[must_use]
-    pub fn given(&self) -> Vec<Threshold> {
-        let given = |threshold: &Threshold| match threshold {
-            Threshold::Failures => self.failures.is_some(),
-            Threshold::Below => self.below.is_some(),
-            Threshold::Tasks => self.tasks.is_some(),
-            Threshold::Spreads => self.spreads.is_some(),
-            Threshold::ShrunkTo => self.shrunk_to.is_some(),
-            Threshold::By => self.by.is_some(),
-            Threshold::After => self.after.is_some(),
-            Threshold::Waiting => self.waiting.is_some(),
-        };
-        Threshold::ALL.iter().copied().filter(given).collect()
-    }
-
-    fn out_of_range(&self) -> Vec<Wrong> {
-        let within = |field, fits: Option<bool>, range: &str| {
-            (fits == Some(false)).then(|| Wrong { field, why: format!("is not {range}") })
-        };
-        let short = |time: Option<Duration>| time.map(|time| time <= LONGEST);
-        [
-            within("failures", self.failures.map(|failures| (1..=100).contains(&failures)), "from 1 to 100"),
-            within("below", self.below.map(|share| share > 0.0 && share <= 1.0), "above 0 and up to 1"),
-            within("tasks", self.tasks.map(|tasks| (1..=10_000).contains(&tasks)), "from 1 to 10000"),
-            within("spreads", self.spreads.map(|spreads| (1.0..=1000.0).contains(&spreads)), "from 1 to 1000"),
-            within("shrunk_to", self.shrunk_to.map(|share| (0.0..1.0).contains(&share)), "from 0 to less than 1"),
-            within("for", short(self.pending), "at most 30d"),
-            within("cooldown", short(self.cooldown), "at most 30d"),
-            within("by", short(self.by), "at most 30d"),
-            within("after", short(self.after), "at most 30d"),
-            within("waiting", short(self.waiting), "at most 30d"),
-        ]
-        .into_iter()
-        .flatten()
-        .collect()
-    }
 }
 
 /// What counts for a rule in the end. A threshold that is none of the rule's counts for nothing.
@@ -247,6 +181,11 @@ impl Settings {
     }
 }
 
+impl Setting {
+    /// The longest time that one may hold: what is over is forgotten after 90 days.
+    pub const LONGEST: Duration = Duration::from_hours(30 * 24);
+}
+
 impl Rule {
     /// What it compares with.
     #[must_use]
@@ -286,21 +225,6 @@ mod tests {
         assert_eq!((of(None).failures, of(None).severity), (5, Severity::Warning));
         assert_eq!((of(Some(&own)).failures, of(Some(&own)).severity), (2, Severity::Warning));
         assert_eq!(Settings::default().of(Rule::BackupsFailing, None).severity, Severity::Critical);
-    }
-
-    #[test]
-    fn a_threshold_of_another_rule_is_refused_with_those_that_it_has() {
-        let setting = Setting { below: Some(0.9), failures: Some(0), ..Setting::default() };
-        let wrong = setting.check(Rule::BackupsFailing).unwrap_err();
-        let told: Vec<_> = wrong.iter().map(|wrong| (wrong.field, wrong.why.as_str())).collect();
-        assert_eq!(
-            told,
-            [
-                ("below", "is no threshold of backups_failing, which has: failures"),
-                ("failures", "is not from 1 to 100"),
-            ]
-        );
-        assert_eq!(Setting { failures: Some(4), ..Setting::default() }.check(Rule::TargetFailing), Ok(()));
     }
 
     #[test]

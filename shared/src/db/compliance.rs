@@ -279,6 +279,46 @@ pub async fn facts<C: GenericClient>(
     rows.iter().map(|row| Ok((JobId(row.try_get("job_id")?), from_json(row, "facts")?))).collect()
 }
 
+/// When each active job was judged last.
+pub async fn evaluations<C: GenericClient>(client: &C) -> Result<Vec<(JobId, DateTime<Utc>)>, Error> {
+    let statement = "select c.job_id, c.evaluated_at from compliance c join job j on j.id = c.job_id where j.active";
+    let statement = prepared(client, statement).await?;
+    let rows = client.query(&statement, &[]).await?;
+    rows.iter().map(|row| Ok((JobId(row.try_get("job_id")?), row.try_get("evaluated_at")?))).collect()
+}
+
+/// What is known of a job's data, and what is made of it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Standing {
+    /// When it was judged.
+    pub evaluated_at: DateTime<Utc>,
+    /// The newest facts about its copies.
+    pub facts: BTreeMap<TargetId, Facts>,
+    /// The five verdicts; empty before the first judgement.
+    pub verdicts: Vec<Verdict>,
+}
+
+/// What is known of some jobs' data, and what is made of it.
+pub async fn standings<C: GenericClient>(
+    client: &C,
+    jobs: &[JobId],
+) -> Result<BTreeMap<JobId, Standing>, Error> {
+    let statement = "select job_id, evaluated_at, facts, verdicts from compliance where job_id = any($1)";
+    let statement = prepared(client, statement).await?;
+    let jobs: Vec<i32> = jobs.iter().map(|job| job.0).collect();
+    let rows = client.query(&statement, &[&jobs]).await?;
+    rows.iter()
+        .map(|row| {
+            let standing = Standing {
+                evaluated_at: row.try_get("evaluated_at")?,
+                facts: from_json(row, "facts")?,
+                verdicts: from_json(row, "verdicts")?,
+            };
+            Ok((JobId(row.try_get("job_id")?), standing))
+        })
+        .collect()
+}
+
 /// A job's verdicts as people see them.
 #[derive(Debug, Clone, serde::Serialize)]
 pub struct JobVerdicts {

@@ -56,6 +56,8 @@ pub struct StoredJob {
     pub active: bool,
     /// How often it was changed, from 1.
     pub version: i32,
+    /// When it was defined for the first time.
+    pub created_at: DateTime<Utc>,
 }
 
 /// A target of a job as stored, in the job's order.
@@ -253,14 +255,15 @@ pub async fn keys<C: GenericClient>(client: &C) -> Result<Vec<JobKeys>, Error> {
 /// Reads definitions by number; unknown numbers are absent from the answer.
 pub async fn load<C: GenericClient>(client: &C, ids: &[JobId]) -> Result<Vec<StoredJob>, Error> {
     let statement =
-        prepared(client, "select id, definition, active, version from job where id = any($1)").await?;
+        prepared(client, "select id, definition, active, version, created_at from job where id = any($1)").await?;
     let ids: Vec<i32> = ids.iter().map(|id| id.0).collect();
     client.query(&statement, &[&ids]).await?.iter().map(stored).collect()
 }
 
 /// Reads all definitions, by name.
 pub async fn all<C: GenericClient>(client: &C) -> Result<Vec<StoredJob>, Error> {
-    let statement = "select id, definition, active, version from job where removed_at is null order by name";
+    let statement =
+        "select id, definition, active, version, created_at from job where removed_at is null order by name";
     let statement = prepared(client, statement).await?;
     client.query(&statement, &[]).await?.iter().map(stored).collect()
 }
@@ -271,6 +274,7 @@ fn stored(row: &tokio_postgres::Row) -> Result<StoredJob, Error> {
         job: from_json(row, "definition")?,
         active: row.try_get("active")?,
         version: row.try_get("version")?,
+        created_at: row.try_get("created_at")?,
     })
 }
 

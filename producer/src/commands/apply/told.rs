@@ -20,6 +20,8 @@ pub(super) struct Told<'a> {
     jobs: Vec<Entry<'a>>,
     limits: Vec<Entry<'a>>,
     reports: Vec<Entry<'a>>,
+    alerts: Vec<Entry<'a>>,
+    maintenance: Vec<Entry<'a>>,
     warnings: &'a [Warning],
 }
 
@@ -44,6 +46,8 @@ impl<'a> Told<'a> {
             jobs: entries(&plan.jobs),
             limits: entries(&plan.limits),
             reports: entries(&plan.reports),
+            alerts: entries(&plan.alerts),
+            maintenance: entries(&plan.maintenance),
             warnings: &plan.warnings,
         }
     }
@@ -64,8 +68,15 @@ impl<'a> Told<'a> {
         text
     }
 
-    fn lists(&self) -> [(&'static str, &[Entry<'a>]); 4] {
-        [("target", &self.targets), ("job", &self.jobs), ("limit", &self.limits), ("report", &self.reports)]
+    fn lists(&self) -> [(&'static str, &[Entry<'a>]); 6] {
+        [
+            ("target", &self.targets),
+            ("job", &self.jobs),
+            ("limit", &self.limits),
+            ("report", &self.reports),
+            ("alert rule", &self.alerts),
+            ("maintenance", &self.maintenance),
+        ]
     }
 }
 

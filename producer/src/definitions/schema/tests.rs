@@ -12,6 +12,8 @@ use crate::definitions::{Definitions, any, node, written};
 /// the calendar, or on the size of a length.
 const BEYOND_A_SCHEMA: &[&str] = &[
     "no target is named",
+    "no job is named",
+    "is set already at",
     "is defined already at",
     "is the same as that of",
     "is limited already at",
@@ -106,7 +108,8 @@ fn whole() -> Value {
                 "rpo": "26h", "rto": "1h", "priority": "high", "strict": true, "active": false,
                 "verify": { "structure": "7d", "read": "30d", "restore": "90d",
                     "schedule": { "structure": { "every": "1h" } } },
-                "tries": { "backup": { "attempts": 3, "timeout": "6h" } } },
+                "tries": { "backup": { "attempts": 3, "timeout": "6h" } }, "tags": ["web"],
+                "alerts": { "backups_failing": { "failures": 2, "for": "0s", "severity": "warning", "enabled": true } } },
             { "name": "sim", "owner": "ops", "source": source(simulated), "targets": ["disk-a"], "schedule": "manual",
                 "retention": { "last": 7, "hourly": 24, "daily": 14, "weekly": 8, "monthly": 12, "yearly": 3,
                     "timezone": "Europe/Berlin", "schedule": { "every": "1d" } } },
@@ -118,6 +121,19 @@ fn whole() -> Value {
             { "owner": "ops", "weight": 3 },
         ],
         "reports": [{ "name": "daily", "report": "daily", "schedule": { "cron": "@daily" } }],
+        "alerts": {
+            "backup_failed": { "severity": "critical" },
+            "worker_lost": { "after": "3m" },
+            "success_rate": { "below": 0.9, "tasks": 20, "cooldown": "1h" },
+            "duration_unusual": { "spreads": 4, "by": "10m" },
+            "size_unusual": { "spreads": 6.5, "shrunk_to": 0.3 },
+            "task_stuck": { "after": "3h", "waiting": "1h" },
+        },
+        "maintenance": [
+            { "name": "night", "cron": "0 1 * * 0", "for": "4h", "timezone": "Europe/Berlin", "matches": [
+                { "target": "disk-a" }, { "job": "docs", "rule": "backup_failed", "owner": "ops", "tag": "web",
+                    "severity": "warning" }] },
+        ],
     })
 }
 

@@ -4,11 +4,13 @@ use std::collections::BTreeMap;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::Serialize;
+use shared::alert::{Rule, Tag};
 use shared::compliance::{DEFAULT_RPO, READ_WINDOW, RESTORE_WINDOW};
 use shared::job::{self, Hashes, JobName, SourceData};
 use shared::task::{Priority, TaskKind};
 use shared::work::Level;
 
+use super::alert::{Setting, job_rules, settings, tags};
 use super::target::Place;
 use super::values::{Length, Size, delay, excludes, keyed, name, named, paths, targets, text, words};
 use super::{Retention, Schedule};
@@ -58,6 +60,14 @@ pub struct Job {
     /// An inactive job takes no tasks.
     #[schemars(default = "active")]
     active: bool,
+    /// Words by which jobs are grouped, for routes and silences.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schemars(default, schema_with = "tags")]
+    tags: Vec<Tag>,
+    /// How strict rules of alerts are about this job, where it is not as for all.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(default, schema_with = "job_rules")]
+    alerts: BTreeMap<Rule, Setting>,
 }
 
 #[derive(Debug, Serialize, JsonSchema)]
@@ -166,6 +176,8 @@ impl From<&job::Job> for Job {
             active,
             schedule,
             retention,
+            tags,
+            alerts,
         } = job;
         let scheduled =
             |schedule: &shared::schedule::Schedule| WhenBackedUp::Scheduled(Box::new(schedule.into()));
@@ -191,6 +203,8 @@ impl From<&job::Job> for Job {
             tries: tries.iter().map(|(kind, tries)| (*kind, tries.into())).collect(),
             strict: *strict,
             active: *active,
+            tags: tags.clone(),
+            alerts: settings(alerts),
         }
     }
 }

@@ -3,6 +3,7 @@
 
 mod values;
 
+mod alert;
 mod job;
 mod limit;
 mod retention;
@@ -11,9 +12,13 @@ mod target;
 
 mod text;
 
+use std::collections::BTreeMap;
+
 use schemars::JsonSchema;
 use serde::Serialize;
+use shared::alert::Rule;
 
+pub use alert::{Maintenance, Setting};
 pub use job::Job;
 pub use limit::{OtherLimit, TargetLimits, limit};
 pub use retention::Retention;
@@ -22,7 +27,7 @@ pub use target::Target;
 pub use text::{json, yaml};
 pub use values::{Length, Size};
 
-/// Definitions of targets, jobs, limits and reports.
+/// Definitions of targets, jobs, limits, reports, and of how strict the rules of alerts are.
 #[derive(Debug, Default, Serialize, JsonSchema)]
 #[schemars(deny_unknown_fields, title = "Holdfast definitions")]
 pub struct File {
@@ -43,4 +48,12 @@ pub struct File {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schemars(default)]
     pub reports: Vec<Report>,
+    /// How strict rules of alerts are, where it is not as built in.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(default, schema_with = "alert::rules")]
+    pub alerts: BTreeMap<Rule, Setting>,
+    /// When nobody is told about some alerts, again and again.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schemars(default)]
+    pub maintenance: Vec<Maintenance>,
 }

@@ -1,0 +1,92 @@
+//! Writes what has become of alerts, each change with its event, in one transaction of the one who leads.
+
+use std::time::{Duration, Instant};
+
+use deadpool_postgres::{Client, Transaction};
+use shared::db::alert::{About, Alert, Life};
+use shared::db::alert_event::Event;
+use shared::db::{Error, alert, alert_evaluation, alert_event, leader};
+use shared::alert::AlertId;
+use uuid::Uuid;
+
+use super::ROLE;
+use super::life::{self, Step};
+use super::rules::Found;
+use super::suppression::Quiet;
+use crate::events;
+use crate::metrics;
+
+/// Decides about all alerts by what was found, and writes that. Returns `false`, and writes nothing, if somebody else leads by now.
+pub(super) async fn write(
+    client: &mut Client,
+    leader: Uuid,
+    found: Found,
+    quiet: &Quiet<'_>,
+    began: Instant,
+) -> Result<bool, Error> {
+    let transaction = client.transaction().await?;
+    if !leader::holds(&transaction, ROLE, leader).await? {
+        return Ok(false);
+    }
+    let cooldown = found.findings.iter().map(|finding| finding.cooldown).max().unwrap_or(Duration::ZERO);
+    let stored = alert::current(&transaction, cooldown).await?;
+    let mut steps = life::step(stored, found.findings, &found.judged, quiet.now);
+    quiet.apply(&mut steps);
+    let steps: Vec<Step> = steps.into_iter().filter(Step::is_change).collect();
+    let written = write_steps(&transaction, &steps).await?;
+    let events: Vec<Event> = written.iter().flat_map(|(id, step)| events_of(*id, step)).collect();
+    alert_event::insert(&transaction, quiet.now, &events).await?;
+    alert_evaluation::finish(&transaction, quiet.now, began.elapsed()).await?;
+    transaction.commit().await?;
+    for (_, step) in &written {
+        for transition in &step.transitions {
+            metrics::count_transition(step.about.rule, *transition);
+            events::alert_changed(&step.about, *transition);
+        }
+    }
+    Ok(true)
+}
+
+/// Returns the alerts that are there now, with their numbers.
+async fn write_steps<'a>(
+    transaction: &Transaction<'_>,
+    steps: &'a [Step],
+) -> Result<Vec<(AlertId, &'a Step)>, Error> {
+    let (mut new, mut changed, mut gone) = (Vec::new(), Vec::new(), Vec::new());
+    for step in steps {
+        match (&step.before, &step.life) {
+            (None, Some(life)) => new.push((step, life)),
+            (Some(before), Some(life)) => changed.push((before, step, life)),
+            (Some(before), None) => gone.push(before.id),
+            (None, None) => {}
+        }
+    }
+    alert::discard(transaction, &gone).await?;
+    let forgotten = changed.iter().filter(|(before, _, life)| is_forgotten(before, life));
+    let forgotten: Vec<AlertId> = forgotten.map(|(before, ..)| before.id).collect();
+    alert::unacknowledge(transaction, &forgotten).await?;
+    let ids: Vec<AlertId> = changed.iter().map(|(before, ..)| before.id).collect();
+    let rows: Vec<(&About, &Life)> = changed.iter().map(|(_, step, life)| (&step.about, *life)).collect();
+    alert::update(transaction, &ids, &rows).await?;
+    let rows: Vec<(&About, &Life)> = new.iter().map(|(step, life)| (&step.about, *life)).collect();
+    let new_ids = alert::insert(transaction, &rows).await?;
+    let changed = ids.into_iter().zip(changed.into_iter().map(|(_, step, _)| step));
+    Ok(changed.chain(new_ids.into_iter().zip(new.into_iter().map(|(step, _)| step))).collect())
+}
+
+fn is_forgotten(before: &Alert, life: &Life) -> bool {
+    before.life.acknowledged.is_some() && life.acknowledged.is_none()
+}
+
+fn events_of(alert: AlertId, step: &Step) -> impl Iterator<Item = Event> + '_ {
+    let suppressed_by = step.life.as_ref().and_then(|life| life.suppressed_by.clone());
+    step.transitions.iter().map(move |transition| Event {
+        alert,
+        transition: *transition,
+        severity: step.about.severity,
+        summary: step.about.summary.clone(),
+        by: None,
+        note: None,
+        suppressed_by: suppressed_by.clone(),
+    })
+}

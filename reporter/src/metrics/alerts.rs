@@ -1,0 +1,38 @@
+//! What is wrong, and how its life goes on.
+
+use deadpool_postgres::GenericClient;
+use metrics::{counter, gauge};
+use shared::alert::{Rule, Severity, Transition};
+use shared::db::alert::COUNTED;
+use shared::db::{Error, alert, alert_evaluation};
+
+use super::{ALERT_EVALUATION, ALERT_EVALUATION_AGE, ALERT_TRANSITIONS, ALERTS, ALERTS_SUPPRESSED};
+
+/// Counts a change.
+pub(crate) fn count_transition(rule: Rule, transition: Transition) {
+    counter!(ALERT_TRANSITIONS, "rule" => rule.as_str(), "transition" => transition.as_str()).increment(1);
+}
+
+/// Sets every rule, so that one with nothing left falls to zero.
+pub(super) async fn set<C: GenericClient>(client: &C) -> Result<(), Error> {
+    let counts = alert::counts(client).await?;
+    for &rule in Rule::ALL {
+        let of_rule = || counts.iter().filter(|count| count.rule == rule);
+        for &severity in Severity::ALL {
+            for state in COUNTED {
+                let such = of_rule().filter(|count| count.severity == severity && count.state == state);
+                let alerts: i64 = such.map(|count| count.alerts).sum();
+                let labels =
+                    [("rule", rule.as_str()), ("severity", severity.as_str()), ("state", state)];
+                gauge!(ALERTS, &labels).set(alerts as f64);
+            }
+        }
+        let suppressed: i64 = of_rule().filter(|count| count.suppressed).map(|count| count.alerts).sum();
+        gauge!(ALERTS_SUPPRESSED, "rule" => rule.as_str()).set(suppressed as f64);
+    }
+    if let Some(last) = alert_evaluation::last(client).await? {
+        gauge!(ALERT_EVALUATION_AGE).set(last.age);
+        gauge!(ALERT_EVALUATION).set(last.seconds);
+    }
+    Ok(())
+}
