@@ -43,7 +43,7 @@ pub(crate) async fn judge<C: GenericClient>(
 ) -> Result<Judged, db::Error> {
     let names: Vec<&JobName> = messages.iter().filter_map(|message| message.job.as_ref()).collect();
     let jobs = db::job::resolve(client, &names).await?;
-    let above = db::job::above_their_jobs(client, &messages, &jobs).await?;
+    let above = db::job::presumptuous(client, &messages, &jobs).await?;
     let now = db::now(client).await?;
     let (mut seen, mut judged) = (HashSet::new(), Judged { accepted: Vec::new(), refused: Vec::new() });
     for (place, message) in messages.into_iter().enumerate() {

@@ -4,13 +4,17 @@ use std::time::Duration;
 
 use chrono::NaiveDate;
 use shared::db::partition::Created;
+use serde_json::json;
 use shared::db::{
-    self, Database, audit, dead_task, evidence_kept, idempotency, known_id, partition, repository_lock,
+    self, Database, alert, audit, dead_task, evidence_kept, idempotency, known_id, partition, repository_lock,
     schedule, worker,
 };
+use shared::params::Params;
+use shared::task::{Priority, Task, TaskId, TaskKind};
 use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
 
-use crate::events;
+use crate::{events, outbox};
 
 /// Months whose partitions exist before they begin.
 pub const MONTHS_AHEAD: u32 = 3;
@@ -20,6 +24,9 @@ const INTERVAL: Duration = Duration::from_hours(1);
 const DUE_TIMES: Duration = Duration::from_hours(30 * 24);
 /// Pages of ids that are looked through in one statement: some 40,000 ids.
 const FORGET_PAGES: i64 = 256;
+
+/// The ids of tasks that maintain the database, each with the number of its day since 1970: a UUID of version 8.
+const MAINTAIN_ID: u128 = 0x686f_6c64_6661_8000_8000_0000_0000_0000;
 
 /// How long what is kept.
 #[derive(Debug, Clone, Copy)]
@@ -60,6 +67,7 @@ async fn look_after(database: &Database, keeping: Keeping, forgotten: &mut Optio
     report("forgetting due times", forget_due_times(database).await);
     report("forgetting answers", forget_answers(database, keeping.id_window).await);
     report("sweeping the audit", sweep_audit(database, keeping.history).await);
+    report("enqueueing what workers maintain", maintain(database).await);
 }
 
 /// Creates this month's partitions, those of the months ahead, and those of rows that found none; returns the new ones.
@@ -147,6 +155,31 @@ async fn forget_answers(database: &Database, window: Duration) -> Result<u64, db
 
 async fn sweep_audit(database: &Database, history: Duration) -> Result<u64, db::Error> {
     audit::sweep(&database.client().await?, history).await
+}
+
+/// What workers remove some rows at a time is enqueued where there is something to remove: the day is the task's id, so that it
+/// runs once a day, whatever number of producers runs.
+async fn maintain(database: &Database) -> Result<u64, db::Error> {
+    let mut client = database.client().await?;
+    if !alert::is_sweep_due(&client).await? {
+        return Ok(0);
+    }
+    let now = db::now(&client).await?;
+    let day = now.timestamp().div_euclid(24 * 60 * 60);
+    let task = Task {
+        id: TaskId(Uuid::from_u128(MAINTAIN_ID | u128::from(day.unsigned_abs()))),
+        kind: TaskKind::Maintain,
+        priority: Priority::Normal,
+        job: None,
+        params: Params::from(&json!({})),
+        requested_by: "upkeep".to_owned(),
+        enqueued_at: now,
+        trace: None,
+    };
+    let transaction = client.transaction().await?;
+    let fresh = outbox::put(&transaction, vec![task], now).await?;
+    transaction.commit().await?;
+    Ok(fresh.len() as u64)
 }
 
 fn report(duty: &'static str, done: Result<u64, db::Error>) {

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::name::UnknownWord;
 use crate::target::TargetName;
 use crate::task::TaskKind;
 
@@ -119,11 +120,7 @@ impl FromStr for Key {
             ));
         };
         match scope {
-            "pool" => match name.parse::<TaskKind>() {
-                Ok(kind) if kind.is_implemented() => Ok(Self::Pool(kind)),
-                Ok(kind) => Err(wrong(format!("tasks of kind {kind} are not implemented yet"))),
-                Err(error) => Err(wrong(error.to_string())),
-            },
+            "pool" => name.parse().map(Self::Pool).map_err(|error: UnknownWord| wrong(error.to_string())),
             "target" => name.parse().map(Self::Target).map_err(|error| wrong(error.to_string())),
             "source" => name.parse().map(Self::Source).map_err(|error: InvalidKey| wrong(error.0)),
             "owner" => name.parse().map(Self::Owner).map_err(|error: InvalidKey| wrong(error.0)),

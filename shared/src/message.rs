@@ -273,8 +273,7 @@ fn params(
     }
     match Work::parse(kind, value).and_then(|work| work.check(received_at)) {
         Ok(()) => Ok(params),
-        Err(InvalidWork::Params(why)) => Err(Refusal::InvalidField { field: "params", why }),
-        Err(error @ InvalidWork::NotImplemented(_)) => Err(Refusal::UnknownKind(error.to_string())),
+        Err(InvalidWork(why)) => Err(Refusal::InvalidField { field: "params", why }),
     }
 }
 

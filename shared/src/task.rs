@@ -93,9 +93,9 @@ impl TaskKind {
         }
     }
 
-    /// Whether this version executes the kind; tasks of the others are refused with that reason.
+    /// Whether others may ask for tasks of this kind: from them, what only Holdfast itself asks for is refused.
     #[must_use]
-    pub const fn is_implemented(self) -> bool {
+    pub const fn is_for_others(self) -> bool {
         !matches!(self, Self::Maintain)
     }
 

@@ -42,7 +42,7 @@ async fn each_bad_message_is_dead_lettered_with_its_reason_and_the_next_good_one
         (
             without(with(task("sim"), "kind", json!("maintain")), "job").to_string().into(),
             "unknown_kind",
-            "not implemented yet",
+            "only Holdfast itself",
         ),
         (with(task("sim"), "version", json!(2)).to_string().into(), "unknown_version", "2"),
         (task("nobody").to_string().into(), "unknown_job", "nobody"),
@@ -117,7 +117,7 @@ async fn an_unknown_job_does_not_use_its_id_up() {
 }
 
 #[tokio::test]
-async fn a_kind_that_nobody_executes_yet_is_dead_lettered_from_its_own_queue() {
+async fn a_kind_that_only_holdfast_itself_asks_for_is_dead_lettered_from_its_own_queue() {
     let world = world_with_a_job().await;
     let worker = world.start_worker("w1", &[]);
     world
@@ -129,6 +129,6 @@ async fn a_kind_that_nobody_executes_yet_is_dead_lettered_from_its_own_queue() {
         .await;
     let letters = world.broker.dead_letters(1).await;
     assert_eq!(letters[0].reason(), "unknown_kind");
-    assert!(letters[0].detail().contains("not implemented yet"), "{letters:?}");
+    assert!(letters[0].detail().contains("only Holdfast itself"), "{letters:?}");
     world.stop(worker).await;
 }

@@ -123,7 +123,6 @@ async fn a_setting_that_makes_no_sense_is_refused() {
         (&["set", "backup", "--slots", "-3"], "slots"),
         (&["set", "backup", "--slots", "99999"], "slots"),
         (&["pause", "backups"], "backups"),
-        (&["pause", "maintain"], "not implemented yet"),
         (&["pause", "backup", "--worker", "nobody"], "nobody"),
         (&["set", "backup", "--starts-per-minute", "-1"], "starts_per_minute"),
     ] {

@@ -115,7 +115,7 @@ impl Config {
 
 fn pools(settings: &mut Settings) -> BTreeMap<TaskKind, PoolConfig> {
     let mut pools = BTreeMap::new();
-    for &kind in TaskKind::ALL.iter().filter(|kind| kind.is_implemented()) {
+    for &kind in TaskKind::ALL {
         let slots: usize = settings.get(&format!("pools.{kind}.slots"), default_slots(kind));
         let tries = tries(settings, kind);
         if slots > MAX_SLOTS {
@@ -149,7 +149,7 @@ const MAX_SLOTS: usize = 30_000;
 const fn default_slots(kind: TaskKind) -> usize {
     match kind {
         TaskKind::Probe => 4,
-        TaskKind::Restore | TaskKind::Forget | TaskKind::Report => 1,
+        TaskKind::Restore | TaskKind::Forget | TaskKind::Report | TaskKind::Maintain => 1,
         _ => 2,
     }
 }

@@ -65,11 +65,8 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
     let broker = Broker::new(config.amqp_url.clone(), &format!("worker {}", config.name))?;
     let slots: BTreeMap<TaskKind, Slots> =
         config.pools.iter().map(|(kind, pool)| (*kind, Slots::new(pool.slots))).collect();
-    let mut pools: Vec<Pool> =
+    let pools: Vec<Pool> =
         slots.iter().map(|(&kind, slots)| Pool { kind, slots: slots.clone() }).collect();
-    // What nobody executes yet is taken as well, and goes to the dead letters with that reason.
-    let unimplemented = TaskKind::ALL.iter().filter(|kind| !kind.is_implemented());
-    pools.extend(unimplemented.map(|&kind| Pool { kind, slots: Slots::new(1) }));
     let (lease, heartbeat, grace) = (config.lease, config.heartbeat, config.grace);
     let quarantine = Quarantine::new(std::env::current_exe()?, &config.sources);
     let worker = Arc::new(Worker::new(config, database, WorkerId::generate(), slots, Some(quarantine))?);

@@ -144,9 +144,9 @@ pub(super) enum Refusals {
     Unavailable(Problem),
 }
 
-/// The kinds of tasks that workers execute.
+/// The kinds of tasks that others may ask for.
 pub(super) fn kinds() -> Schema {
-    let kinds = TaskKind::ALL.iter().filter(|kind| kind.is_implemented()).map(|kind| kind.as_str());
+    let kinds = TaskKind::ALL.iter().filter(|kind| kind.is_for_others()).map(|kind| kind.as_str());
     words(kinds)
 }
 

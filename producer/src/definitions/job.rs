@@ -128,7 +128,7 @@ fn verify_schedules(verify: &mut Fields<'_, '_>) -> Option<BTreeMap<Level, Sched
 fn tries(fields: &mut Fields<'_, '_>) -> BTreeMap<TaskKind, TryLimits> {
     let mut tries = BTreeMap::new();
     let Some(mut kinds) = fields.optional_below("tries") else { return tries };
-    for &kind in TaskKind::ALL.iter().filter(|kind| kind.needs_job() && kind.is_implemented()) {
+    for &kind in TaskKind::ALL.iter().filter(|kind| kind.needs_job()) {
         if let Some(mut limits) = kinds.optional_below(kind.as_str()) {
             let attempts = limits.optional("attempts", attempts);
             let timeout = limits.optional("timeout", period);

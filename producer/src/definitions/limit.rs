@@ -63,12 +63,7 @@ fn what(mut fields: Fields<'_, '_>, key: Option<&Key>) -> Option<Limit> {
 }
 
 fn pool(value: &Value) -> Result<Key, String> {
-    let kind: TaskKind = parsed(value)?;
-    if kind.is_implemented() {
-        Ok(Key::Pool(kind))
-    } else {
-        Err(format!("tasks of kind {kind} are not implemented yet"))
-    }
+    parsed::<TaskKind>(value).map(Key::Pool)
 }
 
 fn source(value: &Value) -> Result<Key, String> {

@@ -403,10 +403,6 @@ fn each_bad_limit_is_reported_with_file_line_and_field() {
         ("{ concurrency: 1 }", "needs one of pool, source and owner"),
         ("{ pool: backup, owner: ops, concurrency: 1 }", "needs one of pool, source and owner"),
         ("{ pool: backups, concurrency: 1 }", "limits[0].pool: \"backups\" is unknown"),
-        (
-            "{ pool: maintain, concurrency: 1 }",
-            "limits[0].pool: tasks of kind maintain are not implemented yet",
-        ),
         ("{ owner: nobody, concurrency: 1 }", "limits[0].owner: no job has this owner"),
         ("{ source: nowhere, concurrency: 1 }", "limits[0].source: no job's source has this failure_domain"),
         ("{ target: disk-a, concurrency: 1 }", "needs one of pool, source and owner"),

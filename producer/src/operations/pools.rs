@@ -21,14 +21,8 @@ pub(crate) struct Which<'a> {
 }
 
 impl Which<'_> {
-    /// Refuses a kind that no worker runs, and a worker that is not there.
+    /// Refuses a worker that is not there.
     pub(crate) async fn check(&self, transaction: &Transaction<'_>) -> Result<(), Refused> {
-        if !self.kind.is_implemented() {
-            return Err(Refused::invalid(
-                "kind",
-                format!("tasks of kind {} are not implemented yet", self.kind),
-            ));
-        }
         let Some(name) = self.worker else { return Ok(()) };
         let workers = db::worker::present(transaction).await?;
         let with_pool = workers.into_iter().filter(|worker| worker.pools.contains_key(&self.kind));

@@ -324,6 +324,18 @@ pub async fn tags<C: GenericClient>(client: &C, ids: &[AlertId]) -> Result<Vec<(
         .collect()
 }
 
+/// Whether something is old enough to be removed, of alerts or of what they rest on.
+pub async fn is_sweep_due<C: GenericClient>(client: &C) -> Result<bool, Error> {
+    let statement = format!(
+        "select exists (select from alert where state = 'resolved' and resolved_at < now() - interval '90 days')
+             or exists (select from silence where ends_at < now() - interval '90 days')
+             or exists (select from job_day where day < (now() at time zone 'UTC')::date - {})",
+        super::job_health::DAYS
+    );
+    let statement = prepared(client, &statement).await?;
+    Ok(client.query_one(&statement, &[]).await?.try_get(0)?)
+}
+
 /// Removes alerts that were over 90 days ago with their events, at most `limit`; returns how many.
 pub async fn sweep<C: GenericClient>(client: &C, limit: i64) -> Result<u64, Error> {
     let statement = "delete from alert where id in (

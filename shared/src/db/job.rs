@@ -184,16 +184,20 @@ pub fn accept<S: std::hash::BuildHasher>(
     }
 }
 
-/// The tasks among messages whose priority is above what their job allows. What our own processes asked for is known already,
-/// and travels as they wish.
+/// The tasks among messages that others may not ask for: of a kind that is not for them, or of a priority above what their job
+/// allows. What our own processes asked for is known already, and travels as they wish.
 ///
 /// A message whose job is unknown is not among them.
-pub async fn above_their_jobs<C: GenericClient, S: std::hash::BuildHasher>(
+pub async fn presumptuous<C: GenericClient, S: std::hash::BuildHasher>(
     client: &C,
     messages: impl IntoIterator<Item = &TaskMessage>,
     jobs: &HashMap<JobName, Reference, S>,
 ) -> Result<HashMap<TaskId, Refusal>, Error> {
     let above = |message: &TaskMessage| {
+        if !message.kind.is_for_others() {
+            let why = format!("only Holdfast itself asks for tasks of kind {}", message.kind);
+            return Some((message.id, Refusal::UnknownKind(why)));
+        }
         let job = jobs.get(message.job.as_ref()?)?;
         let is_above = message.priority == Priority::High && job.priority == Priority::Normal;
         is_above.then(|| {

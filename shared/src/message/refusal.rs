@@ -30,7 +30,7 @@ pub enum Refusal {
         /// What is wrong with it.
         why: String,
     },
-    /// `kind` is none of the contract's, or not implemented yet.
+    /// `kind` is none of the contract's, or one that only Holdfast itself asks for.
     #[error("kind: {0}")]
     UnknownKind(String),
     /// No job has that name.

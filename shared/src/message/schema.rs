@@ -105,7 +105,7 @@ fn task(generator: &mut SchemaGenerator) -> Schema {
     task
 }
 
-/// What a kind asks for beside what all do; `None` for those that are not implemented yet.
+/// What a kind asks for beside what all do; `None` for those that are not for others.
 fn of_kind(kind: TaskKind, generator: &mut SchemaGenerator) -> Option<Value> {
     let (params, required) = match kind {
         // Whatever it holds is ignored.

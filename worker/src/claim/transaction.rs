@@ -123,7 +123,7 @@ pub(super) async fn transact(
     let names = batch.delivered.iter().filter_map(|admitted| admitted.task.job.as_ref());
     let jobs = definitions.resolve(&transaction, names).await?;
     let tasks = batch.delivered.iter().map(|admitted| &admitted.task);
-    let above = db::job::above_their_jobs(&transaction, tasks, &jobs).await?;
+    let above = db::job::presumptuous(&transaction, tasks, &jobs).await?;
 
     let (mut refused, mut accepted, mut seen) = (HashMap::new(), Vec::new(), HashSet::new());
     for (place, Admitted { task, wish, .. }) in batch.delivered.iter().enumerate() {

@@ -48,7 +48,7 @@ pub(super) fn document() -> Value {
 }
 
 fn tasks_channel() -> Value {
-    let kinds = TaskKind::ALL.iter().filter(|kind| kind.is_implemented()).map(|kind| kind.as_str());
+    let kinds = TaskKind::ALL.iter().filter(|kind| kind.is_for_others()).map(|kind| kind.as_str());
     json!({
         "address": "{kind}.{priority}",
         "description": format!("The routing key. A bare kind is normal. What no queue takes stays in the queue {UNROUTED}."),
