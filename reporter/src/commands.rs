@@ -1,5 +1,6 @@
 //! What people and scripts ask: each command reads the database, prints, and ends.
 
+pub mod alerts;
 pub mod compliance;
 pub mod figures;
 pub mod report;

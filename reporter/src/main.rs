@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use anyhow::Context as _;
 use clap::{Parser, Subcommand};
-use reporter::commands::{compliance, figures, report, rollup, status};
+use reporter::commands::{alerts, compliance, figures, report, rollup, status};
 use reporter::config::{Base, Config};
 use shared::db::Database;
 use shared::settings::Sources;
@@ -32,6 +32,9 @@ enum Command {
     Compliance(compliance::Args),
     /// Shows what the last day, week and month of backups come to
     Figures(figures::Args),
+    /// Shows what is wrong, and what was
+    #[command(subcommand)]
+    Alerts(alerts::Command),
     /// Writes the newest report; exits with 1 if there is none yet
     Report(report::Args),
     /// Looks after the rollups that the figures are made of
@@ -65,6 +68,7 @@ async fn execute(command: Command, sources: &Sources) -> anyhow::Result<ExitCode
         Command::Status(args) => status::run(&database, &args).await,
         Command::Compliance(args) => compliance::run(&database, &args).await,
         Command::Figures(args) => figures::run(&database, &args).await,
+        Command::Alerts(command) => alerts::run(&database, &command).await,
         Command::Report(args) => report::run(&database, &args).await,
         Command::Rollup(action) => rollup::run(&database, &action).await,
         Command::Run => Ok(ExitCode::SUCCESS),

@@ -10,6 +10,7 @@ mod openapi;
 mod pace;
 mod problem;
 
+mod alerts;
 mod dead_tasks;
 mod definitions;
 mod limits;
@@ -132,6 +133,10 @@ pub(crate) fn commands() -> OpenApiRouter<Api> {
         .routes(routes!(pools::change))
         .routes(routes!(pools::resume))
         .routes(routes!(limits::set, limits::clear))
+        .routes(routes!(alerts::acknowledge))
+        .routes(routes!(alerts::unacknowledge))
+        .routes(routes!(alerts::silence))
+        .routes(routes!(alerts::unsilence))
         .routes(routes!(definitions::put_job, definitions::delete_job))
         .routes(routes!(definitions::put_target, definitions::delete_target));
     OpenApiRouter::with_openapi(Document::openapi()).nest("/api/v1", commands)

@@ -27,6 +27,7 @@ use crate::definitions;
         (name = "dead tasks", description = "Decide about what will not be tried again by itself."),
         (name = "schedules", description = "Pause, resume and run what is enqueued again and again."),
         (name = "pools", description = "Tell pools of workers what to do while they run."),
+        (name = "alerts", description = "Say that you know about what is wrong, or do not want to be told."),
         (name = "limits", description = "Limit what goes on, in the place of what the definitions say."),
     ),
     modifiers(&Bearer),

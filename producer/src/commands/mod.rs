@@ -2,6 +2,7 @@
 
 mod answer;
 
+mod alerts;
 mod apply;
 mod enqueue;
 mod export;
@@ -48,7 +49,7 @@ enum Command {
     Run,
     /// Brings the database's schema to this version
     Migrate,
-    /// Applies definitions of targets, jobs, limits and reports, and shows the difference
+    /// Applies definitions of targets, jobs, limits, reports, alerts and maintenance, and shows the difference
     Apply(apply::Args),
     /// Writes all that is defined, as `apply` takes it
     Export(export::Args),
@@ -78,6 +79,9 @@ enum Command {
     /// Shows tasks that wait or run, and ends them
     #[command(subcommand)]
     Tasks(tasks::Command),
+    /// Says that you know about an alert, or that nobody wants to be told
+    #[command(subcommand)]
+    Alerts(alerts::Command),
     /// Shows what will not be tried again by itself, does it again, or drops it
     #[command(subcommand)]
     Dead(dead::Command),
@@ -118,6 +122,7 @@ pub async fn run(cli: Cli) -> Result<Exit, Failure> {
         Command::Schedule(command) => schedule::run(&database, command).await,
         Command::Token(command) => token::run(&database, command).await,
         Command::Tasks(command) => tasks::run(&database, command).await,
+        Command::Alerts(command) => alerts::run(&database, command).await,
         Command::Dead(command) => dead::run(&database, &config, command).await,
     }
 }

@@ -1,6 +1,7 @@
 //! What people and other systems change while everything runs, from the command line and over HTTP alike. Each operation leaves
 //! rows of the audit in the transaction that makes the change.
 
+pub(crate) mod alerts;
 pub(crate) mod dead;
 pub(crate) mod limits;
 pub(crate) mod pools;

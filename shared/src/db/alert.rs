@@ -231,6 +231,12 @@ pub async fn lock(transaction: &Transaction<'_>, id: AlertId) -> Result<Option<A
     transaction.query_opt(&statement, &[&id.0]).await?.as_ref().map(alert).transpose()
 }
 
+/// An alert.
+pub async fn by_id<C: GenericClient>(client: &C, id: AlertId) -> Result<Option<Alert>, Error> {
+    let statement = prepared(client, &format!("select {COLUMNS} from alert a where a.id = $1")).await?;
+    client.query_opt(&statement, &[&id.0]).await?.as_ref().map(alert).transpose()
+}
+
 /// Which alerts are meant; what is absent does not matter.
 #[derive(Debug, Clone, Default)]
 pub struct Filter {

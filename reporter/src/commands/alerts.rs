@@ -1,0 +1,192 @@
+//! `reporter alerts`: what is wrong, and what was.
+
+use std::fmt::Write as _;
+use std::process::ExitCode;
+
+use chrono::{DateTime, Utc};
+use comfy_table::{Cell, Color, Table};
+use serde::Serialize;
+use shared::alert::{AlertId, Severity, State};
+use shared::db::alert::{Alert, Filter};
+use shared::db::alert_event::Event;
+use shared::db::{Database, alert, alert_event, job};
+use shared::job::JobName;
+use shared::terminal;
+
+use super::{moment, print, print_json};
+
+/// Something critical is open, and nobody has said that they know, or do not want to be told.
+const CRITICAL: u8 = 1;
+/// No more alerts are listed than these.
+const LISTED: i64 = 1_000;
+
+/// What is asked.
+#[derive(Debug, clap::Subcommand)]
+pub enum Command {
+    /// Shows alerts, the worst first; exits with 1 if one that is critical is open, neither acknowledged nor suppressed
+    List(List),
+    /// Shows one alert with its history
+    Show {
+        /// Its number
+        id: i64,
+        /// Prints JSON
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+/// Which alerts.
+#[derive(Debug, clap::Args)]
+pub struct List {
+    /// Shows also those that are over
+    #[arg(long)]
+    all: bool,
+    /// Shows those in this state only, whatever it is
+    #[arg(long, conflicts_with = "all")]
+    state: Option<State>,
+    /// Shows those about one job only
+    #[arg(long, value_name = "NAME")]
+    job: Option<JobName>,
+    /// Shows those that are at least as bad as this
+    #[arg(long)]
+    severity: Option<Severity>,
+    /// Prints JSON
+    #[arg(long)]
+    json: bool,
+}
+
+/// Prints alerts.
+///
+/// # Errors
+/// No job or no alert is called so, or the database failed.
+pub async fn run(database: &Database, command: &Command) -> anyhow::Result<ExitCode> {
+    match command {
+        Command::List(args) => list(database, args).await,
+        Command::Show { id, json } => show(database, AlertId(*id), *json).await,
+    }
+}
+
+#[derive(Debug, Serialize)]
+struct Alerts {
+    alerts: Vec<Alert>,
+}
+
+async fn list(database: &Database, args: &List) -> anyhow::Result<ExitCode> {
+    let client = database.client().await?;
+    if let Some(name) = &args.job {
+        anyhow::ensure!(job::resolve(&client, &[name]).await?.contains_key(name), "no job is named {name}");
+    }
+    let states = match (args.state, args.all) {
+        (Some(state), _) => vec![state],
+        (None, true) => Vec::new(),
+        (None, false) => vec![State::Pending, State::Open],
+    };
+    let filter = Filter { states, job: args.job.clone(), severity: args.severity };
+    let alerts = alert::list(&client, &filter, LISTED).await?;
+    let is_critical = alerts.iter().any(demands_attention);
+    if args.json {
+        print_json(&Alerts { alerts })?;
+    } else {
+        print(&text(&alerts))?;
+    }
+    Ok(if is_critical { ExitCode::from(CRITICAL) } else { ExitCode::SUCCESS })
+}
+
+fn demands_attention(Alert { about, life, .. }: &Alert) -> bool {
+    about.severity == Severity::Critical
+        && life.state == State::Open
+        && life.acknowledged.is_none()
+        && life.suppressed_by.is_none()
+}
+
+fn text(alerts: &[Alert]) -> String {
+    if alerts.is_empty() {
+        return "there is no such alert".to_owned();
+    }
+    let mut table = terminal::table(&["alert", "severity", "state", "since", "summary", "told"]);
+    for alert in alerts {
+        add(&mut table, alert);
+    }
+    let mut text = table.to_string();
+    if i64::try_from(alerts.len()).is_ok_and(|listed| listed >= LISTED) {
+        _ = write!(text, "\n{LISTED} are listed at most");
+    }
+    text
+}
+
+fn add(table: &mut Table, Alert { id, about, life }: &Alert) {
+    table.add_row([
+        Cell::new(id),
+        Cell::new(about.severity).fg(colour(about.severity)),
+        Cell::new(life.state),
+        Cell::new(moment(life.since)),
+        Cell::new(&about.summary),
+        Cell::new(told(life)),
+    ]);
+}
+
+/// What keeps people from being told.
+fn told(life: &alert::Life) -> String {
+    let acknowledged = life.acknowledged.as_ref().map(|known| format!("{} knows", known.by));
+    let suppressed = life.suppressed_by.as_ref().map(|by| format!("not, {by}"));
+    [suppressed, acknowledged].into_iter().flatten().collect::<Vec<_>>().join("; ")
+}
+
+const fn colour(severity: Severity) -> Color {
+    match severity {
+        Severity::Critical => Color::Red,
+        Severity::Warning => Color::Yellow,
+        Severity::Info => Color::Cyan,
+    }
+}
+
+#[derive(Debug, Serialize)]
+struct WithHistory {
+    #[serde(flatten)]
+    alert: Alert,
+    events: Vec<At>,
+}
+
+#[derive(Debug, Serialize)]
+struct At {
+    at: DateTime<Utc>,
+    #[serde(flatten)]
+    event: Event,
+}
+
+async fn show(database: &Database, id: AlertId, as_json: bool) -> anyhow::Result<ExitCode> {
+    let client = database.client().await?;
+    let found = alert::by_id(&client, id).await?;
+    let Some(alert) = found else { anyhow::bail!("no alert has the number {id}") };
+    let events = alert_event::of_alert(&client, id).await?;
+    let events: Vec<At> = events.into_iter().map(|(at, event)| At { at, event }).collect();
+    if as_json {
+        print_json(&WithHistory { alert, events })?;
+    } else {
+        print(&history(&alert, &events))?;
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn history(alert: &Alert, events: &[At]) -> String {
+    let Alert { about, life, .. } = alert;
+    let mut text = format!("{} ({}, {})\n{}\n", about.cause, about.severity, life.state, about.summary);
+    if let Some(detail) = &about.detail {
+        _ = writeln!(text, "{detail}");
+    }
+    let mut table = terminal::table(&["at", "what", "severity", "summary", "by", "note", "told"]);
+    for At { at, event } in events {
+        let suppressed = event.suppressed_by.as_ref().map(|by| format!("not, {by}"));
+        table.add_row([
+            moment(*at),
+            event.transition.to_string(),
+            event.severity.to_string(),
+            event.summary.clone(),
+            event.by.clone().unwrap_or_default(),
+            event.note.clone().unwrap_or_default(),
+            suppressed.unwrap_or_default(),
+        ]);
+    }
+    _ = write!(text, "\n{table}");
+    text
+}
