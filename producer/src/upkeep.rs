@@ -3,11 +3,11 @@
 use std::time::Duration;
 
 use chrono::NaiveDate;
-use shared::db::partition::Created;
 use serde_json::json;
+use shared::db::partition::Created;
 use shared::db::{
-    self, Database, alert, audit, dead_task, evidence_kept, idempotency, known_id, partition, repository_lock,
-    schedule, worker,
+    self, Database, alert, audit, dead_task, evidence_kept, idempotency, known_id, partition,
+    repository_lock, schedule, worker,
 };
 use shared::params::Params;
 use shared::task::{Priority, Task, TaskId, TaskKind};

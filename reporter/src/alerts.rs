@@ -98,7 +98,9 @@ impl Alerts {
         }
         let began = Instant::now();
         match self.looked {
-            Some(looked) if began - looked < self.refresh => return Ok(rest.min(self.refresh - (began - looked))),
+            Some(looked) if began - looked < self.refresh => {
+                return Ok(rest.min(self.refresh - (began - looked)));
+            }
             _ => self.looked = Some(began),
         }
         self.jobs.refresh(&client).await?;

@@ -110,9 +110,7 @@ impl FromStr for SuppressedBy {
         let wrong = || InvalidSuppression(text.chars().take(80).collect());
         match text.split_once(':') {
             Some(("alert", cause)) => Ok(Self::Alert(cause.to_owned())),
-            Some(("silence", id)) => {
-                id.parse().map(|id| Self::Silence(SilenceId(id))).map_err(|_| wrong())
-            }
+            Some(("silence", id)) => id.parse().map(|id| Self::Silence(SilenceId(id))).map_err(|_| wrong()),
             Some(("maintenance", name)) => {
                 name.parse().map(Self::Maintenance).map_err(|_: InvalidName| wrong())
             }

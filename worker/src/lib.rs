@@ -65,8 +65,7 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
     let broker = Broker::new(config.amqp_url.clone(), &format!("worker {}", config.name))?;
     let slots: BTreeMap<TaskKind, Slots> =
         config.pools.iter().map(|(kind, pool)| (*kind, Slots::new(pool.slots))).collect();
-    let pools: Vec<Pool> =
-        slots.iter().map(|(&kind, slots)| Pool { kind, slots: slots.clone() }).collect();
+    let pools: Vec<Pool> = slots.iter().map(|(&kind, slots)| Pool { kind, slots: slots.clone() }).collect();
     let (lease, heartbeat, grace) = (config.lease, config.heartbeat, config.grace);
     let quarantine = Quarantine::new(std::env::current_exe()?, &config.sources);
     let worker = Arc::new(Worker::new(config, database, WorkerId::generate(), slots, Some(quarantine))?);

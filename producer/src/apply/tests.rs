@@ -21,14 +21,21 @@ fn applied(definitions: &Definitions) -> Stored {
     };
     let job = |DefinedJob { job, .. }: &DefinedJob| {
         let active = job.active;
-        StoredJob { id: JobId(1), job: through_json(job), active, version: 1, created_at: DateTime::UNIX_EPOCH }
+        StoredJob {
+            id: JobId(1),
+            job: through_json(job),
+            active,
+            version: 1,
+            created_at: DateTime::UNIX_EPOCH,
+        }
     };
     let targets = definitions.targets.iter().map(|defined| (defined.name.clone(), target(defined)));
     let jobs = definitions.jobs.iter().map(|defined| (defined.job.name.clone(), job(defined)));
     let limits = definitions.limits.iter().map(|(key, limit)| (key.clone(), through_json(limit)));
     let reports = definitions.reports.iter().map(|report| (report.name.clone(), report.clone()));
     let alerts = definitions.alerts.iter().map(|(rule, setting)| (*rule, through_json(setting)));
-    let maintenance = definitions.maintenance.iter().map(|window| (window.name.clone(), through_json(window)));
+    let maintenance =
+        definitions.maintenance.iter().map(|window| (window.name.clone(), through_json(window)));
     Stored {
         targets: targets.collect(),
         jobs: jobs.collect(),
@@ -172,8 +179,7 @@ fn unchanged(text: &str, stored: &Stored) -> Result<(), TestCaseError> {
     let windows = &plan.maintenance;
     prop_assert!(windows.iter().all(|(_, change)| kept(change)), "{:?}\n{}", windows, text);
     let Removals { jobs, targets, limits, reports, alerts, maintenance } = removals;
-    let removed =
-        [targets.len(), jobs.len(), limits.len(), reports.len(), alerts.len(), maintenance.len()];
+    let removed = [targets.len(), jobs.len(), limits.len(), reports.len(), alerts.len(), maintenance.len()];
     prop_assert_eq!(removed, [0; 6], "{}", text);
     Ok(())
 }

@@ -10,7 +10,10 @@ use super::node::Value;
 use super::values::{count, duration, number, parsed, truth};
 
 /// Reads a mapping from rules to their settings, each with its place; only these rules may be there.
-pub(super) fn read(mut fields: Fields<'_, '_>, rules: impl Fn(Rule) -> bool) -> Vec<(Located<Rule>, Setting)> {
+pub(super) fn read(
+    mut fields: Fields<'_, '_>,
+    rules: impl Fn(Rule) -> bool,
+) -> Vec<(Located<Rule>, Setting)> {
     let mut settings = Vec::new();
     for &rule in Rule::ALL.iter().filter(|rule| rules(**rule)) {
         if let Some(below) = fields.optional_below(rule.as_str()) {

@@ -25,7 +25,8 @@ pub(crate) fn file() -> BoxedStrategy<Value> {
             let alerts = alert::settings(Rule::ALL.iter().copied());
             (Just(targets), jobs, reports, alerts).prop_flat_map(|(targets, jobs, reports, alerts)| {
                 (limits(&jobs), alert::windows(&jobs, &targets)).prop_map(move |(limits, windows)| {
-                    let own = json!({ "targets": targets, "jobs": jobs, "limits": limits, "reports": reports });
+                    let own =
+                        json!({ "targets": targets, "jobs": jobs, "limits": limits, "reports": reports });
                     merged([own, json!({ "alerts": alerts, "maintenance": windows })])
                 })
             })

@@ -8,8 +8,8 @@ use shared::target::TargetName;
 
 use super::fields::{Fields, Located};
 use super::node::Value;
-use super::values::{parsed, period};
 use super::schedule;
+use super::values::{parsed, period};
 
 /// The most matchers of a window: each alert is held against all of them.
 const MOST_MATCHERS: usize = 100;
@@ -40,8 +40,7 @@ pub(super) fn read(mut fields: Fields<'_, '_>, named: &mut Named) -> Option<Main
     }
     let fine = fields.problems() == before;
     fields.finish();
-    let window =
-        Maintenance { name: name?.value, cron: cron?.value, lasts: lasts?.value, timezone, matches };
+    let window = Maintenance { name: name?.value, cron: cron?.value, lasts: lasts?.value, timezone, matches };
     fine.then_some(window)
 }
 

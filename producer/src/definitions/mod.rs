@@ -138,7 +138,8 @@ impl Definitions {
         let mut named = maintenance::Named::default();
         for (node, at) in each(file, "maintenance", windows) {
             note_name(&mut names.maintenance, node, &at, problems);
-            let window = Fields::of(node, at, problems).and_then(|fields| maintenance::read(fields, &mut named));
+            let window =
+                Fields::of(node, at, problems).and_then(|fields| maintenance::read(fields, &mut named));
             self.maintenance.extend(window);
         }
         references.extend(named.targets);

@@ -95,8 +95,7 @@ async fn note(
         suppressed_by: alert.life.suppressed_by.clone(),
     };
     alert_event::insert(transaction, now, &[event]).await?;
-    let action =
-        if transition == Transition::Acknowledged { "acknowledge" } else { "unacknowledge" };
+    let action = if transition == Transition::Acknowledged { "acknowledge" } else { "unacknowledge" };
     let before = alert.life.acknowledged.as_ref().map(|known| json!({ "acknowledged_by": known.by }));
     let entry = Entry { action, subject: "alert", name: &alert.about.cause, before, after };
     Ok(record(transaction, actor, &[entry]).await?)
@@ -111,7 +110,10 @@ pub(crate) async fn silence(
     actor: &Actor,
 ) -> Result<Silence, Refused> {
     if matcher.is_empty() {
-        return Err(Refused::invalid("rule", "give at least one of rule, job, target, owner, tag and severity"));
+        return Err(Refused::invalid(
+            "rule",
+            "give at least one of rule, job, target, owner, tag and severity",
+        ));
     }
     check_text("why", why)?;
     end("for", db::now(transaction).await?, lasts)?;
@@ -130,7 +132,8 @@ pub(crate) async fn unsilence(
     actor: &Actor,
 ) -> Result<(), Refused> {
     let ended = silence::end(transaction, id).await?;
-    let ended = ended.ok_or_else(|| Refused::Missing(format!("no silence has the number {id}, or it is over")))?;
+    let ended =
+        ended.ok_or_else(|| Refused::Missing(format!("no silence has the number {id}, or it is over")))?;
     let name = id.to_string();
     let before = Some(json!(ended));
     let entry = Entry { action: "remove", subject: "silence", name: &name, before, after: None };
@@ -142,7 +145,10 @@ fn check_text(field: &str, text: &str) -> Result<(), Refused> {
         return Err(Refused::invalid(field, "is empty"));
     }
     if text.chars().count() > LONGEST_TEXT || text.contains('\0') {
-        return Err(Refused::invalid(field, format!("is longer than {LONGEST_TEXT} characters or holds a zero")));
+        return Err(Refused::invalid(
+            field,
+            format!("is longer than {LONGEST_TEXT} characters or holds a zero"),
+        ));
     }
     Ok(())
 }

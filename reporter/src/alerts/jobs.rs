@@ -6,7 +6,7 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use deadpool_postgres::GenericClient;
 use shared::alert::{Rule, Setting, Tag};
-use shared::compliance::{Rule as PolicyRule, Answer};
+use shared::compliance::{Answer, Rule as PolicyRule};
 use shared::db::compliance::{self, Standing};
 use shared::db::job::{self, StoredJob};
 use shared::db::{Error, target};
@@ -105,7 +105,11 @@ impl Jobs {
 
 fn facts(StoredJob { id, job, created_at, .. }: StoredJob) -> JobFacts {
     let verify = job.verify;
-    let windows = [(Level::Structure, verify.structure), (Level::Read, Some(verify.read)), (Level::Restore, Some(verify.restore))];
+    let windows = [
+        (Level::Structure, verify.structure),
+        (Level::Read, Some(verify.read)),
+        (Level::Restore, Some(verify.restore)),
+    ];
     JobFacts {
         id,
         name: job.name,
@@ -133,6 +137,10 @@ fn judged(standing: &Standing, targets: &HashMap<TargetId, TargetName>) -> Judge
 
 fn checks(facts: &Facts) -> BTreeMap<Level, DateTime<Utc>> {
     let at = |check: &Option<Fact<Check>>| check.as_ref().map(|fact| fact.at);
-    let levels = [(Level::Structure, at(&facts.structure)), (Level::Read, at(&facts.read)), (Level::Restore, at(&facts.restore_test))];
+    let levels = [
+        (Level::Structure, at(&facts.structure)),
+        (Level::Read, at(&facts.read)),
+        (Level::Restore, at(&facts.restore_test)),
+    ];
     levels.into_iter().filter_map(|(level, at)| Some((level, at?))).collect()
 }

@@ -56,7 +56,8 @@ pub(super) fn step(
         let cause = alert.about.cause.clone();
         if alert.life.state != State::Resolved {
             live.insert(cause, alert);
-        } else if over.get(&cause).is_none_or(|known: &Alert| known.life.resolved_at < alert.life.resolved_at) {
+        } else if over.get(&cause).is_none_or(|known: &Alert| known.life.resolved_at < alert.life.resolved_at)
+        {
             over.insert(cause, alert);
         }
     }

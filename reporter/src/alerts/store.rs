@@ -3,10 +3,10 @@
 use std::time::{Duration, Instant};
 
 use deadpool_postgres::{Client, Transaction};
+use shared::alert::AlertId;
 use shared::db::alert::{About, Alert, Life};
 use shared::db::alert_event::Event;
 use shared::db::{Error, alert, alert_evaluation, alert_event, leader};
-use shared::alert::AlertId;
 use uuid::Uuid;
 
 use super::ROLE;

@@ -229,7 +229,8 @@ mod tests {
 
     #[test]
     fn a_setting_is_stored_as_what_was_said_and_nothing_else() {
-        let setting = Setting { pending: Some(Duration::from_mins(5)), enabled: Some(false), ..Setting::default() };
+        let setting =
+            Setting { pending: Some(Duration::from_mins(5)), enabled: Some(false), ..Setting::default() };
         let stored = serde_json::to_value(setting).unwrap();
         assert_eq!(stored, serde_json::json!({ "for": "5m", "enabled": false }));
         assert_eq!(serde_json::from_value::<Setting>(stored).unwrap(), setting);

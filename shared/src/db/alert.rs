@@ -101,7 +101,10 @@ pub async fn current<C: GenericClient>(client: &C, resolved_within: Duration) ->
 }
 
 /// Writes alerts that are new; returns their numbers in the same order.
-pub async fn insert(transaction: &Transaction<'_>, alerts: &[(&About, &Life)]) -> Result<Vec<AlertId>, Error> {
+pub async fn insert(
+    transaction: &Transaction<'_>,
+    alerts: &[(&About, &Life)],
+) -> Result<Vec<AlertId>, Error> {
     if alerts.is_empty() {
         return Ok(Vec::new());
     }
@@ -191,7 +194,8 @@ pub async fn update(
 
 /// Removes alerts that never opened.
 pub async fn discard(transaction: &Transaction<'_>, ids: &[AlertId]) -> Result<(), Error> {
-    let statement = prepared(transaction, "delete from alert where id = any($1) and state = 'pending'").await?;
+    let statement =
+        prepared(transaction, "delete from alert where id = any($1) and state = 'pending'").await?;
     let ids: Vec<i64> = ids.iter().map(|id| id.0).collect();
     transaction.execute(&statement, &[&ids]).await?;
     Ok(())
@@ -205,7 +209,8 @@ pub async fn acknowledge(
     note: Option<&str>,
     until: Option<DateTime<Utc>>,
 ) -> Result<(), Error> {
-    let statement = "update alert set acknowledged_at = now(), acknowledged_by = $2, acknowledged_note = $3, \
+    let statement =
+        "update alert set acknowledged_at = now(), acknowledged_by = $2, acknowledged_note = $3, \
              acknowledged_until = $4
          where id = $1";
     let statement = prepared(transaction, statement).await?;
@@ -215,7 +220,8 @@ pub async fn acknowledge(
 
 /// Forgets who knows about alerts.
 pub async fn unacknowledge(transaction: &Transaction<'_>, ids: &[AlertId]) -> Result<(), Error> {
-    let statement = "update alert set acknowledged_at = null, acknowledged_by = null, acknowledged_note = null, \
+    let statement =
+        "update alert set acknowledged_at = null, acknowledged_by = null, acknowledged_note = null, \
              acknowledged_until = null
          where id = any($1) and acknowledged_at is not null";
     let statement = prepared(transaction, statement).await?;
@@ -260,7 +266,11 @@ pub async fn list<C: GenericClient>(client: &C, filter: &Filter, limit: i64) -> 
     let statement = prepared(client, &statement).await?;
     let states: Vec<&str> = filter.states.iter().map(|state| state.as_str()).collect();
     let severities: Vec<&str> = filter.severity.map_or_else(Vec::new, |least| {
-        Severity::ALL.iter().filter(|severity| **severity >= least).map(|severity| severity.as_str()).collect()
+        Severity::ALL
+            .iter()
+            .filter(|severity| **severity >= least)
+            .map(|severity| severity.as_str())
+            .collect()
     });
     let job = filter.job.as_ref().map(JobName::as_str);
     client.query(&statement, &[&states, &job, &severities, &limit]).await?.iter().map(alert).collect()
@@ -376,9 +386,7 @@ impl<'a> Columns<'a> {
             details: about().map(|about| about.detail.as_deref()).collect(),
             since: life().map(|life| life.since).collect(),
             opened_at: life().map(|life| life.opened_at).collect(),
-            suppressed_by: life()
-                .map(|life| life.suppressed_by.as_ref().map(ToString::to_string))
-                .collect(),
+            suppressed_by: life().map(|life| life.suppressed_by.as_ref().map(ToString::to_string)).collect(),
         }
     }
 }

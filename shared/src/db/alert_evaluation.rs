@@ -10,7 +10,8 @@ use super::{Error, parsed, prepared};
 
 /// Up to which transaction all is folded, `None` before the first time. Nobody else folds until this transaction ends.
 pub async fn lock(transaction: &Transaction<'_>) -> Result<Option<Xact>, Error> {
-    let statement = prepared(transaction, "select folded::text as folded from alert_evaluation for update").await?;
+    let statement =
+        prepared(transaction, "select folded::text as folded from alert_evaluation for update").await?;
     let row = transaction.query_one(&statement, &[]).await?;
     let folded: Option<&str> = row.try_get("folded")?;
     if folded.is_some() { Ok(Some(Xact(parsed(&row, "folded")?))) } else { Ok(None) }
@@ -25,7 +26,8 @@ pub async fn advance(transaction: &Transaction<'_>, folded: Xact) -> Result<(), 
 
 /// Writes down that the rules were looked at, and how long it took.
 pub async fn finish(transaction: &Transaction<'_>, at: DateTime<Utc>, took: Duration) -> Result<(), Error> {
-    let statement = prepared(transaction, "update alert_evaluation set evaluated_at = $1, seconds = $2").await?;
+    let statement =
+        prepared(transaction, "update alert_evaluation set evaluated_at = $1, seconds = $2").await?;
     transaction.execute(&statement, &[&at, &took.as_secs_f64()]).await?;
     Ok(())
 }
@@ -41,7 +43,8 @@ pub struct Evaluation {
 
 /// The last look at the rules; `None` before the first.
 pub async fn last<C: GenericClient>(client: &C) -> Result<Option<Evaluation>, Error> {
-    let statement = "select extract(epoch from now() - evaluated_at)::float8 as age, seconds from alert_evaluation
+    let statement =
+        "select extract(epoch from now() - evaluated_at)::float8 as age, seconds from alert_evaluation
          where evaluated_at is not null and seconds is not null";
     let statement = prepared(client, statement).await?;
     let row = client.query_opt(&statement, &[]).await?;

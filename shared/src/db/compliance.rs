@@ -281,7 +281,8 @@ pub async fn facts<C: GenericClient>(
 
 /// When each active job was judged last.
 pub async fn evaluations<C: GenericClient>(client: &C) -> Result<Vec<(JobId, DateTime<Utc>)>, Error> {
-    let statement = "select c.job_id, c.evaluated_at from compliance c join job j on j.id = c.job_id where j.active";
+    let statement =
+        "select c.job_id, c.evaluated_at from compliance c join job j on j.id = c.job_id where j.active";
     let statement = prepared(client, statement).await?;
     let rows = client.query(&statement, &[]).await?;
     rows.iter().map(|row| Ok((JobId(row.try_get("job_id")?), row.try_get("evaluated_at")?))).collect()

@@ -259,7 +259,8 @@ pub async fn keys<C: GenericClient>(client: &C) -> Result<Vec<JobKeys>, Error> {
 /// Reads definitions by number; unknown numbers are absent from the answer.
 pub async fn load<C: GenericClient>(client: &C, ids: &[JobId]) -> Result<Vec<StoredJob>, Error> {
     let statement =
-        prepared(client, "select id, definition, active, version, created_at from job where id = any($1)").await?;
+        prepared(client, "select id, definition, active, version, created_at from job where id = any($1)")
+            .await?;
     let ids: Vec<i32> = ids.iter().map(|id| id.0).collect();
     client.query(&statement, &[&ids]).await?.iter().map(stored).collect()
 }

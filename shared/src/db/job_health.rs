@@ -110,7 +110,8 @@ pub struct JobHealth {
 
 /// All active jobs that came to the end of some backup.
 pub async fn active<C: GenericClient>(client: &C) -> Result<Vec<JobHealth>, Error> {
-    let statement = "select h.* from job_health h join job j on j.id = h.job_id where j.active order by h.job_id";
+    let statement =
+        "select h.* from job_health h join job j on j.id = h.job_id where j.active order by h.job_id";
     let statement = prepared(client, statement).await?;
     client
         .query(&statement, &[])

@@ -34,8 +34,7 @@ pub async fn hold<C: GenericClient>(
 /// Whether somebody still has a role. If so, nobody else has it before the transaction ends: what a leader writes together with
 /// this look, it writes as leader.
 pub async fn holds(transaction: &Transaction<'_>, role: &str, holder: Uuid) -> Result<bool, Error> {
-    let statement =
-        "select from leader where role = $1 and holder = $2 and expires_at > clock_timestamp() for no key update";
+    let statement = "select from leader where role = $1 and holder = $2 and expires_at > clock_timestamp() for no key update";
     let statement = prepared(transaction, statement).await?;
     Ok(transaction.query_opt(&statement, &[&role, &holder]).await?.is_some())
 }

@@ -165,7 +165,8 @@ pub struct Stuck {
 
 /// The tasks that have run without progress for longer than `after`, the oldest first, at most `limit`.
 pub async fn stuck<C: GenericClient>(client: &C, after: Duration, limit: i64) -> Result<Vec<Stuck>, Error> {
-    let statement = "select l.task_id, l.kind, l.job_id, coalesce(w.name, l.worker_id::text) as worker, l.started_at,
+    let statement =
+        "select l.task_id, l.kind, l.job_id, coalesce(w.name, l.worker_id::text) as worker, l.started_at,
              coalesce(l.progressed_at, l.started_at) as progressed_at
          from lease l left join worker w on w.id = l.worker_id
          where l.started_at < now() - make_interval(secs => $1)

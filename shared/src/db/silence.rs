@@ -59,13 +59,15 @@ pub async fn insert(
 
 /// Those that are not over yet, in the order of their ends.
 pub async fn current<C: GenericClient>(client: &C) -> Result<Vec<Silence>, Error> {
-    let statement = prepared(client, "select * from silence where ends_at > now() order by ends_at, id").await?;
+    let statement =
+        prepared(client, "select * from silence where ends_at > now() order by ends_at, id").await?;
     client.query(&statement, &[]).await?.iter().map(silence).collect()
 }
 
 /// Ends one that is not over yet; returns what it was.
 pub async fn end(transaction: &Transaction<'_>, id: SilenceId) -> Result<Option<Silence>, Error> {
-    let statement = prepared(transaction, "delete from silence where id = $1 and ends_at > now() returning *").await?;
+    let statement =
+        prepared(transaction, "delete from silence where id = $1 and ends_at > now() returning *").await?;
     transaction.query_opt(&statement, &[&id.0]).await?.as_ref().map(silence).transpose()
 }
 

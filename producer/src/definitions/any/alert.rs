@@ -15,7 +15,8 @@ pub(super) fn settings(rules: impl Iterator<Item = Rule>) -> BoxedStrategy<Value
     let settings: Vec<_> = rules.iter().map(|rule| option::weighted(0.2, setting(*rule))).collect();
     settings
         .prop_map(move |settings| {
-            let there = rules.iter().zip(settings).filter_map(|(rule, setting)| Some((rule.to_string(), setting?)));
+            let there =
+                rules.iter().zip(settings).filter_map(|(rule, setting)| Some((rule.to_string(), setting?)));
             Value::Object(there.collect())
         })
         .boxed()
@@ -49,7 +50,9 @@ fn threshold(threshold: Threshold) -> BoxedStrategy<Value> {
         Threshold::Below => (0.001..=1.0).prop_map(|share| json!(share)).boxed(),
         Threshold::Spreads => (1.0..=1000.0).prop_map(|spreads| json!(spreads)).boxed(),
         Threshold::ShrunkTo => (0.0..1.0).prop_map(|share| json!(share)).boxed(),
-        Threshold::By | Threshold::After | Threshold::Waiting => length().prop_map(|time| json!(time)).boxed(),
+        Threshold::By | Threshold::After | Threshold::Waiting => {
+            length().prop_map(|time| json!(time)).boxed()
+        }
     }
 }
 
@@ -60,14 +63,16 @@ fn length() -> BoxedStrategy<String> {
 
 /// Windows for some of these jobs and targets.
 pub(super) fn windows(jobs: &[Value], targets: &[Value]) -> BoxedStrategy<Value> {
-    let names = |definitions: &[Value]| definitions.iter().map(|definition| definition["name"].clone()).collect();
+    let names =
+        |definitions: &[Value]| definitions.iter().map(|definition| definition["name"].clone()).collect();
     let (jobs, targets): (Vec<Value>, Vec<Value>) = (names(jobs), names(targets));
     let window = (cron(), 1..7 * 24_u32, any::<bool>(), vec(matcher(jobs, targets), 0..3));
     btree_map(name(), window, 0..3)
         .prop_map(|windows| {
             let written = windows.into_iter().map(|(name, (cron, hours, berlin, matches))| {
                 let zone = berlin.then_some("Europe/Berlin");
-                let own = json!({ "name": name, "cron": cron, "for": format!("{hours}h"), "matches": matches });
+                let own =
+                    json!({ "name": name, "cron": cron, "for": format!("{hours}h"), "matches": matches });
                 merged([own, present([("timezone", json!(zone))])])
             });
             written.collect()

@@ -192,7 +192,8 @@ fn check(stored: &mut Stored, (found, judged, severity): &Look, pending: u64, co
     }
     for subject in 0..4 {
         let cause = super::super::finding::cause(RULE, &subject.to_string());
-        let was = before.values().any(|alert| alert.about.cause == cause && alert.life.state != State::Resolved);
+        let was =
+            before.values().any(|alert| alert.about.cause == cause && alert.life.state != State::Resolved);
         let expected = found.contains(&subject) || (was && !judged);
         assert_eq!(live.contains(&cause), expected, "{cause} at {now}");
     }

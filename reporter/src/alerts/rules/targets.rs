@@ -2,8 +2,8 @@
 
 use deadpool_postgres::GenericClient;
 use shared::alert::Rule;
-use shared::db::target_health::{self, TargetHealth};
 use shared::db::Error;
+use shared::db::target_health::{self, TargetHealth};
 
 use super::super::finding::Finding;
 use super::{Context, moment};
@@ -27,7 +27,8 @@ pub(super) async fn failing<C: GenericClient>(
         } else {
             return None;
         };
-        let finding = Finding::of_target(Rule::TargetFailing, &setting, (health.target, &health.name), &summary);
+        let finding =
+            Finding::of_target(Rule::TargetFailing, &setting, (health.target, &health.name), &summary);
         Some(match health.failing_since {
             Some(since) => finding.with_detail(&format!("since {}", moment(since))),
             None => finding,

@@ -26,8 +26,7 @@ pub(super) fn duration(context: &Context<'_>, job: &JobFacts, health: &JobHealth
     if (newest - median).abs() < setting.by.as_secs_f64() {
         return None;
     }
-    let summary =
-        format!("the last good backup of {} took {newest:.1} s; {median:.1} s are usual", job.name);
+    let summary = format!("the last good backup of {} took {newest:.1} s; {median:.1} s are usual", job.name);
     Some(Finding::of_job(Rule::DurationUnusual, &setting, job, &summary))
 }
 
@@ -43,8 +42,7 @@ pub(super) fn size(context: &Context<'_>, job: &JobFacts, health: &JobHealth) ->
     if !shrank && deviates(*newest, before, setting.spreads).is_none() {
         return None;
     }
-    let summary =
-        format!("the last good backup of {} has {newest:.0} bytes; {usual:.0} are usual", job.name);
+    let summary = format!("the last good backup of {} has {newest:.0} bytes; {usual:.0} are usual", job.name);
     Some(Finding::of_job(Rule::SizeUnusual, &setting, job, &summary))
 }
 

@@ -22,13 +22,7 @@ pub(super) fn find(context: &Context<'_>) -> Vec<Finding> {
     context.jobs.all().flat_map(of_job).collect()
 }
 
-fn verdict(
-    context: &Context<'_>,
-    job: &JobFacts,
-    rule: Rule,
-    answer: Answer,
-    says: &str,
-) -> Option<Finding> {
+fn verdict(context: &Context<'_>, job: &JobFacts, rule: Rule, answer: Answer, says: &str) -> Option<Finding> {
     let setting = context.of_job(rule, job)?;
     let such = || job.judged.verdicts.iter().filter(|(_, given, _)| *given == answer);
     let rules: Vec<&str> = such().map(|(rule, ..)| rule.as_str()).collect();

@@ -27,7 +27,10 @@ pub(super) async fn stuck<C: GenericClient>(
         let since = of_kind.oldest_due.filter(|since| context.now - *since > longest)?;
         let summary =
             format!("a {kind} task waits for nothing since {}, and no worker takes it", moment(since));
-        Some(Finding::of(Rule::TaskStuck, &setting, Some(&format!("waiting/{kind}")), &summary).called(kind.as_str()))
+        Some(
+            Finding::of(Rule::TaskStuck, &setting, Some(&format!("waiting/{kind}")), &summary)
+                .called(kind.as_str()),
+        )
     });
     Ok(running.chain(waiting).collect())
 }
@@ -82,10 +85,7 @@ pub(super) async fn lost_workers<C: GenericClient>(
 }
 
 /// Kinds of which some tasks are dead, and nobody has decided about them.
-pub(super) async fn dead<C: GenericClient>(
-    client: &C,
-    context: &Context<'_>,
-) -> Result<Vec<Finding>, Error> {
+pub(super) async fn dead<C: GenericClient>(client: &C, context: &Context<'_>) -> Result<Vec<Finding>, Error> {
     let Some(setting) = context.setting(Rule::DeadTasks) else { return Ok(Vec::new()) };
     let open = dead_task::open_by_kind(client).await?;
     let finding = |open: &dead_task::Open| {
