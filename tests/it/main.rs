@@ -7,6 +7,7 @@
     reason = "a failed expectation is a failed test"
 )]
 
+mod alerts;
 mod back_pressure;
 mod bad_messages;
 mod calendar;
