@@ -19,14 +19,14 @@ use super::body::{Body, Path};
 use super::caller::{Operator, actor};
 use super::openapi::{Refusals, words};
 use super::problem::Problem;
-use crate::operations::alerts::{self, Acknowledgement};
+use crate::operations::alerts::{self, Acknowledgement, LONGEST};
 
 /// That somebody knows about an alert.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct NewAcknowledgement {
     /// What they say.
-    #[schema(min_length = 1, max_length = 1000, pattern = "\\S")]
+    #[schema(min_length = 1, max_length = 1000)]
     note: Option<String>,
     /// For how long, in seconds; without it, until the alert is over or gets worse.
     #[schema(minimum = 1, maximum = 31_536_000)]
@@ -43,8 +43,8 @@ pub(super) async fn acknowledge(
     Path(id): Path<i64>,
     Body { value, .. }: Body<NewAcknowledgement>,
 ) -> Result<StatusCode, Problem> {
-    let known =
-        Acknowledgement { note: value.note.as_deref(), lasts: value.seconds.map(Duration::from_secs) };
+    let lasts = value.seconds.map(length).transpose()?;
+    let known = Acknowledgement { note: value.note.as_deref(), lasts };
     let mut client = api.database.client().await?;
     let transaction = client.transaction().await.map_err(db::Error::from)?;
     alerts::acknowledge(&transaction, AlertId(id), known, &actor(&token)).await?;
@@ -94,7 +94,7 @@ pub(super) struct NewSilence {
     #[schema(minimum = 1, maximum = 31_536_000)]
     seconds: u64,
     /// Why.
-    #[schema(min_length = 1, max_length = 1000, pattern = "\\S")]
+    #[schema(min_length = 1, max_length = 1000)]
     why: String,
 }
 
@@ -127,7 +127,7 @@ pub(super) async fn silence(
     let matcher = Matcher { rule, job, target, owner, tag, severity };
     let mut client = api.database.client().await?;
     let transaction = client.transaction().await.map_err(db::Error::from)?;
-    let lasts = Duration::from_secs(seconds);
+    let lasts = length(seconds)?;
     let silence = alerts::silence(&transaction, &matcher, lasts, &why, &actor(&token)).await?;
     transaction.commit().await.map_err(db::Error::from)?;
     Ok((StatusCode::CREATED, Json(Silenced { id: silence.id.0, ends_at: silence.ends_at })))
@@ -147,4 +147,14 @@ pub(super) async fn unsilence(
     alerts::unsilence(&transaction, SilenceId(id), &actor(&token)).await?;
     transaction.commit().await.map_err(db::Error::from)?;
     Ok(StatusCode::NO_CONTENT)
+}
+
+/// A length of time that is said in seconds.
+fn length(seconds: u64) -> Result<Duration, Problem> {
+    let length = Duration::from_secs(seconds);
+    if seconds > 0 && length <= LONGEST {
+        return Ok(length);
+    }
+    let why = format!("is not from 1 to {}", LONGEST.as_secs());
+    Err(Problem::field(StatusCode::UNPROCESSABLE_ENTITY, "seconds", why))
 }

@@ -72,10 +72,10 @@ pub(super) fn step(
         };
         steps.push(step);
     }
-    steps.extend(live.into_values().map(|alert| match judged.contains(&alert.about.rule) {
-        true => end(alert, now),
-        false => unchanged(alert),
-    }));
+    let left = |alert: Alert| {
+        if judged.contains(&alert.about.rule) { end(alert, now) } else { unchanged(alert) }
+    };
+    steps.extend(live.into_values().map(left));
     steps
 }
 

@@ -54,9 +54,9 @@ impl Quiet<'_> {
             rule: about.rule,
             severity: about.severity,
             job: job.map(|job| &job.name),
-            targets: target.map_or_else(|| job.map_or(&[][..], |job| &job.targets), std::slice::from_ref),
+            targets: target.map_or_else(|| job.map_or(&[][..], |job| job.targets.as_slice()), std::slice::from_ref),
             owner: about.owner.as_deref(),
-            tags: job.map_or(&[], |job| &job.tags),
+            tags: job.map_or(&[][..], |job| job.tags.as_slice()),
         };
         let lasts = |silence: &&Silence| silence.starts_at <= self.now && self.now < silence.ends_at;
         let mut silences = self.silences.iter().filter(lasts);

@@ -22,8 +22,8 @@ pub(super) async fn set<C: GenericClient>(client: &C) -> Result<(), Error> {
             for state in COUNTED {
                 let such = of_rule().filter(|count| count.severity == severity && count.state == state);
                 let alerts: i64 = such.map(|count| count.alerts).sum();
-                let labels = [("rule", rule.as_str()), ("severity", severity.as_str()), ("state", state)];
-                gauge!(ALERTS, &labels).set(alerts as f64);
+                gauge!(ALERTS, "rule" => rule.as_str(), "severity" => severity.as_str(), "state" => state)
+                    .set(alerts as f64);
             }
         }
         let suppressed: i64 = of_rule().filter(|count| count.suppressed).map(|count| count.alerts).sum();

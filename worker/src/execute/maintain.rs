@@ -10,13 +10,21 @@ use crate::outcome::Outcome;
 /// Rows that one statement removes.
 const BATCH: i64 = 1_000;
 
+/// What becomes old.
+#[derive(Debug, Clone, Copy)]
+enum Old {
+    Alerts,
+    Silences,
+    Days,
+}
+
 /// Removes all that is old, until nothing is left or the attempt is ended.
 pub(super) async fn run(attempt: &Attempt<'_>) -> Result<Outcome, Ended> {
     let database = &attempt.worker.database;
     let removed = async {
-        let alerts = sweep(database, async |client| alert::sweep(client, BATCH).await).await?;
-        let silences = sweep(database, async |client| silence::sweep(client, BATCH).await).await?;
-        let days = sweep(database, async |client| job_health::sweep_days(client, BATCH).await).await?;
+        let alerts = remove(database, Old::Alerts).await?;
+        let silences = remove(database, Old::Silences).await?;
+        let days = remove(database, Old::Days).await?;
         Ok(json!({ "alerts": alerts, "silences": silences, "days": days }))
     };
     let removed = tokio::select! {
@@ -27,14 +35,16 @@ pub(super) async fn run(attempt: &Attempt<'_>) -> Result<Outcome, Ended> {
     Ok(Outcome { detail: Some(removed), ..Outcome::done() })
 }
 
-/// Removes until a statement finds less than it may remove; returns how many rows.
-async fn sweep(
-    database: &Database,
-    mut remove: impl AsyncFnMut(&deadpool_postgres::Client) -> Result<u64, db::Error>,
-) -> Result<u64, db::Error> {
+/// Returns how many rows it has removed.
+async fn remove(database: &Database, old: Old) -> Result<u64, db::Error> {
     let mut removed = 0;
     loop {
-        let rows = remove(&database.client().await?).await?;
+        let client = database.client().await?;
+        let rows = match old {
+            Old::Alerts => alert::sweep(&client, BATCH).await?,
+            Old::Silences => silence::sweep(&client, BATCH).await?,
+            Old::Days => job_health::sweep_days(&client, BATCH).await?,
+        };
         removed += rows;
         if rows < BATCH.unsigned_abs() {
             return Ok(removed);

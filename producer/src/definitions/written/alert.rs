@@ -191,7 +191,7 @@ fn of_rules(rules: impl Iterator<Item = Rule>, generator: &mut SchemaGenerator) 
 }
 
 fn of_rule(rule: Rule, generator: &mut SchemaGenerator) -> Value {
-    let mut described = |schema: Schema, description: &str| {
+    let described = |schema: Schema, description: &str| {
         let mut schema = json!(schema);
         schema["description"] = json!(description);
         schema
