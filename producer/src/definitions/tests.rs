@@ -11,6 +11,7 @@ use shared::task::{Priority, TaskKind};
 use super::*;
 use crate::apply::{self, Removals, Stored};
 
+mod alerts;
 mod reported;
 mod retention;
 

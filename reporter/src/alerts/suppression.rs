@@ -54,7 +54,8 @@ impl Quiet<'_> {
             rule: about.rule,
             severity: about.severity,
             job: job.map(|job| &job.name),
-            targets: target.map_or_else(|| job.map_or(&[][..], |job| job.targets.as_slice()), std::slice::from_ref),
+            targets: target
+                .map_or_else(|| job.map_or(&[][..], |job| job.targets.as_slice()), std::slice::from_ref),
             owner: about.owner.as_deref(),
             tags: job.map_or(&[][..], |job| job.tags.as_slice()),
         };

@@ -116,3 +116,61 @@ impl Maintenance {
         self.matches.is_empty() || self.matches.iter().any(|matcher| matcher.matches(subject))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(time: &str) -> DateTime<Utc> {
+        time.parse().unwrap()
+    }
+
+    #[test]
+    fn a_window_lasts_from_its_beginning_by_its_clock_until_its_end() {
+        let night = Maintenance {
+            name: "night".parse().unwrap(),
+            cron: "0 1 * * 0".parse().unwrap(),
+            lasts: Duration::from_hours(4),
+            timezone: Tz::Europe__Berlin,
+            matches: Vec::new(),
+        };
+        // On Sundays in winter, one o'clock in Berlin is midnight in UTC.
+        for (time, lasts) in [
+            ("2026-11-21T23:59:59Z", false),
+            ("2026-11-22T00:00:00Z", true),
+            ("2026-11-22T03:59:59Z", true),
+            ("2026-11-22T04:00:00Z", false),
+            ("2026-11-23T01:00:00Z", false),
+        ] {
+            assert_eq!(night.lasts_at(at(time)), lasts, "{time}");
+        }
+    }
+
+    #[test]
+    fn all_that_is_given_must_match() {
+        let (docs, mail): (JobName, JobName) = ("docs".parse().unwrap(), "mail".parse().unwrap());
+        let (targets, tags) = (["usb".parse().unwrap()], ["web".parse().unwrap()]);
+        let subject = Subject {
+            rule: Rule::BackupFailed,
+            severity: Severity::Warning,
+            job: Some(&docs),
+            targets: &targets,
+            owner: Some("ops"),
+            tags: &tags,
+        };
+        let job = |job: &JobName| Matcher { job: Some(job.clone()), ..Matcher::default() };
+        assert!(job(&docs).matches(&subject));
+        assert!(!job(&mail).matches(&subject));
+        let target = |target: &str| Matcher { target: Some(target.parse().unwrap()), ..job(&docs) };
+        assert!(target("usb").matches(&subject));
+        assert!(!target("nas").matches(&subject));
+        let owner = |owner: &str| Matcher { owner: Some(owner.parse().unwrap()), ..Matcher::default() };
+        assert!(owner("ops").matches(&subject));
+        assert!(!owner("dba").matches(&subject));
+        let tag = Matcher { tag: Some("web".parse().unwrap()), ..Matcher::default() };
+        assert!(tag.matches(&subject));
+        assert!(!tag.matches(&Subject { tags: &[], ..subject }));
+        let worse = Matcher { severity: Some(Severity::Critical), ..Matcher::default() };
+        assert!(!worse.matches(&subject));
+    }
+}

@@ -82,8 +82,7 @@ async fn a_backup_with_warnings_opens_an_alert_that_one_without_them_resolves() 
     let world = &watched.world;
     let report = async |outcome: &str| {
         let now = shared::clock::now().to_rfc3339();
-        let params =
-            json!({ "target": "disk-a", "outcome": outcome, "started_at": now, "finished_at": now });
+        let params = json!({ "target": "disk-a", "outcome": outcome, "started_at": now, "finished_at": now });
         let task =
             json!({ "version": 1, "id": Uuid::now_v7(), "kind": "record", "job": "erp", "params": params });
         world.broker.publish("record", &[task.to_string().into()]).await;
@@ -116,10 +115,7 @@ async fn a_job_without_a_recent_backup_is_told_of_until_it_has_one() {
     job["active"] = json!(false);
     world.apply(&json!({ "jobs": [job] })).await;
     until(world, "no_recent_backup/docs", "resolved").await;
-    assert_eq!(
-        history(world, "no_recent_backup/docs").await,
-        ["opened", "resolved", "reopened", "resolved"]
-    );
+    assert_eq!(history(world, "no_recent_backup/docs").await, ["opened", "resolved", "reopened", "resolved"]);
     watched.stop().await;
 }
 

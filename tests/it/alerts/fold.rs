@@ -13,7 +13,9 @@ fn attempt(outcome: &str, minutes: u32) -> String {
 }
 
 async fn health(world: &World) -> Option<String> {
-    world.text("select outcome || ' ' || failed_in_a_row || ' ' || cardinality(seconds) from job_health").await
+    world
+        .text("select outcome || ' ' || failed_in_a_row || ' ' || cardinality(seconds) from job_health")
+        .await
 }
 
 #[tokio::test]
@@ -27,11 +29,15 @@ async fn what_is_committed_late_is_folded_once_and_what_was_written_after_it_wai
     look(&world).await;
     assert_eq!(health(&world).await, None);
     late.batch_execute("commit").await.unwrap();
-    eventually("both are folded", async || (health(&world).await.as_deref() == Some("failed 2 0")).then_some(()))
-        .await;
+    eventually("both are folded", async || {
+        (health(&world).await.as_deref() == Some("failed 2 0")).then_some(())
+    })
+    .await;
     world.execute(&attempt("success", 1)).await;
-    eventually("a good one is", async || (health(&world).await.as_deref() == Some("success 0 1")).then_some(()))
-        .await;
+    eventually("a good one is", async || {
+        (health(&world).await.as_deref() == Some("success 0 1")).then_some(())
+    })
+    .await;
     look(&world).await;
     let days = "select sum(good) || ' ' || sum(bad) from job_day";
     assert_eq!(world.text(days).await.as_deref(), Some("1 2"));
@@ -46,7 +52,9 @@ async fn what_was_there_before_the_first_reporter_is_folded_range_by_range() {
     for _ in 0..20 {
         world.execute(&attempt("success", 5)).await;
     }
-    world.execute("do $$ begin for n in 1..1100 loop perform pg_current_xact_id(); commit; end loop; end $$").await;
+    world
+        .execute("do $$ begin for n in 1..1100 loop perform pg_current_xact_id(); commit; end loop; end $$")
+        .await;
     for minutes in [4, 3] {
         world.execute(&attempt("success", minutes)).await;
     }
@@ -69,8 +77,7 @@ async fn an_attempt_that_was_followed_by_another_is_no_end_of_a_task() {
     define(&world, &json!({}), &json!({})).await;
     let task = "0193a8f2-5c1e-7cc3-98c4-dc0c0c07398f";
     let of_task = |outcome: &str, epoch: u32| {
-        attempt(outcome, 10 - epoch)
-            .replace("gen_random_uuid(), 1, 1", &format!("'{task}', {epoch}, 1"))
+        attempt(outcome, 10 - epoch).replace("gen_random_uuid(), 1, 1", &format!("'{task}', {epoch}, 1"))
     };
     // It failed, was lost with its worker, and failed for good: all is known before anybody looks.
     for (outcome, epoch) in [("failed", 1), ("lost", 2), ("failed", 3)] {

@@ -88,7 +88,8 @@ async fn what_is_silenced_is_followed_and_told_again_when_the_silence_is_over() 
     let watched = failed(&json!({ "backup_failed": { "severity": "critical" } })).await;
     let world = &watched.world;
     until(world, CAUSE, "open").await;
-    let silence = ["silence", "--target", "disk-a", "--rule", "backup_failed", "--for", "4h", "--why", "moved"];
+    let silence =
+        ["silence", "--target", "disk-a", "--rule", "backup_failed", "--for", "4h", "--why", "moved"];
     let run = alerts(world, &silence).await;
     assert_eq!(run.code, 0, "{run:?}");
     let silences = alerts(world, &["silences", "--json"]).await.json();
@@ -99,10 +100,8 @@ async fn what_is_silenced_is_followed_and_told_again_when_the_silence_is_over() 
     eventually("it is silent", async || told(&["opened", &suppressed]).await.then_some(())).await;
     assert_eq!(world.run("reporter", ["alerts", "list"]).await.code, 0, "nobody wants to be told");
     assert_eq!(alerts(world, &["unsilence", &number]).await.code, 0);
-    eventually("it is told again", async || {
-        told(&["opened", &suppressed, "released"]).await.then_some(())
-    })
-    .await;
+    eventually("it is told again", async || told(&["opened", &suppressed, "released"]).await.then_some(()))
+        .await;
     assert_eq!(world.run("reporter", ["alerts", "list"]).await.code, 1);
     for (arguments, said) in [
         (&["silence", "--for", "4h", "--why", "x"][..], "give at least one of"),
@@ -180,7 +179,8 @@ async fn what_is_wrong_is_measured() {
         (metrics.get(open) == Some(&1.0)).then_some(metrics)
     })
     .await;
-    let value = |name: &str| *measured.get(name).unwrap_or_else(|| panic!("{name} is not among {measured:#?}"));
+    let value =
+        |name: &str| *measured.get(name).unwrap_or_else(|| panic!("{name} is not among {measured:#?}"));
     let near = |name: &str, expected: f64| assert!((value(name) - expected).abs() < 1e-9, "{name}");
     near(r#"holdfast_alerts{rule="backup_failed",severity="critical",state="open"}"#, 0.0);
     near(r#"holdfast_alerts_suppressed{rule="backup_failed"}"#, 0.0);

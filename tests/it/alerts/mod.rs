@@ -75,8 +75,10 @@ async fn states(world: &World, cause: &str) -> Vec<String> {
 
 /// Waits until the one alert of a cause is in a state.
 async fn until(world: &World, cause: &str, state: &str) {
-    eventually(&format!("{cause} is {state}"), async || (states(world, cause).await == [state]).then_some(()))
-        .await;
+    eventually(&format!("{cause} is {state}"), async || {
+        (states(world, cause).await == [state]).then_some(())
+    })
+    .await;
 }
 
 /// What happened to a cause's alerts, with what kept people from being told.

@@ -21,11 +21,17 @@ async fn a_target_on_which_the_tasks_of_two_jobs_fail_explains_what_is_wrong_wit
     assert_eq!(states(world, "target_failing/disk-a").await, [""; 0], "it may be the job");
     back_up(world, "mail").await;
     until(world, "target_failing/disk-a", "open").await;
-    let explained = "select count(*) from alert where state = 'open' and suppressed_by = 'alert:target_failing/disk-a'";
-    eventually("the jobs' own alerts are explained", async || (world.number(explained).await == 3).then_some(()))
-        .await;
+    let explained =
+        "select count(*) from alert where state = 'open' and suppressed_by = 'alert:target_failing/disk-a'";
+    eventually("the jobs' own alerts are explained", async || {
+        (world.number(explained).await == 3).then_some(())
+    })
+    .await;
     let mail = history(world, "backup_failed/mail").await;
-    assert!(mail.ends_with(&["opened alert:target_failing/disk-a".to_owned()]) || mail.len() == 2, "{mail:?}");
+    assert!(
+        mail.ends_with(&["opened alert:target_failing/disk-a".to_owned()]) || mail.len() == 2,
+        "{mail:?}"
+    );
 
     define_both(world, &json!({})).await;
     back_up(world, "mail").await;
