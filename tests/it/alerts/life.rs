@@ -61,7 +61,7 @@ async fn somebody_says_that_they_know_and_until_when_and_each_time_it_is_written
     assert_eq!(alerts(world, &["ack", &id]).await.code, 0);
     assert_eq!(alerts(world, &["unack", &id]).await.code, 0);
     let again = alerts(world, &["unack", &id]).await;
-    assert!(again.code == 1 && again.stderr.contains("is not acknowledged"), "{again:?}");
+    assert!(again.code == 2 && again.stderr.contains("is not acknowledged"), "{again:?}");
     for (arguments, said) in [
         (&["ack", "999999"][..], "no alert has the number 999999"),
         (&["ack", &id, "--note", " "], "note: is empty"),
@@ -79,7 +79,7 @@ async fn somebody_says_that_they_know_and_until_when_and_each_time_it_is_written
     back_up(world, "docs").await;
     until(world, CAUSE, "resolved").await;
     let over = alerts(world, &["ack", &id]).await;
-    assert!(over.code == 1 && over.stderr.contains("is over"), "{over:?}");
+    assert!(over.code == 2 && over.stderr.contains("is over"), "{over:?}");
     watched.stop().await;
 }
 
