@@ -57,7 +57,7 @@ fn job(name: String, targets: Vec<Value>) -> BoxedStrategy<Value> {
     let demands = (option::of(period()), option::of(period()), option::of(select(vec!["high", "normal"])));
     let rest = (option::of(verify()), option::of(tries()), any::<Option<bool>>(), any::<Option<bool>>());
     let of_jobs = Rule::ALL.iter().copied().filter(|rule| rule.is_of_jobs());
-    let told = (option::of(btree_set(name(), 0..3)), option::of(alert::settings(of_jobs)));
+    let told = (option::of(tags()), option::of(alert::settings(of_jobs)));
     (what, when, demands, rest, told)
         .prop_map(move |(what, (schedule, retention), demands, rest, told)| {
             let own = json!({ "name": name, "owner": what.0, "source": what.1, "targets": what.2 });
@@ -237,6 +237,10 @@ fn limits(jobs: &[Value]) -> BoxedStrategy<Vec<Value>> {
             keys.into_iter().zip(limits).map(limit).collect()
         })
         .boxed()
+}
+
+fn tags() -> BoxedStrategy<std::collections::BTreeSet<String>> {
+    btree_set(name(), 0..3).boxed()
 }
 
 fn name() -> BoxedStrategy<String> {
