@@ -309,7 +309,6 @@ mod tests {
         for (text, said) in [
             ("backup", "pool:KIND"),
             ("pool:backups", "use one of"),
-            ("pool:maintain", "not implemented"),
             ("host:a", "pool:, target:, source: or owner:"),
             ("target:a/b", "is not a name"),
             ("owner:", "1 to 200 bytes"),

@@ -39,11 +39,6 @@ async fn each_bad_message_is_dead_lettered_with_its_reason_and_the_next_good_one
         (without(task("sim"), "id").to_string().into(), "missing_field", "id"),
         (without(task("sim"), "job").to_string().into(), "missing_field", "job"),
         (with(task("sim"), "kind", json!("explode")).to_string().into(), "unknown_kind", "explode"),
-        (
-            without(with(task("sim"), "kind", json!("maintain")), "job").to_string().into(),
-            "unknown_kind",
-            "only Holdfast itself",
-        ),
         (with(task("sim"), "version", json!(2)).to_string().into(), "unknown_version", "2"),
         (task("nobody").to_string().into(), "unknown_job", "nobody"),
         (task("idle").to_string().into(), "inactive_job", "idle"),

@@ -17,7 +17,7 @@ use utoipa::ToSchema;
 use super::Api;
 use super::body::{Body, Path};
 use super::caller::{Operator, actor};
-use super::openapi::{Refusals, words};
+use super::openapi::{Refusals, words_or_null};
 use super::problem::Problem;
 use crate::operations::alerts::{self, Acknowledgement, LONGEST};
 
@@ -99,11 +99,11 @@ pub(super) struct NewSilence {
 }
 
 fn rules() -> utoipa::openapi::schema::Schema {
-    words(Rule::ALL.iter().map(|rule| rule.as_str()))
+    words_or_null(Rule::ALL.iter().map(|rule| rule.as_str()))
 }
 
 fn severities() -> utoipa::openapi::schema::Schema {
-    words(Severity::ALL.iter().map(|severity| severity.as_str()))
+    words_or_null(Severity::ALL.iter().map(|severity| severity.as_str()))
 }
 
 /// A silence that has begun.

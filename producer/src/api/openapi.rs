@@ -3,7 +3,7 @@
 use serde_json::Value;
 use shared::task::TaskKind;
 use utoipa::openapi::OpenApi;
-use utoipa::openapi::schema::{ObjectBuilder, Schema, Type};
+use utoipa::openapi::schema::{ObjectBuilder, Schema, SchemaType, Type};
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa::{IntoResponses, Modify};
 
@@ -154,6 +154,13 @@ pub(super) fn kinds() -> Schema {
 /// One of some words.
 pub(super) fn words(words: impl IntoIterator<Item = &'static str>) -> Schema {
     ObjectBuilder::new().schema_type(Type::String).enum_values(Some(words)).build().into()
+}
+
+/// One of some words, or nothing.
+pub(super) fn words_or_null(words: impl IntoIterator<Item = &'static str>) -> Schema {
+    let words = words.into_iter().map(Value::from).chain([Value::Null]);
+    let types = SchemaType::from_iter([Type::String, Type::Null]);
+    ObjectBuilder::new().schema_type(types).enum_values(Some(words)).build().into()
 }
 
 #[cfg(test)]

@@ -21,7 +21,7 @@ use super::answers::{Enqueued, EnqueuedTasks};
 use super::body::{Body, Path};
 use super::caller::{Operator, actor};
 use super::idempotency::IdempotencyKey;
-use super::openapi::{Refusals, kinds, words};
+use super::openapi::{Refusals, kinds, words_or_null};
 use super::problem::Problem;
 use crate::operations::Refused;
 use crate::operations::tasks::{self, Cancelled, Order};
@@ -50,7 +50,7 @@ pub(super) struct NewTask {
 }
 
 fn priorities() -> utoipa::openapi::schema::Schema {
-    words(Priority::ALL.iter().map(|priority| priority.as_str()))
+    words_or_null(Priority::ALL.iter().map(|priority| priority.as_str()))
 }
 
 /// Tasks that are asked for, all or none.

@@ -7,6 +7,8 @@ use proptest::sample::{select, subsequence};
 use serde_json::{Map, Value, json};
 use shared::alert::Rule;
 
+// The tests of the whole program read this file from elsewhere.
+#[path = "any/alert.rs"]
 mod alert;
 
 /// A file with targets, jobs that use them, limits that fit, reports, settings of alerts and maintenance windows.

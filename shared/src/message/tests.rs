@@ -82,7 +82,6 @@ fn each_fault_has_a_reason_of_its_own() {
         (json!({"version": "1", "id": id, "kind": "backup", "job": "docs"}), "unknown_version"),
         (json!({"version": 1, "id": "7", "kind": "backup", "job": "docs"}), "invalid_field"),
         (json!({"version": 1, "id": id, "kind": "explode", "job": "docs"}), "unknown_kind"),
-        (json!({"version": 1, "id": id, "kind": "maintain"}), "unknown_kind"),
         (json!({"version": 1, "id": id, "kind": "backup"}), "missing_field"),
         (json!({"version": 1, "id": id, "kind": "report", "job": "docs"}), "invalid_field"),
         (json!({"version": 1, "id": id, "kind": "backup", "job": "../x"}), "invalid_field"),

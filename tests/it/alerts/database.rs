@@ -22,16 +22,16 @@ async fn sessions_that_wait_for_locks_are_told_of_until_they_have_them() {
     let world = World::new().await;
     define(&world, &json!({}), &json!({ "database_blocked": { "after": "500ms" } })).await;
     let (reporter, _) = world.start_reporter().await;
-    let (holder, waiter) = (world.database.client().await.unwrap(), world.database.client().await.unwrap());
+    let (holder, other) = (world.database.client().await.unwrap(), world.database.client().await.unwrap());
     holder.batch_execute("begin; lock table report in access exclusive mode").await.unwrap();
-    let waiting = waiter.batch_execute("select count(*) from report");
+    let waiting = other.batch_execute("select count(*) from report");
     let told = async {
         until(&world, "database_blocked", "open").await;
         assert!(summary(&world, "database_blocked").await.starts_with("1 sessions wait for locks"));
         holder.batch_execute("commit").await.unwrap();
     };
-    let (waited, ()) = tokio::join!(waiting, told);
-    waited.unwrap();
+    let (counted, ()) = tokio::join!(waiting, told);
+    counted.unwrap();
     until(&world, "database_blocked", "resolved").await;
     world.stop(reporter).await;
 }

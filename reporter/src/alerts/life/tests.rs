@@ -88,6 +88,7 @@ fn what_lasts_opens_once_and_is_resolved_when_it_is_over() {
 
 #[test]
 fn what_comes_back_within_the_cooldown_is_the_same_alert_and_later_a_new_one() {
+    use Transition::{Opened, Reopened, Resolved};
     let mut stored = Stored::default();
     stored.look(vec![finding("docs", Severity::Warning, 0, 600)], true, 0);
     stored.look(vec![], true, 10);
@@ -98,7 +99,6 @@ fn what_comes_back_within_the_cooldown_is_the_same_alert_and_later_a_new_one() {
     stored.look(vec![], true, 700);
     stored.look(vec![finding("docs", Severity::Warning, 0, 600)], true, 1300);
     assert_eq!(stored.alerts.len(), 2);
-    use Transition::{Opened, Reopened, Resolved};
     assert_eq!(stored.happened(), [Opened, Resolved, Reopened, Resolved, Opened]);
 }
 
@@ -128,6 +128,7 @@ fn what_gets_worse_is_told_again_and_known_by_nobody_and_what_gets_better_is_not
 
 #[test]
 fn an_acknowledgement_ends_at_its_time_or_with_the_alert() {
+    use Transition::{Opened, Resolved, Unacknowledged};
     let mut stored = Stored::default();
     let found = || vec![finding("docs", Severity::Warning, 0, 600)];
     stored.look(found(), true, 0);
@@ -139,7 +140,6 @@ fn an_acknowledgement_ends_at_its_time_or_with_the_alert() {
     acknowledge(&mut stored, None);
     stored.look(vec![], true, 110);
     assert_eq!(stored.only().life.acknowledged, None);
-    use Transition::{Opened, Resolved, Unacknowledged};
     assert_eq!(stored.happened(), [Opened, Unacknowledged, Resolved]);
 }
 
