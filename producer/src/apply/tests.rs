@@ -36,6 +36,8 @@ fn applied(definitions: &Definitions) -> Stored {
     let alerts = definitions.alerts.iter().map(|(rule, setting)| (*rule, through_json(setting)));
     let maintenance =
         definitions.maintenance.iter().map(|window| (window.name.clone(), through_json(window)));
+    let channels = definitions.channels.iter().map(|channel| (channel.name.clone(), through_json(channel)));
+    let routes = definitions.routes.iter().map(|route| (route.name.clone(), through_json(route)));
     Stored {
         targets: targets.collect(),
         jobs: jobs.collect(),
@@ -43,6 +45,8 @@ fn applied(definitions: &Definitions) -> Stored {
         reports: reports.collect(),
         alerts: alerts.collect(),
         maintenance: maintenance.collect(),
+        channels: channels.collect(),
+        routes: routes.collect(),
     }
 }
 

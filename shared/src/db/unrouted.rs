@@ -103,18 +103,20 @@ pub struct Standing {
     pub told_at: DateTime<Utc>,
     /// Alerts with the same key are told together.
     pub group_key: String,
+    /// Somebody has acknowledged it.
+    pub acknowledged: bool,
     /// The alert as it is now.
     pub alert: Told,
 }
 
-/// What channels were told of alerts that are open, and that nobody is to be kept from or has acknowledged.
+/// What channels were told of alerts that are open and are not suppressed.
 pub async fn standing<C: GenericClient>(client: &C) -> Result<Vec<Standing>, Error> {
     let statement = format!(
-        "select e.channel, e.event_id, e.repetition, e.told_at, {TOLD}
+        "select e.channel, e.event_id, e.repetition, e.told_at, a.acknowledged_at is not null as acknowledged, {TOLD}
          from (select distinct on (alert_id, channel) alert_id, channel, event_id, repetition, told, a.severity, a.summary,
                    n.created_at as told_at
                from notification_event join alert a on a.id = alert_id join notification n on n.id = notification_id
-               where a.state = 'open' and a.suppressed_by is null and a.acknowledged_at is null
+               where a.state = 'open' and a.suppressed_by is null
                order by alert_id, channel, event_id desc, repetition desc) e
              join alert a on a.id = e.alert_id
              left join job j on j.id = a.job_id left join target t on t.id = a.target_id
@@ -128,6 +130,7 @@ pub async fn standing<C: GenericClient>(client: &C) -> Result<Vec<Standing>, Err
             repetition: row.try_get("repetition")?,
             told_at: row.try_get("told_at")?,
             group_key: row.try_get("group_key")?,
+            acknowledged: row.try_get("acknowledged")?,
             alert: told(row)?,
         })
     };
