@@ -1,0 +1,87 @@
+//! Alerts, written as the one writes them who finds them.
+
+use chrono::{DateTime, Utc};
+use shared::alert::{AlertId, Rule, Severity, State, SuppressedBy, Transition};
+use shared::db::alert::{self, About, Alert};
+use shared::db::alert_event::{self, Event};
+use shared::db::{self};
+use shared::job::JobId;
+
+use crate::World;
+
+impl World {
+    /// Keeps reporters from looking for alerts themselves: those of a test are what it says.
+    pub async fn hold_the_alerts(&self) {
+        let statement = "insert into leader (role, holder, term, expires_at)
+             select role, gen_random_uuid(), 1, 'infinity' from unnest(array['alerts']) as r(role)";
+        self.execute(statement).await;
+    }
+
+    /// Opens an alert about a job, or about nothing that is defined.
+    pub async fn open_alert(&self, subject: &str, severity: Severity, job: Option<&str>) -> Alert {
+        let mut client = self.database.client().await.unwrap();
+        let now = db::now(&client).await.unwrap();
+        let transaction = client.transaction().await.unwrap();
+        let mut owner = None;
+        let mut job_id = None;
+        if let Some(name) = job {
+            let statement = "select id, definition ->> 'owner' from job where name = $1";
+            let row = transaction.query_one(statement, &[&name]).await.unwrap();
+            (job_id, owner) = (Some(JobId(row.get(0))), Some(row.get(1)));
+        }
+        let mut alert = Alert {
+            id: AlertId(0),
+            state: State::Open,
+            about: About {
+                cause: format!("backup_failed/{subject}"),
+                rule: Rule::BackupFailed,
+                severity,
+                subject: subject.to_owned(),
+                job: job_id,
+                target: None,
+                owner,
+                group_key: "backup_failed/ops".to_owned(),
+                summary: format!("the backup of {subject} failed"),
+                detail: None,
+            },
+            since: now,
+            opened_at: Some(now),
+            resolved_at: None,
+            reopened: 0,
+            acknowledged: None,
+            suppressed_by: None,
+        };
+        alert.id = alert::insert(&transaction, std::slice::from_ref(&alert)).await.unwrap()[0];
+        alert_event::insert(&transaction, now, &[event(&alert, Transition::Opened, None)]).await.unwrap();
+        transaction.commit().await.unwrap();
+        alert
+    }
+
+    /// Moves an alert on.
+    pub async fn move_alert(&self, alert: &mut Alert, transition: Transition, by: Option<SuppressedBy>) {
+        let mut client = self.database.client().await.unwrap();
+        let now: DateTime<Utc> = db::now(&client).await.unwrap();
+        match transition {
+            Transition::Resolved => (alert.state, alert.resolved_at) = (State::Resolved, Some(now)),
+            Transition::Reopened => (alert.state, alert.resolved_at) = (State::Open, None),
+            _ => {}
+        }
+        alert.suppressed_by.clone_from(&by);
+        let transaction = client.transaction().await.unwrap();
+        alert::update(&transaction, std::slice::from_ref(alert)).await.unwrap();
+        alert_event::insert(&transaction, now, &[event(alert, transition, by)]).await.unwrap();
+        transaction.commit().await.unwrap();
+    }
+}
+
+fn event(alert: &Alert, transition: Transition, suppressed_by: Option<SuppressedBy>) -> Event {
+    Event {
+        alert: alert.id,
+        transition,
+        severity: alert.about.severity,
+        summary: alert.about.summary.clone(),
+        by: None,
+        note: None,
+        suppressed_by,
+    }
+}
