@@ -2,9 +2,9 @@
 
 use chrono::{DateTime, Utc};
 use shared::alert::{AlertId, Rule, Severity, State, SuppressedBy, Transition};
-use shared::db::alert::{self, About, Alert};
+use shared::db::alert::{self, About, Alert, Life};
 use shared::db::alert_event::{self, Event};
-use shared::db::{self};
+use shared::db;
 use shared::job::JobId;
 
 use crate::World;
@@ -31,7 +31,6 @@ impl World {
         }
         let mut alert = Alert {
             id: AlertId(0),
-            state: State::Open,
             about: About {
                 cause: format!("backup_failed/{subject}"),
                 rule: Rule::BackupFailed,
@@ -44,14 +43,17 @@ impl World {
                 summary: format!("the backup of {subject} failed"),
                 detail: None,
             },
-            since: now,
-            opened_at: Some(now),
-            resolved_at: None,
-            reopened: 0,
-            acknowledged: None,
-            suppressed_by: None,
+            life: Life {
+                state: State::Open,
+                since: now,
+                opened_at: Some(now),
+                resolved_at: None,
+                reopened: 0,
+                acknowledged: None,
+                suppressed_by: None,
+            },
         };
-        alert.id = alert::insert(&transaction, std::slice::from_ref(&alert)).await.unwrap()[0];
+        alert.id = alert::insert(&transaction, &[(&alert.about, &alert.life)]).await.unwrap()[0];
         alert_event::insert(&transaction, now, &[event(&alert, Transition::Opened, None)]).await.unwrap();
         transaction.commit().await.unwrap();
         alert
@@ -62,13 +64,13 @@ impl World {
         let mut client = self.database.client().await.unwrap();
         let now: DateTime<Utc> = db::now(&client).await.unwrap();
         match transition {
-            Transition::Resolved => (alert.state, alert.resolved_at) = (State::Resolved, Some(now)),
-            Transition::Reopened => (alert.state, alert.resolved_at) = (State::Open, None),
+            Transition::Resolved => (alert.life.state, alert.life.resolved_at) = (State::Resolved, Some(now)),
+            Transition::Reopened => (alert.life.state, alert.life.resolved_at) = (State::Open, None),
             _ => {}
         }
-        alert.suppressed_by.clone_from(&by);
+        alert.life.suppressed_by.clone_from(&by);
         let transaction = client.transaction().await.unwrap();
-        alert::update(&transaction, std::slice::from_ref(alert)).await.unwrap();
+        alert::update(&transaction, &[alert.id], &[(&alert.about, &alert.life)]).await.unwrap();
         alert_event::insert(&transaction, now, &[event(alert, transition, by)]).await.unwrap();
         transaction.commit().await.unwrap();
     }

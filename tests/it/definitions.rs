@@ -47,7 +47,7 @@ async fn what_is_applied_already_is_not_written_again() {
 /// What `apply` says has changed, as `kind name change`, without what has not.
 pub(crate) fn changes(run: &Run) -> Vec<String> {
     let told = run.json();
-    let lists = ["targets", "jobs", "limits", "reports", "channels", "routes"].into_iter().flat_map(|list| {
+    let lists = ["targets", "jobs", "limits", "reports", "alerts", "maintenance", "channels", "routes"].into_iter().flat_map(|list| {
         let entries = told[list].as_array().unwrap().clone();
         entries.into_iter().map(move |entry| (list, entry))
     });

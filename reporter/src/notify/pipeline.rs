@@ -13,7 +13,7 @@ use crate::metrics::queues::Reach;
 
 /// How long what is due may wait for the broker, or in it while no worker runs anything, in seconds.
 const STUCK: f64 = 300.0;
-/// How old the last look for what is wrong may be, in seconds.
+/// How old the last look at the rules of alerts may be, in seconds.
 const STALE: f64 = 180.0;
 /// How long the database and the broker may take to answer.
 const ANSWER: Duration = Duration::from_secs(10);
@@ -52,8 +52,8 @@ fn judge(pulse: Pulse, slots: usize) -> Option<String> {
     } else {
         match evaluated {
             Some(ago) if ago <= STALE => None,
-            Some(ago) => Some(format!("nobody has looked for what is wrong for {ago:.0} s")),
-            None => Some("nobody has looked for what is wrong yet".to_owned()),
+            Some(ago) => Some(format!("nobody has looked at the rules of alerts for {ago:.0} s")),
+            None => Some("nobody has looked at the rules of alerts yet".to_owned()),
         }
     }
 }
@@ -73,7 +73,7 @@ mod tests {
             (WELL, 0, "worker"),
             (Pulse { unpublished: 301.0, ..WELL }, 1, "not taken by the broker for 301 s"),
             (Pulse { idle: 301.0, ..WELL }, 1, "waits while no worker runs anything"),
-            (Pulse { evaluated: Some(181.0), ..WELL }, 1, "for what is wrong for 181 s"),
+            (Pulse { evaluated: Some(181.0), ..WELL }, 1, "at the rules of alerts for 181 s"),
             (Pulse { evaluated: None, ..WELL }, 1, "yet"),
         ] {
             let trouble = judge(pulse, slots).unwrap_or_default();

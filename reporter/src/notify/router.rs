@@ -25,7 +25,7 @@ const BATCH: i64 = 500;
 pub(super) async fn route(database: &Database, role: &str, holder: Uuid) -> Result<usize, db::Error> {
     let mut client = database.client().await?;
     let transaction = client.transaction().await?;
-    if !leader::keep(&transaction, role, holder).await? {
+    if !leader::holds(&transaction, role, holder).await? {
         return Ok(0);
     }
     let unrouted = unrouted::first(&transaction, BATCH).await?;
@@ -47,7 +47,7 @@ pub(super) async fn route(database: &Database, role: &str, holder: Uuid) -> Resu
 pub(super) async fn repeat(database: &Database, role: &str, holder: Uuid) -> Result<usize, db::Error> {
     let mut client = database.client().await?;
     let transaction = client.transaction().await?;
-    if !leader::keep(&transaction, role, holder).await? {
+    if !leader::holds(&transaction, role, holder).await? {
         return Ok(0);
     }
     let routes = route::all(&transaction).await?;

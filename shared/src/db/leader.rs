@@ -47,10 +47,3 @@ pub async fn resign<C: GenericClient>(client: &C, role: &str, holder: Uuid) -> R
     client.execute(&statement, &[&role, &holder]).await?;
     Ok(())
 }
-
-/// Keeps a role from changing hands until the transaction ends; false when the holder does not have it any more.
-pub async fn keep(transaction: &Transaction<'_>, role: &str, holder: Uuid) -> Result<bool, Error> {
-    let statement = "select from leader where role = $1 and holder = $2 and expires_at > clock_timestamp() for update";
-    let statement = prepared(transaction, statement).await?;
-    Ok(transaction.query_opt(&statement, &[&role, &holder]).await?.is_some())
-}

@@ -13,7 +13,7 @@ pub struct Pulse {
     pub unpublished: f64,
     /// For how long the oldest task that the broker has taken waits, when no worker runs anything; 0 otherwise.
     pub idle: f64,
-    /// How long ago executions were looked at for what is wrong; `None` when that never was.
+    /// How long ago the rules of alerts were looked at; `None` when they never were.
     pub evaluated: Option<f64>,
 }
 
@@ -23,7 +23,7 @@ pub async fn look<C: GenericClient>(client: &C) -> Result<Pulse, Error> {
              coalesce(extract(epoch from now() - min(run_at) filter (where confirmed = 0)), 0)::float8 as unpublished,
              case when exists (select from lease where lease_until > now()) then 0
                  else coalesce(extract(epoch from now() - min(run_at) filter (where confirmed > 0)), 0) end::float8 as idle,
-             (select extract(epoch from now() - folded_at)::float8 from health_fold where folded is not null) as evaluated
+             (select extract(epoch from now() - evaluated_at)::float8 from alert_evaluation) as evaluated
          from task where run_at <= now() and waiting_for is null";
     let row = client.query_one(&prepared(client, statement).await?, &[]).await?;
     Ok(Pulse {
