@@ -25,6 +25,7 @@ mod database_outages;
 mod disk_alarm;
 mod full_disk;
 mod killed_producers;
+mod killed_notifiers;
 mod killed_reporters;
 mod killed_workers;
 mod limits;

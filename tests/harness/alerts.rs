@@ -17,7 +17,7 @@ impl World {
         self.execute(statement).await;
     }
 
-    /// Opens an alert about a job, or about nothing that is defined.
+    /// Opens an alert about a job, or about nothing that is defined. What stands before a slash in the subject is its group.
     pub async fn open_alert(&self, subject: &str, severity: Severity, job: Option<&str>) -> Alert {
         let mut client = self.database.client().await.unwrap();
         let now = db::now(&client).await.unwrap();
@@ -39,7 +39,7 @@ impl World {
                 job: job_id,
                 target: None,
                 owner,
-                group_key: "backup_failed/ops".to_owned(),
+                group_key: format!("backup_failed/{}", subject.split_once('/').map_or("ops", |(group, _)| group)),
                 summary: format!("the backup of {subject} failed"),
                 detail: None,
             },

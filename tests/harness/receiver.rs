@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use serde_json::Value;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -35,6 +36,7 @@ impl Received {
 struct State {
     received: Vec<Received>,
     answers: VecDeque<String>,
+    rest: Duration,
 }
 
 /// A receiver on this machine.
@@ -65,6 +67,11 @@ impl Receiver {
     pub fn answer_next(&self, answer: &str) {
         self.state.lock().expect("nobody panicked").answers.push_back(answer.to_owned());
     }
+
+    /// How long it takes for each answer from now on.
+    pub fn answer_after(&self, rest: Duration) {
+        self.state.lock().expect("nobody panicked").rest = rest;
+    }
 }
 
 async fn accept(listener: TcpListener, state: Arc<Mutex<State>>) {
@@ -78,11 +85,12 @@ async fn accept(listener: TcpListener, state: Arc<Mutex<State>>) {
 async fn receive(mut connection: TcpStream, state: Arc<Mutex<State>>) {
     // Whoever was killed in the middle has sent nothing.
     let Some(received) = read(&mut connection).await else { return };
-    let answer = {
+    let (answer, rest) = {
         let mut state = state.lock().expect("nobody panicked");
         state.received.push(received);
-        state.answers.pop_front().unwrap_or_else(|| "204 No Content".to_owned())
+        (state.answers.pop_front().unwrap_or_else(|| "204 No Content".to_owned()), state.rest)
     };
+    tokio::time::sleep(rest).await;
     let answer = format!("HTTP/1.1 {answer}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
     connection.write_all(answer.as_bytes()).await.ok();
 }
