@@ -14,7 +14,7 @@ use tokio_postgres::types::{Json, ToSql};
 use uuid::Uuid;
 
 use super::delivery::{Ended, Outcome};
-use super::{Error, from_json, parsed, prepared, signed};
+use super::{Error, from_json, parsed, prepared};
 use crate::name::text_enum;
 
 text_enum! {
@@ -328,12 +328,12 @@ pub async fn waiting<C: GenericClient>(client: &C) -> Result<(i64, f64), Error> 
     Ok((row.try_get(0)?, row.try_get(1)?))
 }
 
-/// Removes notifications that ended so long ago, with what they told and their attempts; a bounded number at once.
-pub async fn sweep<C: GenericClient>(client: &C, kept: Duration, most: u32) -> Result<u64, Error> {
+/// Removes notifications that ended 90 days ago with what they told and their attempts, at most `limit`; returns how many.
+pub async fn sweep<C: GenericClient>(client: &C, limit: i64) -> Result<u64, Error> {
     let statement = "delete from notification where id in (
              select id from notification
-             where created_at < now() - make_interval(secs => $1) and ended_at < now() - make_interval(secs => $1)
-             order by created_at limit $2)";
+             where created_at < now() - interval '90 days' and ended_at < now() - interval '90 days'
+             order by created_at limit $1)";
     let statement = prepared(client, statement).await?;
-    Ok(client.execute(&statement, &[&kept.as_secs_f64(), &signed(u64::from(most))]).await?)
+    Ok(client.execute(&statement, &[&limit]).await?)
 }
