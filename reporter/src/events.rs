@@ -139,7 +139,10 @@ pub(crate) fn not_pinged(channel: &ChannelName, error: Option<&str>) {
 
 pub(crate) fn pipeline(trouble: Option<&str>) {
     match trouble {
-        Some(trouble) => tracing::error!(trouble, "the pipeline does not work: dead man's switches are not told that it does"),
+        Some(trouble) => tracing::error!(
+            trouble,
+            "the pipeline does not work: dead man's switches are not told that it does"
+        ),
         None => tracing::info!("the pipeline works again"),
     }
 }

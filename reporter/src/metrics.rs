@@ -285,6 +285,9 @@ fn describe() {
         count,
         "What this process told dead man's switches as the leader, by outcome; withheld: the pipeline did not work"
     );
-    describe_gauge!(PIPELINE_WORKS, "Whether the pipeline works, as dead man's switches are told: 1 or 0; only from the leader");
+    describe_gauge!(
+        PIPELINE_WORKS,
+        "Whether the pipeline works, as dead man's switches are told: 1 or 0; only from the leader"
+    );
     describe_gauge!(BUILD_INFO, "Always 1; the labels say which program this is");
 }

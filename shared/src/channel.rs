@@ -89,7 +89,8 @@ impl Email {
     /// Whether the mail stays protected, or on this machine.
     #[must_use]
     pub fn is_protected(&self) -> bool {
-        let local = || self.server.parse::<IpAddr>().map_or(self.server == "localhost", |ip| ip.is_loopback());
+        let local =
+            || self.server.parse::<IpAddr>().map_or(self.server == "localhost", |ip| ip.is_loopback());
         self.tls != Tls::None || local()
     }
 }

@@ -2,9 +2,9 @@
 
 use chrono::{DateTime, Utc};
 use shared::alert::{AlertId, Rule, Severity, State, SuppressedBy, Transition};
+use shared::db;
 use shared::db::alert::{self, About, Alert, Life};
 use shared::db::alert_event::{self, Event};
-use shared::db;
 use shared::job::JobId;
 
 use crate::World;
@@ -39,7 +39,10 @@ impl World {
                 job: job_id,
                 target: None,
                 owner,
-                group_key: format!("backup_failed/{}", subject.split_once('/').map_or("ops", |(group, _)| group)),
+                group_key: format!(
+                    "backup_failed/{}",
+                    subject.split_once('/').map_or("ops", |(group, _)| group)
+                ),
                 summary: format!("the backup of {subject} failed"),
                 detail: None,
             },

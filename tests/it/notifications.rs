@@ -46,8 +46,10 @@ fn said(event: &Value) -> String {
 }
 
 async fn eventually_told(receiver: &Receiver, path: &str, expected: &[&str]) {
-    eventually(&format!("{expected:?} is told"), async || (told(receiver, path).len() >= expected.len()).then_some(()))
-        .await;
+    eventually(&format!("{expected:?} is told"), async || {
+        (told(receiver, path).len() >= expected.len()).then_some(())
+    })
+    .await;
     assert_eq!(told(receiver, path), expected);
 }
 
@@ -180,12 +182,14 @@ async fn a_receiver_that_fails_is_tried_again_with_the_same_id_and_one_that_refu
     world.apply(&json!({ "routes": [route("all", &["b"])] })).await;
     receiver.answer_next("410 Gone");
     world.open_alert("erp", Severity::Warning, None).await;
-    let given_up = "select last_error from notification where channel = 'b' and state = 'given_up' and attempts = 1";
+    let given_up =
+        "select last_error from notification where channel = 'b' and state = 'given_up' and attempts = 1";
     let error = eventually("it is given up", async || world.text(given_up).await).await;
     assert_eq!(error, "answered 410");
     receiver.answer_next("302 Found\r\nLocation: /elsewhere");
     world.open_alert("crm", Severity::Warning, None).await;
-    let redirected = "select last_error from notification where last_error like '%redirects are not followed'";
+    let redirected =
+        "select last_error from notification where last_error like '%redirects are not followed'";
     eventually("a redirect is refused", async || world.text(redirected).await).await;
     assert!(receiver.received().iter().all(|received| !received.line.contains("elsewhere")));
     world.stop(reporter).await;
@@ -240,7 +244,8 @@ async fn two_reporters_tell_everything_and_nothing_twice() {
         expected.extend(["opened", "resolved"].map(|transition| format!("{subject} {transition}")));
     }
     for path in ["/a", "/b"] {
-        eventually("all is told", async || (told(&receiver, path).len() >= expected.len()).then_some(())).await;
+        eventually("all is told", async || (told(&receiver, path).len() >= expected.len()).then_some(()))
+            .await;
     }
     let waiting = "select count(*) from notification where state = 'waiting'";
     eventually("nothing waits", async || (world.number(waiting).await == 0).then_some(())).await;
@@ -283,14 +288,16 @@ async fn the_commands_show_what_was_told_and_try_a_channel_out() {
     eventually("it is delivered", async || (world.number(delivered).await == 1).then_some(())).await;
     let list = world.run("reporter", ["notifications", "list"]).await;
     assert!(list.stdout.contains("backup_failed docs opened"), "{list:?}");
-    let list = world.run("reporter", ["notifications", "list", "--state", "delivered", "--json"]).await.json();
+    let list =
+        world.run("reporter", ["notifications", "list", "--state", "delivered", "--json"]).await.json();
     assert_eq!(list[0]["deliveries"][0]["outcome"], "delivered");
     let run = world.run("reporter", ["notifications", "list", "--state", "given_up", "--json"]).await;
     assert_eq!(run.json(), json!([]));
     let counter = r#"holdfast_notifications_total{channel="webhook",outcome="delivered"}"#;
     eventually("the metrics count it", async || {
         let metrics = harness::metrics(&url).await;
-        (metrics.get(counter) == Some(&1.0) && metrics.get("holdfast_notifications_waiting") == Some(&0.0)).then_some(())
+        (metrics.get(counter) == Some(&1.0) && metrics.get("holdfast_notifications_waiting") == Some(&0.0))
+            .then_some(())
     })
     .await;
     world.stop(reporter).await;

@@ -6,7 +6,9 @@ use deadpool_postgres::Transaction;
 use shared::channel::{Channel, ChannelName};
 use shared::db::audit::Actor;
 use shared::db::schedule::{self, Defined};
-use shared::db::{self, alert_setting, channel, compliance, job, leftover, limit, maintenance, route, target};
+use shared::db::{
+    self, alert_setting, channel, compliance, job, leftover, limit, maintenance, route, target,
+};
 use shared::job::{Job, JobId, JobName};
 use shared::limit::{Key, Limit};
 use shared::route::{Route, RouteName};
@@ -107,6 +109,8 @@ impl Plan<'_> {
             maintenance::change(transaction, &set, &unset).await?;
         }
         Ok(())
+    }
+
     /// Who is told of alerts, from now on.
     async fn change_notifications(&self, transaction: &Transaction<'_>) -> Result<(), db::Error> {
         let channels: Vec<&Channel> = written(&self.definitions.channels, &self.channels).collect();

@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use shared::channel::{Alertmanager, Channel, ChannelName, Chat, Email, HEARTBEATS, Heartbeat, Login, Means, Tls, Webhook};
+use shared::channel::{
+    Alertmanager, Channel, ChannelName, Chat, Email, HEARTBEATS, Heartbeat, Login, Means, Tls, Webhook,
+};
 use url::Url;
 
 use super::fields::Fields;

@@ -84,7 +84,8 @@ async fn deliver(database: &Database, name: &str) -> Result<(), db::Error> {
         (channel, notification::claim(&client, name, LEASE, AT_ONCE).await?, begun)
     };
     let deadline = begun + LEASE - MARGIN;
-    let attempts = claimed.into_iter().map(|claimed| attempt(database, name, channel.as_ref(), claimed, deadline));
+    let attempts =
+        claimed.into_iter().map(|claimed| attempt(database, name, channel.as_ref(), claimed, deadline));
     join_all(attempts).await.into_iter().collect()
 }
 

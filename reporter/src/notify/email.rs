@@ -26,7 +26,9 @@ type Transport = AsyncSmtpTransport<Tokio1Executor>;
 /// Sends a message to all recipients.
 pub(super) async fn send(email: &Email, message: &Message) -> Attempted {
     if !email.is_protected() && !email.insecure {
-        return Attempted::refused("without TLS mail goes to this machine only, unless the channel is insecure");
+        return Attempted::refused(
+            "without TLS mail goes to this machine only, unless the channel is insecure",
+        );
     }
     let mail = match compose(email, message) {
         Ok(mail) => mail,
@@ -65,8 +67,10 @@ fn transport(email: &Email) -> anyhow::Result<Transport> {
         .tls(protection)
         .timeout(Some(ANSWER));
     if let Some(login) = &email.login {
-        let password = settings::secret(&login.password).map_err(anyhow::Error::msg).context("login.password")?;
-        builder = builder.credentials(Credentials::new(login.user.clone(), password.expose_secret().to_owned()));
+        let password =
+            settings::secret(&login.password).map_err(anyhow::Error::msg).context("login.password")?;
+        builder =
+            builder.credentials(Credentials::new(login.user.clone(), password.expose_secret().to_owned()));
     }
     Ok(builder.build())
 }
@@ -86,7 +90,8 @@ fn compose(email: &Email, message: &Message) -> anyhow::Result<lettre::Message> 
     followed.dedup();
     if let Some(first) = followed.first() {
         mail = mail.in_reply_to(id(first));
-        mail = mail.references(followed.iter().map(|notification| id(notification)).collect::<Vec<_>>().join(" "));
+        mail = mail
+            .references(followed.iter().map(|notification| id(notification)).collect::<Vec<_>>().join(" "));
     }
     mail.multipart(MultiPart::alternative_plain_html(plain(message), html(message))).context("the mail")
 }
@@ -128,7 +133,10 @@ fn html(message: &Message) -> String {
         html.push_str(&format!("<p>and {more} more</p>"));
     }
     let channel = escaped(&message.channel);
-    html.push_str(&format!("<hr><p>Holdfast, channel {channel}, notification {}</p></body></html>", message.id));
+    html.push_str(&format!(
+        "<hr><p>Holdfast, channel {channel}, notification {}</p></body></html>",
+        message.id
+    ));
     html
 }
 
@@ -186,7 +194,8 @@ mod tests {
         evil.events[0].alert.summary = says.repeat(50);
         evil.events[0].alert.owner = Some(says.to_owned());
         let mail = compose(&channel(), &evil).unwrap();
-        let names: Vec<String> = headers(&mail).iter().map(|line| line.split(':').next().unwrap().to_owned()).collect();
+        let names: Vec<String> =
+            headers(&mail).iter().map(|line| line.split(':').next().unwrap().to_owned()).collect();
         let expected = ["From", "Subject", "Message-ID", "To", "MIME-Version", "Date", "Content-Type"];
         assert!(names.iter().all(|name| expected.contains(&name.as_str())), "{names:?}");
         let envelope: Vec<String> = mail.envelope().to().iter().map(ToString::to_string).collect();

@@ -98,7 +98,8 @@ impl Message {
             [event] => headline.push_str(&event.line()),
             events => {
                 let badge = self.worst().map_or("resolved".to_owned(), |worst| worst.to_string());
-                let mut subjects: Vec<&str> = events.iter().map(|event| event.alert.subject.as_str()).collect();
+                let mut subjects: Vec<&str> =
+                    events.iter().map(|event| event.alert.subject.as_str()).collect();
                 subjects.sort_unstable();
                 subjects.dedup();
                 let more = subjects.len().saturating_sub(SUBJECTS);

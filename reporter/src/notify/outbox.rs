@@ -36,7 +36,9 @@ pub(super) async fn put(transaction: &Transaction<'_>, to_tell: Vec<ToTell>) -> 
     let channels: Vec<&str> = to_tell.iter().map(|to_tell| to_tell.channel.as_str()).collect();
     let keys: Vec<&str> = to_tell.iter().map(|to_tell| to_tell.group_key.as_str()).collect();
     let unbegun = notification::take_unbegun(transaction, &channels, &keys).await?;
-    let open = unbegun.into_iter().map(|unbegun| ((unbegun.channel, unbegun.group_key), (unbegun.id, unbegun.events)));
+    let open = unbegun
+        .into_iter()
+        .map(|unbegun| ((unbegun.channel, unbegun.group_key), (unbegun.id, unbegun.events)));
     let (new, events) = assign(to_tell, open.collect());
     notification::insert(transaction, &new).await?;
     notification::add(transaction, &events).await?;
@@ -101,7 +103,12 @@ mod tests {
     fn what_has_one_channel_and_one_group_is_one_notification() {
         let waiting = Uuid::now_v7();
         let open = Open::from([(("chat".to_owned(), "b".to_owned()), (waiting, 3))]);
-        let all = vec![to_tell("chat", "a", 1), to_tell("chat", "b", 2), to_tell("mail", "a", 1), to_tell("chat", "a", 3)];
+        let all = vec![
+            to_tell("chat", "a", 1),
+            to_tell("chat", "b", 2),
+            to_tell("mail", "a", 1),
+            to_tell("chat", "a", 3),
+        ];
         let (new, events) = assign(all, open);
         let begun: Vec<_> = new.iter().map(|new| (new.channel.as_str(), new.group_key.as_str())).collect();
         assert_eq!(begun, [("chat", "a"), ("mail", "a")]);

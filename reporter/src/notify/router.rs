@@ -56,7 +56,8 @@ pub(super) async fn repeat(database: &Database, role: &str, holder: Uuid) -> Res
     }
     let now = db::now(&transaction).await?;
     let standing = unrouted::standing(&transaction).await?;
-    let due: Vec<ToTell> = standing.into_iter().filter_map(|standing| again(&routes, standing, now)).collect();
+    let due: Vec<ToTell> =
+        standing.into_iter().filter_map(|standing| again(&routes, standing, now)).collect();
     let count = due.len();
     outbox::put(&transaction, due).await?;
     transaction.commit().await?;
@@ -240,7 +241,10 @@ mod tests {
             [chat(Telling::Opened), vec![], vec![]]
         );
         assert_eq!(told(&routes, &[(Opened, info, true), (Resolved, info, true)]), [vec![], vec![]]);
-        assert_eq!(told(&routes, &[(Opened, info, false), (Resolved, info, true)])[1], chat(Telling::Resolved));
+        assert_eq!(
+            told(&routes, &[(Opened, info, false), (Resolved, info, true)])[1],
+            chat(Telling::Resolved)
+        );
     }
 
     #[test]

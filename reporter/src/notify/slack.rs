@@ -11,7 +11,8 @@ const SECTION: usize = 700;
 pub(super) fn body(message: &Message) -> Value {
     let headline = message.headline();
     let (told, more) = message.told();
-    let header = json!({ "type": "header", "text": { "type": "plain_text", "text": headline, "emoji": false } });
+    let header =
+        json!({ "type": "header", "text": { "type": "plain_text", "text": headline, "emoji": false } });
     let mut blocks = vec![header];
     blocks.extend(told.iter().map(|event| section(&text(event))));
     if more > 0 {

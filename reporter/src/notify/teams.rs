@@ -37,7 +37,8 @@ pub(super) fn body(message: &Message) -> Value {
 
 fn part(event: &Event) -> Value {
     let line = json!({ "type": "TextRun", "text": shortened(&event.line(), VALUE), "weight": "Bolder" });
-    let facts = event.facts().into_iter().map(|(name, value)| format!("{name}: {}", shortened(&value, VALUE)));
+    let facts =
+        event.facts().into_iter().map(|(name, value)| format!("{name}: {}", shortened(&value, VALUE)));
     let facts = shortened(&format!(" ({})", facts.collect::<Vec<_>>().join("; ")), 2 * VALUE);
     json!({ "type": "RichTextBlock", "separator": true, "inlines": [line, { "type": "TextRun", "text": facts }] })
 }

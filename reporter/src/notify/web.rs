@@ -132,7 +132,10 @@ fn judge(status: StatusCode, headers: &HeaderMap, body: &str) -> Attempted {
         || matches!(status, StatusCode::REQUEST_TIMEOUT | StatusCode::TOO_MANY_REQUESTS);
     if temporary {
         let after = headers.get(RETRY_AFTER).and_then(|after| after.to_str().ok()?.trim().parse().ok());
-        return Attempted { retry_after: after.map(Duration::from_secs), ..Attempted::failed(why).with_status(code) };
+        return Attempted {
+            retry_after: after.map(Duration::from_secs),
+            ..Attempted::failed(why).with_status(code)
+        };
     }
     let why = if status.is_redirection() { format!("{why}; redirects are not followed") } else { why };
     Attempted::refused(why).with_status(code)

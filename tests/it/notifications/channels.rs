@@ -45,9 +45,9 @@ async fn the_documented_receiver_believes_what_is_signed_and_recent_and_nothing_
     let mut python =
         Python::start("docs/notifications/receive.py", &["0"], &[("HOOK_SECRET", "correct horse")]).await;
     let url = format!("http://127.0.0.1:{}/hook", python.port);
-    let world = world_with(|world| {
-        json!({ "channels": [webhook(world, "hook", &url)], "routes": [route("all", &["hook"])] })
-    })
+    let world = world_with(
+        |world| json!({ "channels": [webhook(world, "hook", &url)], "routes": [route("all", &["hook"])] }),
+    )
     .await;
     world.open_alert("docs", Severity::Critical, None).await;
     let (reporter, _) = world.start_reporter().await;
@@ -107,7 +107,8 @@ struct Alertmanager {
 
 impl Alertmanager {
     async fn start(world: &World) -> Self {
-        let config = world.write("alertmanager.yml", "route: { receiver: nobody }\nreceivers: [{ name: nobody }]\n");
+        let config =
+            world.write("alertmanager.yml", "route: { receiver: nobody }\nreceivers: [{ name: nobody }]\n");
         // Another process may take the port before it is used.
         for _ in 0..5 {
             let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
@@ -148,7 +149,8 @@ async fn an_alertmanager_has_what_is_open_and_loses_what_is_over() {
     let world = World::new().await;
     world.hold_the_alerts().await;
     let alertmanager = Alertmanager::start(&world).await;
-    let channel = json!({ "name": "am", "kind": "alertmanager", "url": alertmanager.url, "allow_private": true });
+    let channel =
+        json!({ "name": "am", "kind": "alertmanager", "url": alertmanager.url, "allow_private": true });
     let job = world.simulated_job("docs", &["disk-a"], &json!({}));
     let targets = [world.target("disk-a", &json!({}))];
     let routes = [route("all", &["am"])];
@@ -161,7 +163,8 @@ async fn an_alertmanager_has_what_is_open_and_loses_what_is_over() {
         (alerts.len() == 2).then_some(alerts)
     })
     .await;
-    let labels = alerts.iter().map(|alert| &alert["labels"]).find(|labels| labels["subject"] == "docs").unwrap();
+    let labels =
+        alerts.iter().map(|alert| &alert["labels"]).find(|labels| labels["subject"] == "docs").unwrap();
     let expected = json!({ "alertname": "backup_failed", "service": "holdfast", "severity": "critical", "subject": "docs",
         "job_name": "docs", "owner": "ops" });
     assert_eq!(labels, &expected);
@@ -180,6 +183,9 @@ async fn an_alertmanager_has_what_is_open_and_loses_what_is_over() {
     world.stop(reporter).await;
     let before = alertmanager.alerts().await[0]["endsAt"].clone();
     let (reporter, _) = world.start_reporter().await;
-    eventually("its end has moved", async || (alertmanager.alerts().await[0]["endsAt"] != before).then_some(())).await;
+    eventually("its end has moved", async || {
+        (alertmanager.alerts().await[0]["endsAt"] != before).then_some(())
+    })
+    .await;
     world.stop(reporter).await;
 }

@@ -70,7 +70,10 @@ async fn mail_goes_by_tls_with_a_login_and_only_to_whom_the_system_trusts() {
         assert_eq!(mail["tls"], tls == "starttls");
         world.write("password", "wrong horse\n");
         let run = world.run_with("reporter", test, &trusting).await;
-        assert!(run.code == 1 && run.stdout.contains("refused with 535"), "{tls} with a wrong password: {run:?}");
+        assert!(
+            run.code == 1 && run.stdout.contains("refused with 535"),
+            "{tls} with a wrong password: {run:?}"
+        );
         assert!(!run.stdout.contains("horse"), "{run:?}");
     }
 }
@@ -80,7 +83,8 @@ async fn who_does_not_exist_is_given_up_and_who_is_busy_is_tried_again() {
     let directory = tempfile::tempdir().unwrap();
     let server = Python::start(SERVER, &[directory.path().to_str().unwrap()], &[]).await;
     let world = world_with(|_| {
-        let channels = ["nobody", "busy"].map(|name| channel(name, server.port, &[&format!("{name}@example.org")]));
+        let channels =
+            ["nobody", "busy"].map(|name| channel(name, server.port, &[&format!("{name}@example.org")]));
         json!({ "channels": channels, "routes": [route("all", &["nobody", "busy"])] })
     })
     .await;

@@ -35,7 +35,9 @@ async fn pings_stop_with_the_pipeline_and_go_on_with_it() {
     world.apply(&json!({ "targets": targets, "jobs": [job], "channels": [alive] })).await;
     // Ten seconds are the least that users may ask for; a test need not wait for them.
     let often = json!({ "secs": 0, "nanos": 500_000_000 });
-    world.execute(&format!("update channel set definition = jsonb_set(definition, '{{every}}', '{often}')")).await;
+    world
+        .execute(&format!("update channel set definition = jsonb_set(definition, '{{every}}', '{often}')"))
+        .await;
     let (reporter, reporter_url) = world.start_reporter().await;
     eventually_withheld(&reporter, 1, "no producer was heard of").await;
     assert_eq!(receiver.received().len(), 0);
@@ -58,7 +60,8 @@ async fn pings_stop_with_the_pipeline_and_go_on_with_it() {
     world.execute("update leader set expires_at = 'infinity' where role = 'scheduler'").await;
     eventually_withheld(&reporter, 1, "a task that is due was not taken by the broker").await;
     let (silent, before) = (receiver.received().len(), withheld(&reporter_url).await);
-    eventually("more is kept back", async || (withheld(&reporter_url).await > before + 1.0).then_some(())).await;
+    eventually("more is kept back", async || (withheld(&reporter_url).await > before + 1.0).then_some(()))
+        .await;
     assert_eq!(receiver.received().len(), silent, "nothing is told while it stands still");
     producer.resume().unwrap();
     eventually_pinged(&receiver).await;

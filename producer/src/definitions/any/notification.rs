@@ -10,12 +10,13 @@ use super::{merged, name, path, present, text};
 
 /// Channels, and routes that lead to some of them.
 pub(super) fn all() -> BoxedStrategy<Value> {
-    let channels = btree_set(name(), 1..4)
-        .prop_flat_map(|names| names.into_iter().map(channel).collect::<Vec<_>>());
+    let channels =
+        btree_set(name(), 1..4).prop_flat_map(|names| names.into_iter().map(channel).collect::<Vec<_>>());
     (channels, btree_set(name(), 0..3))
         .prop_flat_map(|(channels, names)| {
             let tells = |channel: &&Value| channel["kind"] != "heartbeat";
-            let told: Vec<Value> = channels.iter().filter(tells).map(|channel| channel["name"].clone()).collect();
+            let told: Vec<Value> =
+                channels.iter().filter(tells).map(|channel| channel["name"].clone()).collect();
             let names = if told.is_empty() { Vec::new() } else { names.into_iter().collect() };
             let routes = names.into_iter().map(|name| route(name, told.clone())).collect::<Vec<_>>();
             (Just(channels), routes)
@@ -25,18 +26,16 @@ pub(super) fn all() -> BoxedStrategy<Value> {
 }
 
 fn channel(name: String) -> BoxedStrategy<Value> {
-    let secret = || {
-        prop_oneof![path().prop_map(|path| json!({ "file": path })), Just(json!({ "env": "SECRET_1" }))]
-    };
+    let secret =
+        || prop_oneof![path().prop_map(|path| json!({ "file": path })), Just(json!({ "env": "SECRET_1" }))];
     let address = || "[a-z]{1,8}(\\+[a-z]{1,3})?@[a-z0-9]{1,8}\\.example";
     let login = (text(), secret()).prop_map(|(user, password)| json!({ "user": user, "password": password }));
     let protection = option::of(select(vec!["starttls", "tls"]));
-    let email = (address(), vec(address(), 1..3), protection, option::of(1..=u16::MAX), option::of(login)).prop_map(
-        |(from, to, tls, port, login)| {
+    let email = (address(), vec(address(), 1..3), protection, option::of(1..=u16::MAX), option::of(login))
+        .prop_map(|(from, to, tls, port, login)| {
             let own = json!({ "kind": "email", "from": from, "to": to, "server": "mail.example" });
             merged([own, present([("tls", json!(tls)), ("port", json!(port)), ("login", json!(login))])])
-        },
-    );
+        });
     let url = || "https?://[a-z]{1,8}\\.example(:[1-9][0-9]{0,3})?(/[a-z?=&%20]{0,8})?";
     let webhook = (url(), secret())
         .prop_map(|(url, secret)| json!({ "kind": "webhook", "url": url, "secret": secret }));

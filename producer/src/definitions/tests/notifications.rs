@@ -58,8 +58,14 @@ fn each_bad_channel_is_reported_with_file_line_and_field() {
         ("{ name: a }", "kind: is missing"),
         ("{ name: a, kind: pigeon }", "kind: \"pigeon\" is unknown, use one of: email, webhook"),
         ("{ name: a, kind: webhook, url: ftp://x, secret: { env: S } }", "url: a URL that begins with http"),
-        ("{ name: a, kind: webhook, url: 'https://u:p@x/', secret: { env: S } }", "url: the URL holds a user"),
-        ("{ name: a, kind: webhook, url: 'https://x:99999/', secret: { env: S } }", "url: is no URL: invalid port"),
+        (
+            "{ name: a, kind: webhook, url: 'https://u:p@x/', secret: { env: S } }",
+            "url: the URL holds a user",
+        ),
+        (
+            "{ name: a, kind: webhook, url: 'https://x:99999/', secret: { env: S } }",
+            "url: is no URL: invalid port",
+        ),
         ("{ name: a, kind: webhook, url: https://x, secret: inline }", "secret: is never inline"),
         ("{ name: a, kind: slack, url: https://hooks.slack.com/x }", "url: is never inline"),
         ("{ name: a, kind: slack, url: { env: S }, colour: blue }", "colour: is unknown"),
@@ -69,7 +75,10 @@ fn each_bad_channel_is_reported_with_file_line_and_field() {
         ("{ name: a, kind: email, from: a@b, to: [\"a@b\\nBcc: c@d\"], server: s }", "to: "),
         ("{ name: a, kind: email, from: a@b, to: [a@b], server: s, port: 0 }", "port: is not from 1"),
         ("{ name: a, kind: email, from: a@b, to: [a@b], server: a/b }", "server: \"a/b\" is no host"),
-        ("{ name: a, kind: email, from: a@b, to: [a@b], server: s, login: { user: u } }", "login.password: is missing"),
+        (
+            "{ name: a, kind: email, from: a@b, to: [a@b], server: s, login: { user: u } }",
+            "login.password: is missing",
+        ),
     ] {
         let problems = problems(&format!("channels:\n- {channel}\n"));
         let expected = format!("demo.yaml:2: channels.a.{message}");
@@ -80,7 +89,9 @@ fn each_bad_channel_is_reported_with_file_line_and_field() {
 #[test]
 fn mail_without_protection_is_refused_unless_that_is_said() {
     let email = |server: &str, rest: &str| {
-        let text = format!("channels:\n- {{ name: a, kind: email, from: a@b, to: [a@b], server: '{server}', tls: none{rest} }}\n");
+        let text = format!(
+            "channels:\n- {{ name: a, kind: email, from: a@b, to: [a@b], server: '{server}', tls: none{rest} }}\n"
+        );
         let mut definitions = Definitions::default();
         definitions.add("demo.yaml", &text);
         definitions.problems.len()
@@ -109,6 +120,7 @@ fn each_bad_route_is_reported_with_file_line_and_field() {
         let expected = format!("demo.yaml:6: routes.r.{message}");
         assert!(problems.len() == 1 && problems[0].starts_with(&expected), "{route}: {problems:?}");
     }
-    let twice = format!("{CHANNELS}routes:\n- {{ name: r, channels: [mail] }}\n- {{ name: r, channels: [mail] }}\n");
+    let twice =
+        format!("{CHANNELS}routes:\n- {{ name: r, channels: [mail] }}\n- {{ name: r, channels: [mail] }}\n");
     assert_eq!(problems(&twice), ["demo.yaml:7: routes.r: is defined already at demo.yaml:6"]);
 }

@@ -133,10 +133,10 @@ impl From<&channel::Channel> for Channel {
                 server: email.server.clone(),
                 tls: email.tls,
                 port: Some(email.port),
-                login: email.login.as_ref().map(|login| Login {
-                    user: login.user.clone(),
-                    password: Secret::from(&login.password),
-                }),
+                login: email
+                    .login
+                    .as_ref()
+                    .map(|login| Login { user: login.user.clone(), password: Secret::from(&login.password) }),
                 insecure: email.insecure,
             },
             Means::Webhook(webhook) => Self::Webhook {
@@ -152,10 +152,9 @@ impl From<&channel::Channel> for Channel {
                 url: means.url.clone(),
                 reach: Reach { allow_private: means.allow_private },
             },
-            Means::Heartbeat(means) => Self::Heartbeat {
-                chat: chat(&means.url, means.allow_private),
-                every: Length(means.every),
-            },
+            Means::Heartbeat(means) => {
+                Self::Heartbeat { chat: chat(&means.url, means.allow_private), every: Length(means.every) }
+            }
         }
     }
 }
