@@ -41,7 +41,8 @@ enum Command {
     #[command(subcommand)]
     Rollup(rollup::Action),
     /// Shows what was told of alerts by which channels, and tries channels out
-    Notifications(notifications::Args),
+    #[command(subcommand)]
+    Notifications(notifications::Command),
 }
 
 #[tokio::main]
@@ -73,7 +74,7 @@ async fn execute(command: Command, sources: &Sources) -> anyhow::Result<ExitCode
         Command::Alerts(command) => alerts::run(&database, &command).await,
         Command::Report(args) => report::run(&database, &args).await,
         Command::Rollup(action) => rollup::run(&database, &action).await,
-        Command::Notifications(args) => notifications::run(&database, &args).await,
+        Command::Notifications(command) => notifications::run(&database, &command).await,
         Command::Run => Ok(ExitCode::SUCCESS),
     }
 }

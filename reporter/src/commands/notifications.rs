@@ -19,22 +19,17 @@ const NOT_DELIVERED: u8 = 1;
 const MOST: u16 = 1000;
 
 /// What is asked.
-#[derive(Debug, clap::Args)]
-pub struct Args {
-    #[command(subcommand)]
-    command: Command,
-}
-
 #[derive(Debug, clap::Subcommand)]
-enum Command {
+pub enum Command {
     /// Lists notifications, the newest first
     List(List),
     /// Sends a message that says that it is a test, and tells what came back; exits with 1 unless it was taken
     Test(Test),
 }
 
+/// Which ones.
 #[derive(Debug, clap::Args)]
-struct List {
+pub struct List {
     /// Those that are waiting, delivered or `given_up`
     #[arg(long)]
     state: Option<State>,
@@ -46,8 +41,9 @@ struct List {
     json: bool,
 }
 
+/// What is tried.
 #[derive(Debug, clap::Args)]
-struct Test {
+pub struct Test {
     /// By which channel
     #[arg(long, value_name = "NAME")]
     channel: ChannelName,
@@ -67,8 +63,8 @@ struct Notification {
 ///
 /// # Errors
 /// No channel has the name, or the database failed.
-pub async fn run(database: &Database, args: &Args) -> anyhow::Result<ExitCode> {
-    match &args.command {
+pub async fn run(database: &Database, command: &Command) -> anyhow::Result<ExitCode> {
+    match command {
         Command::List(list) => self::list(database, list).await,
         Command::Test(test) => self::test(database, test).await,
     }

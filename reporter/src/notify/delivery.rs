@@ -13,7 +13,7 @@ use shared::channel::{Channel, ChannelName, Means};
 use shared::db::delivery::{Ended, Outcome};
 use shared::db::notification::{self, Claimed};
 use shared::db::{self, Database, channel};
-use tokio::task::JoinSet;
+use tokio::task::{self, JoinSet};
 use tokio_util::sync::CancellationToken;
 
 use super::attempt::Attempted;
@@ -34,7 +34,8 @@ const AT_ONCE: i64 = 8;
 /// Delivers until `stop`. Each channel has a lane of its own, so that one whose receiver does not answer holds up no other. What is
 /// under way at the end may come to its end.
 pub(super) async fn run(database: &Database, stop: &CancellationToken) {
-    let (mut lanes, mut busy) = (JoinSet::new(), HashMap::new());
+    let mut lanes = JoinSet::new();
+    let mut busy: HashMap<task::Id, String> = HashMap::new();
     while !stop.is_cancelled() {
         match due(database).await {
             Ok(mut channels) => {
@@ -59,7 +60,7 @@ pub(super) async fn run(database: &Database, stop: &CancellationToken) {
             }
         }
     }
-    lanes.join_all().await;
+    while lanes.join_next().await.is_some() {}
 }
 
 async fn due(database: &Database) -> Result<Vec<String>, db::Error> {

@@ -4,8 +4,8 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use deadpool_postgres::Transaction;
+use shared::db;
 use shared::db::notification::{self, New};
-use shared::db::{self, notification::Telling};
 use uuid::Uuid;
 
 use super::message::Event;
@@ -79,13 +79,10 @@ fn written(channel: String, notification: Uuid, repetition: i32, event: &Event) 
     }
 }
 
-/// Whether a channel that was told something last takes an alert for over.
-pub(super) fn is_over(told: Option<Telling>) -> bool {
-    told.is_none_or(|told| told == Telling::Resolved)
-}
-
 #[cfg(test)]
 mod tests {
+    use shared::db::notification::Telling;
+
     use super::super::message::tests::event;
     use super::*;
 

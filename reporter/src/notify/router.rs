@@ -131,7 +131,7 @@ fn subject(alert: &Told) -> Subject<'_> {
 
 /// How a channel is told of a transition that `before` was the last it was told of; `None` when it is not.
 fn telling(unrouted: &Unrouted, before: Option<Telling>, route: &Route) -> Option<Telling> {
-    let over = outbox::is_over(before);
+    let over = before.is_none_or(|told| told == Telling::Resolved);
     match unrouted.transition {
         // It is told to those who were told of the alert, also when nobody is to be told of it now: they wait for its end.
         Transition::Resolved => (!over && route.resolved).then_some(Telling::Resolved),

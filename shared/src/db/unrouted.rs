@@ -113,11 +113,10 @@ pub struct Standing {
 pub async fn standing<C: GenericClient>(client: &C) -> Result<Vec<Standing>, Error> {
     let statement = format!(
         "select e.channel, e.event_id, e.repetition, e.told_at, a.acknowledged_at is not null as acknowledged, {TOLD}
-         from (select distinct on (alert_id, channel) alert_id, channel, event_id, repetition, told, a.severity, a.summary,
-                   n.created_at as told_at
-               from notification_event join alert a on a.id = alert_id join notification n on n.id = notification_id
+         from (select distinct on (t.alert_id, t.channel) t.*, a.severity, a.summary, n.created_at as told_at
+               from notification_event t join alert a on a.id = t.alert_id join notification n on n.id = t.notification_id
                where a.state = 'open' and a.suppressed_by is null
-               order by alert_id, channel, event_id desc, repetition desc) e
+               order by t.alert_id, t.channel, t.event_id desc, t.repetition desc) e
              join alert a on a.id = e.alert_id
              left join job j on j.id = a.job_id left join target t on t.id = a.target_id
          where e.told <> 'resolved'"
