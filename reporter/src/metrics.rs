@@ -103,6 +103,7 @@ pub fn install(refresh: Duration) -> anyhow::Result<PrometheusHandle> {
         .idle_timeout(MetricKindMask::GAUGE, Some(refresh * STALE_REFRESHES))
         .install_recorder()?;
     describe();
+    describe_notifications();
     Ok(handle)
 }
 
@@ -268,6 +269,11 @@ fn describe() {
         "How long ago some reporter has looked at all rules of alerts; absent before the first time"
     );
     describe_gauge!(ALERT_EVALUATION, Unit::Seconds, "How long that look took");
+    describe_gauge!(BUILD_INFO, "Always 1; the labels say which program this is");
+}
+
+fn describe_notifications() {
+    let count = Unit::Count;
     describe_counter!(
         NOTIFICATIONS,
         count,
@@ -289,5 +295,4 @@ fn describe() {
         PIPELINE_WORKS,
         "Whether the pipeline works, as dead man's switches are told: 1 or 0; only from the leader"
     );
-    describe_gauge!(BUILD_INFO, "Always 1; the labels say which program this is");
 }

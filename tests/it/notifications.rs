@@ -32,8 +32,8 @@ async fn world_with(definitions: impl FnOnce(&World) -> Value) -> World {
 /// The transitions that came to a path, as `subject transition`, in their order.
 fn told(receiver: &Receiver, path: &str) -> Vec<String> {
     let line = format!("POST {path}");
-    let received = receiver.received().into_iter().filter(|received| received.line == line);
-    received.flat_map(|received| events(&received)).map(|event| said(&event)).collect()
+    let requests = receiver.received().into_iter().filter(|received| received.line == line);
+    requests.flat_map(|received| events(&received)).map(|event| said(&event)).collect()
 }
 
 fn events(received: &Received) -> Vec<Value> {
@@ -169,9 +169,9 @@ async fn a_receiver_that_fails_is_tried_again_with_the_same_id_and_one_that_refu
     eventually("there is another one", async || (world.number(waiting).await == 2).then_some(())).await;
     world.execute("update notification set next_at = now() where attempts = 1").await;
     eventually_told(&receiver, "/a", &["docs opened", "docs opened", "mail opened"]).await;
-    let received = receiver.received();
-    assert_eq!(received[0].header("holdfast-delivery"), received[1].header("holdfast-delivery"));
-    assert_eq!(received[0].body, received[1].body);
+    let requests = receiver.received();
+    assert_eq!(requests[0].header("holdfast-delivery"), requests[1].header("holdfast-delivery"));
+    assert_eq!(requests[0].body, requests[1].body);
     let outcomes = "select string_agg(attempt || ' ' || outcome || ' ' || status, ', ' order by at, attempt) from delivery";
     eventually("the log has all attempts", async || {
         let logged = world.text(outcomes).await?;

@@ -9,6 +9,7 @@ use std::time::Duration;
 use chrono::{DateTime, TimeDelta, Utc};
 use reqwest::Method;
 use serde_json::{Value, json};
+use shared::alert::Tag;
 use shared::channel::Alertmanager;
 use shared::clock;
 use shared::db::unrouted::Told;
@@ -41,7 +42,7 @@ pub(super) async fn post(alertmanager: &Alertmanager, alerts: impl Iterator<Item
 /// The labels are what does not change while the alert is open, but for its severity: one that gets worse is another alert there,
 /// and the one before ends by itself.
 fn written(alert: &Told, now: DateTime<Utc>) -> Value {
-    let tags: Vec<&str> = alert.tags.iter().map(|tag| tag.as_str()).collect();
+    let tags: Vec<&str> = alert.tags.iter().map(Tag::as_str).collect();
     let labels = [
         ("alertname", Some(alert.rule.to_string())),
         ("service", Some("holdfast".to_owned())),

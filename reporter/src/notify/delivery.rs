@@ -25,9 +25,9 @@ use crate::metrics::NOTIFICATIONS;
 /// How often the outbox is looked at.
 const LOOK: Duration = Duration::from_millis(500);
 /// How long an attempt may take: longer than any channel gives its receiver.
+const LONGEST: Duration = Duration::from_secs(35);
+/// When another one may begin: not before whoever has begun it has given it up.
 const LEASE: Duration = Duration::from_secs(45);
-/// How much earlier it is given up by whoever has begun it.
-const MARGIN: Duration = Duration::from_secs(10);
 /// So many notifications of a channel are under way at once.
 const AT_ONCE: i64 = 8;
 
@@ -84,7 +84,7 @@ async fn deliver(database: &Database, name: &str) -> Result<(), db::Error> {
         let begun = Instant::now();
         (channel, notification::claim(&client, name, LEASE, AT_ONCE).await?, begun)
     };
-    let deadline = begun + LEASE - MARGIN;
+    let deadline = begun + LONGEST;
     let attempts =
         claimed.into_iter().map(|claimed| attempt(database, name, channel.as_ref(), claimed, deadline));
     join_all(attempts).await.into_iter().collect()
@@ -106,7 +106,7 @@ async fn attempt(
         (Some(channel), Ok(events)) => {
             let message = Message { id, channel: name.to_owned(), test: false, events };
             let sending = tokio::time::timeout_at(deadline.into(), send::send(channel, &message));
-            sending.await.unwrap_or_else(|_| Attempted::failed("not taken within the lease"))
+            sending.await.unwrap_or_else(|_| Attempted::failed("not taken in time"))
         }
     };
     let again = attempted.again(attempt, age, rand::random());

@@ -1,5 +1,6 @@
 //! E-mail: a message in plain text and HTML, over SMTP.
 
+use std::fmt::Write as _;
 use std::time::Duration;
 
 use anyhow::Context as _;
@@ -108,14 +109,14 @@ fn plain(message: &Message) -> String {
         text.push_str(&event.line());
         text.push('\n');
         for (name, value) in event.facts() {
-            text.push_str(&format!("  {name}: {value}\n"));
+            _ = write!(text, "  {name}: {value}\n");
         }
         text.push('\n');
     }
     if more > 0 {
-        text.push_str(&format!("and {more} more\n\n"));
+        _ = write!(text, "and {more} more\n\n");
     }
-    text.push_str(&format!("-- \nHoldfast, channel {}, notification {}\n", message.channel, message.id));
+    _ = write!(text, "-- \nHoldfast, channel {}, notification {}\n", message.channel, message.id);
     text
 }
 
@@ -123,20 +124,17 @@ fn html(message: &Message) -> String {
     let (told, more) = message.told();
     let mut html = String::from("<!DOCTYPE html><html><body>");
     for event in told {
-        html.push_str(&format!("<h3>{}</h3><table>", escaped(&event.line())));
+        _ = write!(html, "<h3>{}</h3><table>", escaped(&event.line()));
         for (name, value) in event.facts() {
-            html.push_str(&format!("<tr><td>{name}</td><td>{}</td></tr>", escaped(&value)));
+            _ = write!(html, "<tr><td>{name}</td><td>{}</td></tr>", escaped(&value));
         }
         html.push_str("</table>");
     }
     if more > 0 {
-        html.push_str(&format!("<p>and {more} more</p>"));
+        _ = write!(html, "<p>and {more} more</p>");
     }
     let channel = escaped(&message.channel);
-    html.push_str(&format!(
-        "<hr><p>Holdfast, channel {channel}, notification {}</p></body></html>",
-        message.id
-    ));
+    _ = write!(html, "<hr><p>Holdfast, channel {channel}, notification {}</p></body></html>", message.id);
     html
 }
 

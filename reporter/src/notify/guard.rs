@@ -14,46 +14,40 @@ pub(super) fn is_public(address: IpAddr) -> bool {
 }
 
 fn is_public_v4(address: Ipv4Addr) -> bool {
-    let [a, b, c, _] = address.octets();
-    let special = match (a, b, c) {
-        // This network, loopback, multicast and all that is reserved, with broadcast.
-        (0 | 127 | 224.., _, _)
-        // Private networks.
-        | (10, _, _)
-        | (172, 16..=31, _)
-        | (192, 168, _)
-        // Shared by carriers.
-        | (100, 64..=127, _)
-        // Link-local: the metadata of clouds.
-        | (169, 254, _)
-        // Protocol assignments, and the relays of 6to4.
-        | (192, 0, 0)
-        | (192, 88, 99)
-        // For documentation.
-        | (192, 0, 2)
-        | (198, 51, 100)
-        | (203, 0, 113)
-        // For benchmarks.
-        | (198, 18 | 19, _) => true,
-        _ => false,
-    };
+    let special = matches!(
+        address.octets(),
+        // This network, loopback, private networks, multicast and all that is reserved, with broadcast.
+        [0 | 10 | 127 | 224.., ..]
+            | [172, 16..=31, ..]
+            | [192, 168, ..]
+            // Shared by carriers.
+            | [100, 64..=127, ..]
+            // Link-local: the metadata of clouds.
+            | [169, 254, ..]
+            // Protocol assignments, and for documentation.
+            | [192, 0, 0 | 2, _]
+            | [198, 51, 100, _]
+            | [203, 0, 113, _]
+            // The relays of 6to4.
+            | [192, 88, 99, _]
+            // For benchmarks.
+            | [198, 18 | 19, ..]
+    );
     !special
 }
 
 /// Only what is assigned to the internet, without what carries an address of version 4.
 fn is_public_v6(address: Ipv6Addr) -> bool {
-    let [a, b, ..] = address.segments();
-    let special = match (a, b) {
-        // Protocol assignments, with Teredo and ORCHID.
-        (0x2001, 0..=0x01ff)
-        // For documentation.
-        | (0x2001, 0x0db8)
-        | (0x3fff, 0..=0x0fff)
-        // 6to4.
-        | (0x2002, _) => true,
-        _ => false,
-    };
-    a & 0xe000 == 0x2000 && !special
+    let segments = address.segments();
+    let special = matches!(
+        segments,
+        // Protocol assignments, with Teredo and ORCHID; for documentation.
+        [0x2001, 0..=0x01ff | 0x0db8, ..]
+            | [0x3fff, 0..=0x0fff, ..]
+            // 6to4.
+            | [0x2002, ..]
+    );
+    matches!(segments, [0x2000..=0x3fff, ..]) && !special
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
-use shared::alert::Severity;
+use shared::alert::{Severity, Tag};
 use shared::db::notification::Telling;
 use shared::db::unrouted::Told;
 use uuid::Uuid;
@@ -20,7 +20,8 @@ const SUBJECTS: usize = 3;
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(super) struct Event {
     /// Its number: a transition has the same one in all notifications.
-    pub(super) event: i64,
+    #[serde(rename = "event")]
+    pub(super) number: i64,
     /// What happened.
     pub(super) transition: Telling,
     /// When.
@@ -66,7 +67,7 @@ impl Event {
     /// What else is known, as names and values.
     pub(super) fn facts(&self) -> Vec<(&'static str, String)> {
         let Told { rule, owner, tags, detail, opened_at, resolved_at, .. } = &self.alert;
-        let tags: Vec<&str> = tags.iter().map(|tag| tag.as_str()).collect();
+        let tags: Vec<&str> = tags.iter().map(Tag::as_str).collect();
         [
             ("rule", Some(rule.to_string())),
             ("owner", owner.clone()),
@@ -149,7 +150,7 @@ pub(super) fn trial(id: Uuid, channel: &str, now: DateTime<Utc>) -> Message {
         opened_at: now,
         resolved_at: None,
     };
-    let event = Event { event: 0, transition: Telling::Opened, at: now, alert, follows: None };
+    let event = Event { number: 0, transition: Telling::Opened, at: now, alert, follows: None };
     Message { id, channel: channel.to_owned(), test: true, events: vec![event] }
 }
 
@@ -162,7 +163,7 @@ pub(super) mod tests {
         let at: DateTime<Utc> = "2026-11-26T02:10:00Z".parse().unwrap();
         let over = transition == Telling::Resolved;
         Event {
-            event: number,
+            number,
             transition,
             at,
             alert: Told {

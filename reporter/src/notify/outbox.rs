@@ -69,7 +69,7 @@ fn assign(to_tell: Vec<ToTell>, mut open: Open) -> (Vec<New>, Vec<notification::
 fn written(channel: String, notification: Uuid, repetition: i32, event: &Event) -> notification::Event {
     notification::Event {
         channel,
-        event: event.event,
+        event: event.number,
         repetition,
         notification,
         alert: event.alert.id,

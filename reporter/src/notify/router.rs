@@ -83,13 +83,13 @@ fn decide(routes: &[Route], unrouted: &Unrouted, known: &mut Known) -> Vec<ToTel
         let Some(telling) = telling(unrouted, before.map(|(told, _)| told), route) else { continue };
         let follows = before.and_then(|(_, first)| first);
         known.0.insert(key, (telling, follows));
-        let Unrouted { event, at, group_key, alert, .. } = unrouted.clone();
+        let Unrouted { event: number, at, group_key, alert, .. } = unrouted.clone();
         to_tell.push(ToTell {
             channel: channel.to_string(),
             group_key,
             wait: route.group_wait,
             repetition: 0,
-            event: Event { event, transition: telling, at, alert, follows },
+            event: Event { number, transition: telling, at, alert, follows },
         });
     }
     to_tell
@@ -148,14 +148,14 @@ fn telling(unrouted: &Unrouted, before: Option<Telling>, route: &Route) -> Optio
 
 /// An alert that is told again to a channel, when it is time.
 fn again(routes: &[Route], standing: Standing, now: DateTime<Utc>) -> Option<ToTell> {
-    let Standing { channel, event, repetition, told_at, group_key, acknowledged, alert } = standing;
+    let Standing { channel, event: number, repetition, told_at, group_key, acknowledged, alert } = standing;
     let channels = channels(routes, &alert, Transition::Opened);
     let (_, route) = channels.into_iter().find(|(name, _)| name.as_str() == channel)?;
     let repeat = TimeDelta::from_std(route.repeat?).unwrap_or(TimeDelta::MAX);
     if acknowledged || now - told_at < repeat {
         return None;
     }
-    let event = Event { event, transition: Telling::Repeated, at: now, alert, follows: None };
+    let event = Event { number, transition: Telling::Repeated, at: now, alert, follows: None };
     Some(ToTell { channel, group_key, wait: Duration::ZERO, repetition: repetition + 1, event })
 }
 

@@ -1,5 +1,7 @@
 //! Slack: blocks for an incoming webhook.
 
+use std::fmt::Write as _;
+
 use serde_json::{Value, json};
 
 use super::message::{Event, Message, shortened};
@@ -31,7 +33,7 @@ fn section(text: &str) -> Value {
 fn text(event: &Event) -> String {
     let mut text = escaped(&shortened(&event.line(), SECTION));
     for (name, value) in event.facts() {
-        text.push_str(&format!("\n{name}: {}", escaped(&shortened(&value, SECTION / 4))));
+        _ = write!(text, "\n{name}: {}", escaped(&shortened(&value, SECTION / 4)));
     }
     text
 }

@@ -63,7 +63,7 @@ fn job(name: String, targets: Vec<Value>) -> BoxedStrategy<Value> {
     let demands = (option::of(period()), option::of(period()), option::of(select(vec!["high", "normal"])));
     let rest = (option::of(verify()), option::of(tries()), any::<Option<bool>>(), any::<Option<bool>>());
     let of_jobs = Rule::ALL.iter().copied().filter(|rule| rule.is_of_jobs());
-    let told = (option::of(btree_set(name(), 0..3)), option::of(alert::settings(of_jobs)));
+    let told = (option::of(btree_set(self::name(), 0..3)), option::of(alert::settings(of_jobs)));
     (what, when, demands, rest, told)
         .prop_map(move |(what, (schedule, retention), demands, rest, told)| {
             let own = json!({ "name": name, "owner": what.0, "source": what.1, "targets": what.2 });

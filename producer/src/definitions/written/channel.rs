@@ -52,16 +52,19 @@ pub enum Channel {
         url: String,
         /// The key of the signature.
         secret: Secret,
+        /// How far requests may go.
         #[serde(flatten)]
         reach: Reach,
     },
     /// An incoming webhook of Slack.
     Slack {
+        /// Its name and where it is.
         #[serde(flatten)]
         chat: Chat,
     },
     /// A webhook of a workflow in Microsoft Teams.
     Teams {
+        /// Its name and where it is.
         #[serde(flatten)]
         chat: Chat,
     },
@@ -73,11 +76,13 @@ pub enum Channel {
         /// Its root.
         #[schemars(schema_with = "web")]
         url: String,
+        /// How far requests may go.
         #[serde(flatten)]
         reach: Reach,
     },
     /// A dead man's switch: asked for again and again as long as the pipeline works. No route leads there.
     Heartbeat {
+        /// Its name and where it is.
         #[serde(flatten)]
         chat: Chat,
         /// How often, 10s to 24h.

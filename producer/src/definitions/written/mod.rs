@@ -28,6 +28,7 @@ pub use limit::{OtherLimit, TargetLimits, limit};
 pub use retention::Retention;
 pub use route::Route;
 pub use schedule::{Report, Schedule};
+pub use secret::Secret;
 pub use target::Target;
 pub use text::{json, yaml};
 pub use values::{Length, Size};

@@ -9,7 +9,7 @@ use super::values::{path, variable};
 /// Where a secret is found: never inline.
 #[derive(Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
-pub(super) enum Secret {
+pub enum Secret {
     /// The first line of a file on the machine of each program that uses it.
     File(#[schemars(schema_with = "path")] String),
     /// A variable in the environment of each program that uses it.
