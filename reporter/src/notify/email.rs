@@ -109,7 +109,7 @@ fn plain(message: &Message) -> String {
         text.push_str(&event.line());
         text.push('\n');
         for (name, value) in event.facts() {
-            _ = write!(text, "  {name}: {value}\n");
+            _ = writeln!(text, "  {name}: {value}");
         }
         text.push('\n');
     }

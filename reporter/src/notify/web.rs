@@ -193,7 +193,7 @@ mod tests {
             assert_eq!((attempted.outcome, attempted.status), (outcome, Some(status)));
         }
         assert_eq!(answer(400, None).error.unwrap(), "answered 400: why not");
-        assert_eq!(answer(429, Some("120")).retry_after, Some(Duration::from_secs(120)));
+        assert_eq!(answer(429, Some("120")).retry_after, Some(Duration::from_mins(2)));
         assert_eq!(answer(429, Some("tomorrow")).retry_after, None);
     }
 
