@@ -10,9 +10,9 @@ use super::form::Form;
 use super::report::Report;
 use super::screen::Screen;
 use super::{
-    black_hole, broker_outages, consumer_timeout, database_outages, disk_alarm, full_disk, killed_producers,
-    killed_notifiers, killed_reporters, killed_workers, limits, lost_consumer, model_check, paused_workers, poison,
-    rolling_restarts, wiped_broker,
+    black_hole, broker_outages, consumer_timeout, database_outages, disk_alarm, full_disk, killed_notifiers,
+    killed_producers, killed_reporters, killed_workers, limits, lost_consumer, model_check, paused_workers,
+    poison, rolling_restarts, wiped_broker,
 };
 use crate::Servers;
 
