@@ -1,4 +1,5 @@
-//! The programs that only the tests need: the examples for publishers are run as their users run them.
+//! The programs that only the tests need: the examples for publishers are run as their users run them, and notifications go to real
+//! receivers.
 
 use std::process::{Command, Stdio};
 
@@ -20,11 +21,26 @@ pub enum Tool {
     Venv,
     /// The shell's.
     AmqpPublish,
+    /// Python's mail server.
+    Aiosmtpd,
+    /// Makes certificates.
+    OpenSsl,
+    /// Takes alerts.
+    Alertmanager,
 }
 
 impl Tool {
     /// Every tool.
-    pub const ALL: [Self; 5] = [Self::Node, Self::Npm, Self::Pika, Self::Venv, Self::AmqpPublish];
+    pub const ALL: [Self; 8] = [
+        Self::Node,
+        Self::Npm,
+        Self::Pika,
+        Self::Venv,
+        Self::AmqpPublish,
+        Self::Aiosmtpd,
+        Self::OpenSsl,
+        Self::Alertmanager,
+    ];
 
     /// What people look for.
     #[must_use]
@@ -35,6 +51,9 @@ impl Tool {
             Self::Pika => "pika for /usr/bin/python3",
             Self::Venv => "venv for /usr/bin/python3",
             Self::AmqpPublish => "amqp-publish",
+            Self::Aiosmtpd => "aiosmtpd for /usr/bin/python3",
+            Self::OpenSsl => "openssl",
+            Self::Alertmanager => "prometheus-alertmanager",
         }
     }
 
@@ -47,6 +66,9 @@ impl Tool {
             Self::Pika => "python3-pika",
             Self::Venv => "python3-venv",
             Self::AmqpPublish => "amqp-tools",
+            Self::Aiosmtpd => "python3-aiosmtpd",
+            Self::OpenSsl => "openssl",
+            Self::Alertmanager => "prometheus-alertmanager",
         }
     }
 
@@ -57,6 +79,9 @@ impl Tool {
             Self::AmqpPublish => find_in_path("amqp-publish").is_some(),
             Self::Pika => imports("pika"),
             Self::Venv => imports("venv, ensurepip"),
+            Self::Aiosmtpd => imports("aiosmtpd"),
+            Self::OpenSsl => find_in_path("openssl").is_some(),
+            Self::Alertmanager => find_in_path("prometheus-alertmanager").is_some(),
         }
     }
 }

@@ -3,6 +3,7 @@
 pub mod alerts;
 pub mod compliance;
 pub mod figures;
+pub mod notifications;
 pub mod report;
 pub mod rollup;
 pub mod status;
@@ -26,6 +27,6 @@ fn print_json(value: &impl serde::Serialize) -> anyhow::Result<()> {
 }
 
 /// A moment in UTC, to the second.
-fn moment(time: DateTime<Utc>) -> String {
+pub(crate) fn moment(time: DateTime<Utc>) -> String {
     time.to_rfc3339_opts(SecondsFormat::Secs, true)
 }

@@ -1,11 +1,14 @@
 //! What the long-running process says: one function an event.
 
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use shared::alert::{Rule, Severity, Transition};
+use shared::channel::ChannelName;
 use shared::db::Error;
 use shared::db::alert::About;
 use shared::job::JobId;
+use uuid::Uuid;
 
 pub(crate) fn listening(address: SocketAddr) {
     tracing::info!(%address, "listening");
@@ -83,4 +86,67 @@ pub(crate) fn alert_changed(about: &About, transition: Transition) {
         Severity::Warning => tracing::warn!(transition, cause, summary, "alert"),
         Severity::Critical => tracing::error!(transition, cause, summary, "alert"),
     }
+}
+pub(crate) fn notifier_leads(term: Option<i64>) {
+    match term {
+        Some(term) => tracing::info!(term, "this reporter routes notifications now"),
+        None => tracing::info!("another reporter routes notifications now"),
+    }
+}
+
+pub(crate) fn routed(transitions: usize) {
+    tracing::debug!(transitions, "routed transitions of alerts");
+}
+
+pub(crate) fn routing_failed(error: &Error) {
+    tracing::warn!(%error, "transitions of alerts could not be routed: trying again");
+}
+
+pub(crate) fn delivering_failed(error: &Error) {
+    tracing::warn!(%error, "notifications could not be delivered: trying again");
+}
+
+pub(crate) fn lane_broke(channel: Option<&str>, error: &tokio::task::JoinError) {
+    tracing::error!(channel, %error, "deliveries of a channel broke off: they follow when their leases are over");
+}
+
+pub(crate) fn delivered(notification: Uuid, channel: &str, attempt: i32) {
+    tracing::info!(%notification, channel, attempt, "delivered a notification");
+}
+
+pub(crate) fn not_delivered(
+    notification: Uuid,
+    channel: &str,
+    attempt: i32,
+    error: Option<&str>,
+    again: Duration,
+) {
+    let again_seconds = again.as_secs();
+    tracing::warn!(%notification, channel, attempt, error, again_seconds, "a notification was not delivered: trying again");
+}
+
+pub(crate) fn given_up(notification: Uuid, channel: &str, attempt: i32, error: Option<&str>) {
+    tracing::error!(%notification, channel, attempt, error, "a notification was given up");
+}
+
+pub(crate) fn not_refreshed(channel: &ChannelName, error: Option<&str>) {
+    tracing::warn!(%channel, error, "open alerts could not be posted again: trying again in a minute");
+}
+
+pub(crate) fn not_pinged(channel: &ChannelName, error: Option<&str>) {
+    tracing::warn!(%channel, error, "a dead man's switch could not be told that all is well");
+}
+
+pub(crate) fn pipeline(trouble: Option<&str>) {
+    match trouble {
+        Some(trouble) => tracing::error!(
+            trouble,
+            "the pipeline does not work: dead man's switches are not told that it does"
+        ),
+        None => tracing::info!("the pipeline works again"),
+    }
+}
+
+pub(crate) fn sustaining_failed(error: &Error) {
+    tracing::warn!(%error, "what is told again and again could not be read: trying again");
 }

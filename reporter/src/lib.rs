@@ -1,9 +1,9 @@
 //! The reporter: answers what was backed up, and whether it can be trusted.
 //!
 //! Commands read the database and print ([`commands`]). The long-running process ([`run`]) judges jobs when their
-//! evidence expires ([`expiry`]), looks for what is wrong ([`alerts`]), observes the database and the broker ([`metrics`]) and
-//! answers over HTTP ([`http`]). Any number of it may run at once; each shows the same numbers, and one of them
-//! ([`leadership`]) rolls up what was done ([`rollup`]).
+//! evidence expires ([`expiry`]), looks for what is wrong ([`alerts`]), tells people of it ([`notify`]), observes the database and the
+//! broker ([`metrics`]) and answers over HTTP ([`http`]). Any number of it may run at once; each shows the same numbers, and one of
+//! them ([`leadership`]) rolls up what was done ([`rollup`]).
 
 pub mod commands;
 pub mod config;
@@ -14,6 +14,7 @@ pub mod figures;
 pub mod http;
 pub mod leadership;
 pub mod metrics;
+pub mod notify;
 pub mod rollup;
 pub mod signal;
 
@@ -29,7 +30,8 @@ use alerts::Alerts;
 use config::Config;
 use http::Observed;
 use leadership::Leadership;
-use metrics::queues;
+use metrics::queues::{self, Reach};
+use notify::Notifier;
 
 /// Runs the long-running process until a signal or a failure ends it.
 ///
@@ -60,7 +62,7 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
     });
     let (pressure, seen) = watch::channel(None);
     lifecycle.spawn("collector", {
-        let (database, stop) = (database.clone(), stop.clone());
+        let (database, reach, stop) = (database.clone(), reach.clone(), stop.clone());
         async move {
             metrics::collect(&database, &recorder, &collection, &reach, &pressure, &stop).await;
             Ok(())
@@ -73,6 +75,7 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
             Ok(())
         }
     });
+    spawn_notifications(&lifecycle, &database, reach);
     lifecycle.spawn("expiry", {
         let (database, stop) = (database.clone(), stop.clone());
         async move {
@@ -96,4 +99,31 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
         }
     });
     lifecycle.wait(config.grace).await
+}
+
+/// Routing, delivery, and what the leader tells again and again.
+fn spawn_notifications(lifecycle: &Lifecycle, database: &Database, broker: Reach) {
+    let notifier = Notifier::default();
+    let (lead, stop) = (notifier.lead(), lifecycle.shutdown().soft.clone());
+    lifecycle.spawn("router", {
+        let (database, stop) = (database.clone(), stop.clone());
+        async move {
+            notifier.route(&database, &stop).await;
+            Ok(())
+        }
+    });
+    lifecycle.spawn("delivery", {
+        let (database, stop) = (database.clone(), stop.clone());
+        async move {
+            notify::deliver(&database, &stop).await;
+            Ok(())
+        }
+    });
+    lifecycle.spawn("heartbeat", {
+        let database = database.clone();
+        async move {
+            notify::sustain(&database, &broker, lead, &stop).await;
+            Ok(())
+        }
+    });
 }

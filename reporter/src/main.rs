@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use anyhow::Context as _;
 use clap::{Parser, Subcommand};
-use reporter::commands::{alerts, compliance, figures, report, rollup, status};
+use reporter::commands::{alerts, compliance, figures, notifications, report, rollup, status};
 use reporter::config::{Base, Config};
 use shared::db::Database;
 use shared::settings::Sources;
@@ -24,7 +24,7 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Runs the service: metrics, health, rollups, verdicts whose evidence expires
+    /// Runs the service: metrics, health, rollups, verdicts whose evidence expires, alerts, notifications
     Run,
     /// Shows what waits, what runs and what came of it
     Status(status::Args),
@@ -40,6 +40,9 @@ enum Command {
     /// Looks after the rollups that the figures are made of
     #[command(subcommand)]
     Rollup(rollup::Action),
+    /// Shows what was told of alerts by which channels, and tries channels out
+    #[command(subcommand)]
+    Notifications(notifications::Command),
 }
 
 #[tokio::main]
@@ -71,6 +74,7 @@ async fn execute(command: Command, sources: &Sources) -> anyhow::Result<ExitCode
         Command::Alerts(command) => alerts::run(&database, &command).await,
         Command::Report(args) => report::run(&database, &args).await,
         Command::Rollup(action) => rollup::run(&database, &action).await,
+        Command::Notifications(command) => notifications::run(&database, &command).await,
         Command::Run => Ok(ExitCode::SUCCESS),
     }
 }

@@ -69,6 +69,11 @@ const ALERTS_SUPPRESSED: &str = "holdfast_alerts_suppressed";
 const ALERT_TRANSITIONS: &str = "holdfast_alert_transitions_total";
 const ALERT_EVALUATION_AGE: &str = "holdfast_alert_evaluation_age_seconds";
 const ALERT_EVALUATION: &str = "holdfast_alert_evaluation_seconds";
+pub(crate) const NOTIFICATIONS: &str = "holdfast_notifications_total";
+const NOTIFICATIONS_WAITING: &str = "holdfast_notifications_waiting";
+const NOTIFICATIONS_AGE: &str = "holdfast_notifications_age_seconds";
+pub(crate) const HEARTBEATS: &str = "holdfast_heartbeats_total";
+pub(crate) const PIPELINE_WORKS: &str = "holdfast_pipeline_works";
 const BUILD_INFO: &str = "holdfast_build_info";
 
 /// The upper ends of the classes of duration, in seconds: from a small task to a backup that takes a day.
@@ -98,6 +103,7 @@ pub fn install(refresh: Duration) -> anyhow::Result<PrometheusHandle> {
         .idle_timeout(MetricKindMask::GAUGE, Some(refresh * STALE_REFRESHES))
         .install_recorder()?;
     describe();
+    describe_notifications();
     Ok(handle)
 }
 
@@ -264,4 +270,29 @@ fn describe() {
     );
     describe_gauge!(ALERT_EVALUATION, Unit::Seconds, "How long that look took");
     describe_gauge!(BUILD_INFO, "Always 1; the labels say which program this is");
+}
+
+fn describe_notifications() {
+    let count = Unit::Count;
+    describe_counter!(
+        NOTIFICATIONS,
+        count,
+        "Attempts of this process to deliver notifications, by kind of channel and outcome: delivered, failed (another \
+         one follows), given_up"
+    );
+    describe_gauge!(NOTIFICATIONS_WAITING, count, "Notifications that are not delivered yet");
+    describe_gauge!(
+        NOTIFICATIONS_AGE,
+        Unit::Seconds,
+        "For how long the oldest notification of holdfast_notifications_waiting waits; 0 without any"
+    );
+    describe_counter!(
+        HEARTBEATS,
+        count,
+        "What this process told dead man's switches as the leader, by outcome; withheld: the pipeline did not work"
+    );
+    describe_gauge!(
+        PIPELINE_WORKS,
+        "Whether the pipeline works, as dead man's switches are told: 1 or 0; only from the leader"
+    );
 }

@@ -24,6 +24,8 @@ pub mod duration_class;
 pub mod evidence;
 
 pub mod alert;
+pub mod channel;
+pub mod route;
 
 pub mod access;
 pub mod broker;

@@ -182,16 +182,16 @@ fn flatten(prefix: &str, table: &toml::Table, settings: &mut BTreeMap<String, St
 pub fn secret(reference: &SecretRef) -> Result<SecretString, String> {
     let value = match reference {
         SecretRef::Env(variable) => {
-            environment(variable)?.ok_or_else(|| format!("password: the variable {variable} is not set"))?
+            environment(variable)?.ok_or_else(|| format!("the variable {variable} is not set"))?
         }
         SecretRef::File(path) => {
             let text = std::fs::read_to_string(path)
-                .map_err(|error| format!("password: cannot read {}: {error}", path.display()))?;
+                .map_err(|error| format!("cannot read {}: {error}", path.display()))?;
             text.lines().next().unwrap_or_default().to_owned()
         }
     };
     if value.is_empty() {
-        return Err("password: is empty".to_owned());
+        return Err(format!("{reference} is empty"));
     }
     Ok(SecretString::from(value))
 }

@@ -1,5 +1,6 @@
 //! A target: a place that holds copies.
 
+use std::fmt;
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
@@ -76,8 +77,17 @@ pub struct Target {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum SecretRef {
-    /// The first line of a file on the worker's machine.
+    /// The first line of a file on the machine of whoever uses it.
     File(PathBuf),
-    /// A variable in the worker's environment.
+    /// A variable in the environment of whoever uses it.
     Env(String),
+}
+
+impl fmt::Display for SecretRef {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::File(path) => write!(f, "the file {}", path.display()),
+            Self::Env(variable) => write!(f, "the variable {variable}"),
+        }
+    }
 }

@@ -10,9 +10,9 @@ use super::form::Form;
 use super::report::Report;
 use super::screen::Screen;
 use super::{
-    black_hole, broker_outages, consumer_timeout, database_outages, disk_alarm, full_disk, killed_producers,
-    killed_reporters, killed_workers, limits, lost_consumer, model_check, paused_workers, poison,
-    rolling_restarts, wiped_broker,
+    black_hole, broker_outages, consumer_timeout, database_outages, disk_alarm, full_disk, killed_notifiers,
+    killed_producers, killed_reporters, killed_workers, limits, lost_consumer, model_check, paused_workers,
+    poison, rolling_restarts, wiped_broker,
 };
 use crate::Servers;
 
@@ -51,6 +51,7 @@ pub const ALL: &[Fault] = &[
     fault!("T11", "a task kills every process that runs it", poison),
     fault!("T12", "producers that see to schedules are killed or stopped at random", killed_producers),
     fault!("T13", "workers are restarted one after the other", rolling_restarts),
+    fault!("T14", "reporters that tell of alerts are killed at random", killed_notifiers),
     fault!(
         "limits",
         "workers join, leave, die and hang, and lose the database, under caps and a strict rate",

@@ -24,6 +24,7 @@ mod consumer_timeout;
 mod database_outages;
 mod disk_alarm;
 mod full_disk;
+mod killed_notifiers;
 mod killed_producers;
 mod killed_reporters;
 mod killed_workers;

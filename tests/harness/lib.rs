@@ -11,12 +11,14 @@
     reason = "a test that cannot set up its world has failed"
 )]
 
+mod alerts;
 mod broker;
 mod database;
 mod engine;
 #[path = "../model/mod.rs"]
 pub mod model;
 mod programs;
+mod receiver;
 mod servers;
 mod world;
 
@@ -26,5 +28,6 @@ pub mod faults;
 pub use broker::{DeadLetter, VirtualHost};
 pub use engine::{children, count_files, hold_inside_backup};
 pub use programs::{Run, metrics};
+pub use receiver::{Received, Receiver};
 pub use servers::Servers;
 pub use world::{DEADLINE, World, eventually, noise};

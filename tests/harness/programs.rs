@@ -33,10 +33,21 @@ impl Run {
 impl World {
     /// Runs one of our commands to its end.
     pub async fn run<A: AsRef<str>>(&self, program: &str, arguments: impl IntoIterator<Item = A>) -> Run {
+        self.run_with(program, arguments, &[]).await
+    }
+
+    /// As [`World::run`], with more in its environment.
+    pub async fn run_with<A: AsRef<str>>(
+        &self,
+        program: &str,
+        arguments: impl IntoIterator<Item = A>,
+        settings: &[(&str, &str)],
+    ) -> Run {
         let arguments: Vec<OsString> =
             arguments.into_iter().map(|argument| argument.as_ref().into()).collect();
         let mut command = Command::new(devstack::process::binary(program).unwrap());
-        command.args(&arguments).env_clear().envs(self.environment()).stdin(Stdio::null()).kill_on_drop(true);
+        command.args(&arguments).env_clear().envs(self.environment()).envs(settings.iter().copied());
+        command.stdin(Stdio::null()).kill_on_drop(true);
         let output = tokio::time::timeout(DEADLINE, command.output()).await;
         let output = output.unwrap_or_else(|_| panic!("{program} {arguments:?} did not end")).unwrap();
         Run {

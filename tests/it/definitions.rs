@@ -6,7 +6,7 @@ use proptest::test_runner::TestRunner;
 use serde_json::{Value, json};
 
 /// The producer's own generator.
-#[path = "../../producer/src/definitions/any.rs"]
+#[path = "../../producer/src/definitions/any/mod.rs"]
 mod any;
 
 #[tokio::test]
@@ -47,10 +47,12 @@ async fn what_is_applied_already_is_not_written_again() {
 /// What `apply` says has changed, as `kind name change`, without what has not.
 pub(crate) fn changes(run: &Run) -> Vec<String> {
     let told = run.json();
-    let lists = ["targets", "jobs", "limits", "reports"].into_iter().flat_map(|list| {
-        let entries = told[list].as_array().unwrap().clone();
-        entries.into_iter().map(move |entry| (list, entry))
-    });
+    let lists = ["targets", "jobs", "limits", "reports", "alerts", "maintenance", "channels", "routes"]
+        .into_iter()
+        .flat_map(|list| {
+            let entries = told[list].as_array().unwrap().clone();
+            entries.into_iter().map(move |entry| (list, entry))
+        });
     lists
         .filter(|(_, entry)| entry["change"] != "unchanged")
         .map(|(list, entry)| {

@@ -42,6 +42,11 @@ async fn killed_producers_miss_and_double_no_due_time() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn killed_notifiers_lose_and_double_no_notification() {
+    survives("T14").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn caps_and_strict_rates_hold_while_workers_join_leave_die_and_hang() {
     survives("limits").await;
 }

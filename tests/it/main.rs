@@ -33,6 +33,7 @@ mod limits;
 mod loadtest;
 mod main_line;
 mod model;
+mod notifications;
 mod plans;
 mod pool;
 mod pools;

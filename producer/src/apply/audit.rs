@@ -60,8 +60,21 @@ impl Plan<'_> {
             |name| stored.maintenance.get(name).map(|window| json(&written::Maintenance::from(window))),
             |number| defined.maintenance.get(number).map(|window| json(&written::Maintenance::from(window))),
         );
+        let channels = changed(
+            "channel",
+            &self.channels,
+            |name| stored.channels.get(name).map(|channel| json(&written::Channel::from(channel))),
+            |number| defined.channels.get(number).map(|channel| json(&written::Channel::from(channel))),
+        );
+        let routes = changed(
+            "route",
+            &self.routes,
+            |name| stored.routes.get(name).map(|route| json(&written::Route::from(route))),
+            |number| defined.routes.get(number).map(|route| json(&written::Route::from(route))),
+        );
         let definitions = targets.chain(jobs).chain(limits).chain(reports);
-        let all: Vec<Changed> = definitions.chain(alerts).chain(maintenance).collect();
+        let definitions = definitions.chain(alerts).chain(maintenance).chain(channels).chain(routes);
+        let all: Vec<Changed> = definitions.collect();
         if all.is_empty() {
             return Ok(());
         }

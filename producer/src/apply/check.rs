@@ -4,10 +4,11 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use shared::job::{Job, JobName};
 use shared::limit::Key;
+use shared::route::Route;
 use shared::target::{Target, TargetName};
 
 use super::{Removals, Stored};
-use crate::definitions::{Definitions, Origin, Problems};
+use crate::definitions::{Definitions, Located, Origin, Problems};
 
 /// How many jobs an error names.
 const NAMED: usize = 5;
@@ -27,6 +28,8 @@ impl<'a> Check<'a> {
         self.repositories_differ(problems);
         self.limited_exist(problems);
         self.removed_targets_are_unused(problems);
+        self.channels_exist(problems);
+        self.removed_channels_are_unused(problems);
     }
 
     /// The stored jobs that are neither defined anew nor taken away.
@@ -56,6 +59,39 @@ impl<'a> Check<'a> {
         let references = self.definitions.job_references.iter();
         for reference in references.filter(|reference| !exists(&reference.value)) {
             problems.add(reference.at.clone(), format!("no job is named \"{}\"", reference.value));
+        }
+    }
+
+    /// The routes that are there in the end.
+    fn routes(&self) -> impl Iterator<Item = &'a Route> {
+        let other = |route: &&Route| {
+            !self.definitions.names.routes.contains_key(route.name.as_str())
+                && !self.removals.routes.contains(&route.name)
+        };
+        self.definitions.routes.iter().chain(self.stored.routes.values().filter(other))
+    }
+
+    fn channels_exist(&self, problems: &mut Problems) {
+        let names = &self.definitions.names.channels;
+        for Located { value, at } in &self.definitions.routed {
+            let defined = self.definitions.channels.iter().find(|channel| channel.name == *value);
+            let channel = defined.or_else(|| self.stored.channels.get(value));
+            if channel.is_some_and(|channel| !channel.means.tells_alerts()) {
+                problems.add(at.clone(), format!("{value} is a heartbeat, which tells no alerts"));
+            } else if channel.is_none() && !names.contains_key(value.as_str()) {
+                problems.add(at.clone(), format!("no channel is named \"{value}\""));
+            }
+        }
+    }
+
+    fn removed_channels_are_unused(&self, problems: &mut Problems) {
+        for channel in &self.removals.channels {
+            let users = self.routes().filter(|route| route.channels.contains(channel));
+            let users: Vec<&str> = users.take(NAMED).map(|route| route.name.as_str()).collect();
+            if !users.is_empty() {
+                let at = Origin { file: String::new(), line: 0, field: format!("channels.{channel}") };
+                problems.add(at, format!("cannot be removed while routes lead there: {}", users.join(", ")));
+            }
         }
     }
 

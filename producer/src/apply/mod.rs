@@ -20,10 +20,12 @@ use std::collections::BTreeSet;
 use deadpool_postgres::GenericClient;
 use serde::Serialize;
 use shared::alert::{MaintenanceName, Rule};
+use shared::channel::ChannelName;
 use shared::db;
 use shared::db::leftover::{self, Leftovers};
 use shared::job::{JobId, JobName};
 use shared::limit::Key;
+use shared::route::RouteName;
 use shared::target::TargetName;
 use shared::work::ReportName;
 
@@ -52,6 +54,10 @@ pub struct Plan<'a> {
     pub alerts: Vec<(Rule, Change)>,
     /// What becomes of maintenance windows.
     pub maintenance: Vec<(MaintenanceName, Change)>,
+    /// What becomes of channels.
+    pub channels: Vec<(ChannelName, Change)>,
+    /// What becomes of routes.
+    pub routes: Vec<(RouteName, Change)>,
     /// What keeps nothing from being applied, but is likely not meant.
     pub warnings: Vec<Warning>,
 }
@@ -114,6 +120,14 @@ impl<'a> Plan<'a> {
             let before = stored.maintenance.get(&window.name);
             (window.name.clone(), compared(before, window, |window| written::Maintenance::from(window)))
         });
+        let channels = definitions.channels.iter().map(|channel| {
+            let before = stored.channels.get(&channel.name);
+            (channel.name.clone(), compared(before, channel, |channel| written::Channel::from(channel)))
+        });
+        let routes = definitions.routes.iter().map(|route| {
+            let before = stored.routes.get(&route.name);
+            (route.name.clone(), compared(before, route, |route| written::Route::from(route)))
+        });
         Self {
             targets: targets.collect(),
             jobs: jobs.collect(),
@@ -121,6 +135,8 @@ impl<'a> Plan<'a> {
             reports: reports.collect(),
             alerts: alerts.collect(),
             maintenance: maintenance.collect(),
+            channels: channels.collect(),
+            routes: routes.collect(),
             definitions,
             stored,
             warnings: Vec::new(),
@@ -157,6 +173,10 @@ impl<'a> Plan<'a> {
         self.alerts.extend(rules.map(|rule| (*rule, Change::REMOVED)));
         let windows = removals.maintenance.iter().filter(|name| stored.maintenance.contains_key(name));
         self.maintenance.extend(windows.map(|name| (name.clone(), Change::REMOVED)));
+        let routes = removals.routes.iter().filter(|name| stored.routes.contains_key(name));
+        self.routes.extend(routes.map(|name| (name.clone(), Change::REMOVED)));
+        let channels = removals.channels.iter().filter(|name| stored.channels.contains_key(name));
+        self.channels.extend(channels.map(|name| (name.clone(), Change::REMOVED)));
         self.targets.extend(targets.into_iter().map(|target| {
             let left = left.targets.get(&target).copied().unwrap_or_default();
             (target, Change::Removed(left))

@@ -3,8 +3,10 @@
 use std::collections::BTreeSet;
 
 use shared::alert::{MaintenanceName, Rule};
+use shared::channel::ChannelName;
 use shared::job::JobName;
 use shared::limit::Key;
+use shared::route::RouteName;
 use shared::target::TargetName;
 use shared::work::ReportName;
 
@@ -26,6 +28,10 @@ pub struct Removals {
     pub alerts: BTreeSet<Rule>,
     /// Maintenance windows.
     pub maintenance: BTreeSet<MaintenanceName>,
+    /// Channels that no route leads to any more.
+    pub channels: BTreeSet<ChannelName>,
+    /// Routes.
+    pub routes: BTreeSet<RouteName>,
 }
 
 impl Removals {
@@ -40,6 +46,8 @@ impl Removals {
         let alerts = stored.alerts.keys().filter(|rule| !definitions.ruled.contains_key(rule));
         let maintenance =
             stored.maintenance.keys().filter(|name| !names.maintenance.contains_key(name.as_str()));
+        let channels = stored.channels.keys().filter(|name| !names.channels.contains_key(name.as_str()));
+        let routes = stored.routes.keys().filter(|name| !names.routes.contains_key(name.as_str()));
         Self {
             jobs: jobs.cloned().collect(),
             targets: targets.cloned().collect(),
@@ -47,6 +55,8 @@ impl Removals {
             reports: reports.cloned().collect(),
             alerts: alerts.copied().collect(),
             maintenance: maintenance.cloned().collect(),
+            channels: channels.cloned().collect(),
+            routes: routes.cloned().collect(),
         }
     }
 }

@@ -5,12 +5,14 @@ use std::collections::BTreeMap;
 use deadpool_postgres::{GenericClient, Transaction};
 use serde::Deserialize as _;
 use shared::alert::{Maintenance, MaintenanceName, Rule, Setting};
+use shared::channel::{Channel, ChannelName};
 use shared::db::job::StoredJob;
 use shared::db::limit::Origin;
 use shared::db::target::StoredTarget;
-use shared::db::{self, alert_setting, job, limit, maintenance, schedule, target};
+use shared::db::{self, alert_setting, channel, job, limit, maintenance, route, schedule, target};
 use shared::job::JobName;
 use shared::limit::{Key, Limit};
+use shared::route::{Route, RouteName};
 use shared::target::TargetName;
 use shared::task::TaskKind;
 use shared::work::{ReportName, ReportParams};
@@ -33,6 +35,10 @@ pub struct Stored {
     pub alerts: BTreeMap<Rule, Setting>,
     /// Maintenance windows.
     pub maintenance: BTreeMap<MaintenanceName, Maintenance>,
+    /// Channels.
+    pub channels: BTreeMap<ChannelName, Channel>,
+    /// Routes.
+    pub routes: BTreeMap<RouteName, Route>,
 }
 
 impl Stored {
@@ -56,6 +62,8 @@ impl Stored {
         let limits = limits.filter(|setting| setting.origin == Origin::Definitions);
         let schedules = schedule::of_kind(client, TaskKind::Report).await?;
         let windows = maintenance::all(client).await?.into_iter();
+        let channels = channel::all(client).await?.into_iter();
+        let routes = route::all(client).await?.into_iter();
         Ok(Self {
             targets: targets.map(|stored| (stored.target.name.clone(), stored)).collect(),
             jobs: jobs.map(|stored| (stored.job.name.clone(), stored)).collect(),
@@ -67,6 +75,8 @@ impl Stored {
                 .collect(),
             alerts: alert_setting::all(client).await?.0,
             maintenance: windows.map(|window| (window.name.clone(), window)).collect(),
+            channels: channels.map(|channel| (channel.name.clone(), channel)).collect(),
+            routes: routes.map(|route| (route.name.clone(), route)).collect(),
         })
     }
 
@@ -101,6 +111,8 @@ impl Stored {
             reports: self.reports.values().map(written::Report::from).collect(),
             alerts: self.alerts.iter().map(|(rule, setting)| (*rule, setting.into())).collect(),
             maintenance: self.maintenance.values().map(written::Maintenance::from).collect(),
+            channels: self.channels.values().map(written::Channel::from).collect(),
+            routes: self.routes.values().map(written::Route::from).collect(),
         }
     }
 }

@@ -36,6 +36,8 @@ fn applied(definitions: &Definitions) -> Stored {
     let alerts = definitions.alerts.iter().map(|(rule, setting)| (*rule, through_json(setting)));
     let maintenance =
         definitions.maintenance.iter().map(|window| (window.name.clone(), through_json(window)));
+    let channels = definitions.channels.iter().map(|channel| (channel.name.clone(), through_json(channel)));
+    let routes = definitions.routes.iter().map(|route| (route.name.clone(), through_json(route)));
     Stored {
         targets: targets.collect(),
         jobs: jobs.collect(),
@@ -43,6 +45,8 @@ fn applied(definitions: &Definitions) -> Stored {
         reports: reports.collect(),
         alerts: alerts.collect(),
         maintenance: maintenance.collect(),
+        channels: channels.collect(),
+        routes: routes.collect(),
     }
 }
 
@@ -178,9 +182,12 @@ fn unchanged(text: &str, stored: &Stored) -> Result<(), TestCaseError> {
     prop_assert!(plan.alerts.iter().all(|(_, change)| kept(change)), "{:?}\n{}", plan.alerts, text);
     let windows = &plan.maintenance;
     prop_assert!(windows.iter().all(|(_, change)| kept(change)), "{:?}\n{}", windows, text);
-    let Removals { jobs, targets, limits, reports, alerts, maintenance } = removals;
+    prop_assert!(plan.channels.iter().all(|(_, change)| kept(change)), "{:?}\n{}", plan.channels, text);
+    prop_assert!(plan.routes.iter().all(|(_, change)| kept(change)), "{:?}\n{}", plan.routes, text);
+    let Removals { jobs, targets, limits, reports, alerts, maintenance, channels, routes } = removals;
     let removed = [targets.len(), jobs.len(), limits.len(), reports.len(), alerts.len(), maintenance.len()];
     prop_assert_eq!(removed, [0; 6], "{}", text);
+    prop_assert_eq!([channels.len(), routes.len()], [0; 2], "{}", text);
     Ok(())
 }
 

@@ -3,11 +3,15 @@
 use std::collections::{BTreeSet, HashMap};
 
 use deadpool_postgres::Transaction;
+use shared::channel::{Channel, ChannelName};
 use shared::db::audit::Actor;
 use shared::db::schedule::{self, Defined};
-use shared::db::{self, alert_setting, compliance, job, leftover, limit, maintenance, target};
+use shared::db::{
+    self, alert_setting, channel, compliance, job, leftover, limit, maintenance, route, target,
+};
 use shared::job::{Job, JobId, JobName};
 use shared::limit::{Key, Limit};
+use shared::route::{Route, RouteName};
 use shared::target::{Target, TargetId, TargetName};
 use shared::task::TaskKind;
 use shared::work::ReportName;
@@ -31,8 +35,8 @@ impl Plan<'_> {
         let gone: Vec<JobId> =
             removed(&self.jobs).filter_map(|name| Some(self.stored.jobs.get(name)?.id)).collect();
         self.schedule(transaction, &jobs, &job_ids, &gone).await?;
-
         self.change_alerts(transaction).await?;
+        self.change_notifications(transaction).await?;
 
         // No claim is under way from here on where limits change or tasks are cancelled: before, this and a claim could wait for
         // each other, and what a claim has wait could be missed.
@@ -105,6 +109,18 @@ impl Plan<'_> {
             maintenance::change(transaction, &set, &unset).await?;
         }
         Ok(())
+    }
+
+    /// Who is told of alerts, from now on.
+    async fn change_notifications(&self, transaction: &Transaction<'_>) -> Result<(), db::Error> {
+        let channels: Vec<&Channel> = written(&self.definitions.channels, &self.channels).collect();
+        let routes: Vec<&Route> = written(&self.definitions.routes, &self.routes).collect();
+        let gone_channels: Vec<&str> = removed(&self.channels).map(ChannelName::as_str).collect();
+        let gone_routes: Vec<&str> = removed(&self.routes).map(RouteName::as_str).collect();
+        channel::upsert(transaction, &channels).await?;
+        route::upsert(transaction, &routes).await?;
+        route::remove(transaction, &gone_routes).await?;
+        channel::remove(transaction, &gone_channels).await
     }
 
     async fn change_limits(

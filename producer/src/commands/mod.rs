@@ -49,7 +49,7 @@ enum Command {
     Run,
     /// Brings the database's schema to this version
     Migrate,
-    /// Applies definitions of targets, jobs, limits, reports, alerts and maintenance, and shows the difference
+    /// Applies definitions of targets, jobs, limits, reports, alerts and who is told of them, and shows the difference
     Apply(apply::Args),
     /// Writes all that is defined, as `apply` takes it
     Export(export::Args),

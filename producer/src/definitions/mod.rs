@@ -1,5 +1,5 @@
-//! What users write: YAML files with targets, jobs, limits, reports, and how strict the rules of alerts are; and the way back from
-//! what is stored.
+//! What users write: YAML files with targets, jobs, limits, reports, how strict the rules of alerts are and who is told of them;
+//! and the way back from what is stored.
 //!
 //! Reading never stops at the first problem: each is noted with its file, line and field, and nothing is used as
 //! long as there is one. [`schema`] describes the same format to editors; a test holds the two against each other.
@@ -12,13 +12,16 @@ mod fields;
 mod values;
 
 mod alert;
+mod channel;
 mod job;
 mod limit;
 mod maintenance;
 mod place;
 mod report;
 mod retention;
+mod route;
 mod schedule;
+mod secret;
 mod source;
 mod target;
 
@@ -29,15 +32,18 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use shared::alert::{Maintenance, Rule, Setting};
+use shared::channel::{Channel, ChannelName};
 use shared::job::{Job, JobName};
 use shared::limit::{Key, Limit};
+use shared::route::Route;
 use shared::target::{Target, TargetName};
 
 pub use passage::Passage;
 pub use problem::{Origin, Problem, Problems};
 pub use report::Report;
 
-use fields::{Fields, Located};
+use fields::Fields;
+pub(crate) use fields::Located;
 use node::{Node, Value};
 
 /// Everything that some texts define.
@@ -55,6 +61,10 @@ pub struct Definitions {
     pub alerts: Vec<(Rule, Setting)>,
     /// Maintenance windows, in the order of the texts.
     pub maintenance: Vec<Maintenance>,
+    /// Channels, in the order of the texts.
+    pub channels: Vec<Channel>,
+    /// Routes, in the order of the texts.
+    pub routes: Vec<Route>,
     /// What is wrong with the texts.
     pub(crate) problems: Problems,
     // What follows is also that of definitions that are wrong elsewhere: then nothing more is said of it by
@@ -62,6 +72,7 @@ pub struct Definitions {
     pub(crate) names: Names,
     pub(crate) references: Vec<Located<TargetName>>,
     pub(crate) job_references: Vec<Located<JobName>>,
+    pub(crate) routed: Vec<Located<ChannelName>>,
     pub(crate) repositories: Vec<Located<String>>,
     pub(crate) limited: BTreeMap<Key, Origin>,
     pub(crate) ruled: BTreeMap<Rule, Origin>,
@@ -83,6 +94,8 @@ pub(crate) struct Names {
     pub(crate) jobs: BTreeMap<String, Origin>,
     pub(crate) reports: BTreeMap<String, Origin>,
     pub(crate) maintenance: BTreeMap<String, Origin>,
+    pub(crate) channels: BTreeMap<String, Origin>,
+    pub(crate) routes: BTreeMap<String, Origin>,
 }
 
 impl Definitions {
@@ -112,6 +125,7 @@ impl Definitions {
         let (limits, reports) = (fields.nodes("limits"), fields.nodes("reports"));
         let alerts = fields.optional_below("alerts").map(|fields| alert::read(fields, |_| true));
         let windows = fields.nodes("maintenance");
+        let (channels, routes) = (fields.nodes("channels"), fields.nodes("routes"));
         fields.finish();
         let mut limited = Vec::new();
         for (node, at) in each(file, "targets", targets) {
@@ -159,6 +173,19 @@ impl Definitions {
                 None => _ = self.limited.insert(value.clone(), at),
             }
             self.limits.push((value, limit));
+        }
+        self.add_notifications(file, channels, routes);
+    }
+
+    fn add_notifications(&mut self, file: &str, channels: &[Node], routes: &[Node]) {
+        let Self { problems, names, routed, .. } = self;
+        for (node, at) in each(file, "channels", channels) {
+            note_name(&mut names.channels, node, &at, problems);
+            self.channels.extend(Fields::of(node, at, problems).and_then(channel::read));
+        }
+        for (node, at) in each(file, "routes", routes) {
+            note_name(&mut names.routes, node, &at, problems);
+            self.routes.extend(Fields::of(node, at, problems).and_then(|fields| route::read(fields, routed)));
         }
     }
 }

@@ -1,13 +1,13 @@
 //! A target as users write it.
 
 use shared::limit::Key;
-use shared::target::{Isolation, SecretRef, Target, TargetName};
+use shared::target::{Isolation, Target, TargetName};
 
 use super::fields::{Fields, Located};
 use super::limit::{self, Limited};
 use super::node::Value;
-use super::place;
-use super::values::{absolute_path, parsed, text, variable};
+use super::values::{absolute_path, parsed, text};
+use super::{place, secret};
 
 /// Reads a target, and notes its repository and its limit; `None` when a problem was noted.
 pub(super) fn read(
@@ -18,7 +18,7 @@ pub(super) fn read(
     let name = fields.required("name", parsed::<TargetName>);
     let repository = fields.required("repository", repository);
     repositories.extend(repository.clone());
-    let password = password(&mut fields);
+    let password = secret::read(&mut fields, "password");
     let place = place::read(&mut fields);
     let isolation = fields.optional("isolation", isolation).unwrap_or(Isolation::None);
     if let (Some(name), Some(below)) = (&name, fields.optional_below("limits")) {
@@ -63,17 +63,6 @@ fn rest(url: &str) -> Result<String, String> {
         return Err("the URL holds a user or a password, these are never inline".to_owned());
     }
     Ok(format!("rest:{scheme}://{}", rest.trim_end_matches('/')))
-}
-
-fn password(fields: &mut Fields<'_, '_>) -> Option<SecretRef> {
-    let mut password = fields.required_below("password", "is never inline: use file or env")?;
-    if password.has("file") == password.has("env") {
-        password.reject("needs either file or env");
-    }
-    let file = password.optional("file", absolute_path);
-    let env = password.optional("env", variable);
-    password.finish();
-    file.map(|file| SecretRef::File(file.into())).or(env.map(SecretRef::Env))
 }
 
 fn isolation(value: &Value) -> Result<Isolation, String> {

@@ -12,6 +12,7 @@ use super::*;
 use crate::apply::{self, Removals, Stored};
 
 mod alerts;
+mod notifications;
 mod reported;
 mod retention;
 
@@ -341,7 +342,10 @@ fn a_file_that_is_no_definition_is_reported() {
         ("- a", "demo.yaml: is a list, a mapping is needed"),
         ("targets: {}", "demo.yaml:1: targets: is a mapping, a list is needed"),
         ("jobs:\n- 17", "demo.yaml:2: jobs[0]: is a number, a mapping is needed"),
-        ("hosts: []", "demo.yaml:1: hosts: is unknown, use one of: targets, jobs, limits, reports"),
+        (
+            "hosts: []",
+            "demo.yaml:1: hosts: is unknown, use one of: targets, jobs, limits, reports, alerts, maintenance, channels, routes",
+        ),
         ("jobs:\n  - a\n bad", "demo.yaml:3: "),
         ("jobs: []\njobs: []", "demo.yaml:2: duplicate mapping key `jobs`"),
     ] {

@@ -8,13 +8,13 @@ use shared::compliance::{Answer, Rule};
 use shared::db::backlog::Backlog;
 use shared::db::compliance::JobVerdicts;
 use shared::db::worker::{PoolUse, Worker};
-use shared::db::{Error, PoolStatus, compliance, dead_task, partition};
+use shared::db::{Error, PoolStatus, compliance, dead_task, notification, partition};
 use shared::task::TaskKind;
 
 use super::{
     BUILD_INFO, COMPLIANCE, DATABASE_CONNECTIONS, DATABASE_EXHAUSTED, DATABASE_WAITING,
-    DEFAULT_PARTITION_ROWS, JOBS, JOBS_COMPLIANT, OUTBOX_AGE, OUTBOX_DUE, POOL_BUSY, POOL_SLOTS, TASKS_DEAD,
-    TASKS_RUNNING, TASKS_WAITING, VERDICTS, WORKERS,
+    DEFAULT_PARTITION_ROWS, JOBS, JOBS_COMPLIANT, NOTIFICATIONS_AGE, NOTIFICATIONS_WAITING, OUTBOX_AGE,
+    OUTBOX_DUE, POOL_BUSY, POOL_SLOTS, TASKS_DEAD, TASKS_RUNNING, TASKS_WAITING, VERDICTS, WORKERS,
 };
 
 /// Sets what is known without asking anybody.
@@ -30,6 +30,9 @@ pub(super) fn set_process(pool: PoolStatus) {
 pub(super) async fn set<C: GenericClient>(client: &C, job_series: usize) -> Result<(), Error> {
     gauge!(TASKS_DEAD).set(dead_task::count(client).await? as f64);
     gauge!(DEFAULT_PARTITION_ROWS).set(partition::rows_in_default(client).await? as f64);
+    let (waiting, age) = notification::waiting(client).await?;
+    gauge!(NOTIFICATIONS_WAITING).set(waiting as f64);
+    gauge!(NOTIFICATIONS_AGE).set(age);
     set_compliance(compliance::verdicts(client, None).await?, job_series);
     Ok(())
 }

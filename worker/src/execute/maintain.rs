@@ -1,7 +1,7 @@
 //! Removes from the database what nobody looks at any more, some rows at a time.
 
 use serde_json::json;
-use shared::db::{self, Database, alert, job_health, silence};
+use shared::db::{self, Database, alert, job_health, notification, silence};
 use shared::task::Ended;
 
 use super::attempt::{Attempt, retry};
@@ -16,6 +16,7 @@ enum Old {
     Alerts,
     Silences,
     Days,
+    Notifications,
 }
 
 /// Removes all that is old, until nothing is left or the attempt is ended.
@@ -25,7 +26,8 @@ pub(super) async fn run(attempt: &Attempt<'_>) -> Result<Outcome, Ended> {
         let alerts = remove(database, Old::Alerts).await?;
         let silences = remove(database, Old::Silences).await?;
         let days = remove(database, Old::Days).await?;
-        Ok(json!({ "alerts": alerts, "silences": silences, "days": days }))
+        let notifications = remove(database, Old::Notifications).await?;
+        Ok(json!({ "alerts": alerts, "silences": silences, "days": days, "notifications": notifications }))
     };
     let removed = tokio::select! {
         removed = removed => removed.map_err(|error: db::Error| retry(error))?,
@@ -44,6 +46,7 @@ async fn remove(database: &Database, old: Old) -> Result<u64, db::Error> {
             Old::Alerts => alert::sweep(&client, BATCH).await?,
             Old::Silences => silence::sweep(&client, BATCH).await?,
             Old::Days => job_health::sweep_days(&client, BATCH).await?,
+            Old::Notifications => notification::sweep(&client, BATCH).await?,
         };
         removed += rows;
         if rows < BATCH.unsigned_abs() {

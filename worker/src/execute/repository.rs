@@ -73,7 +73,7 @@ pub(super) fn unexpected() -> Ended {
 pub fn describe(stored: &StoredTarget) -> Result<Repository, Ended> {
     let target = &stored.target;
     let password = settings::secret(&target.password)
-        .map_err(|error| refuse(format!("target {}: {error}", target.name)))?;
+        .map_err(|error| refuse(format!("target {}: password: {error}", target.name)))?;
     Ok(Repository {
         location: target.repository.clone(),
         options: std::collections::BTreeMap::new(),

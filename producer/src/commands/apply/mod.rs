@@ -18,8 +18,8 @@ const WARNINGS: usize = 50;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// YAML files with `targets:`, `jobs:`, `limits:`, `reports:`, `alerts:` and `maintenance:`; `producer schema` describes them to
-    /// editors
+    /// YAML files with `targets:`, `jobs:`, `limits:`, `reports:`, `alerts:`, `maintenance:`, `channels:` and `routes:`; `producer
+    /// schema` describes them to editors
     #[arg(required = true)]
     files: Vec<PathBuf>,
     /// Shows the same and writes nothing

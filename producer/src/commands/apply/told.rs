@@ -22,6 +22,8 @@ pub(super) struct Told<'a> {
     reports: Vec<Entry<'a>>,
     alerts: Vec<Entry<'a>>,
     maintenance: Vec<Entry<'a>>,
+    channels: Vec<Entry<'a>>,
+    routes: Vec<Entry<'a>>,
     warnings: &'a [Warning],
 }
 
@@ -48,6 +50,8 @@ impl<'a> Told<'a> {
             reports: entries(&plan.reports),
             alerts: entries(&plan.alerts),
             maintenance: entries(&plan.maintenance),
+            channels: entries(&plan.channels),
+            routes: entries(&plan.routes),
             warnings: &plan.warnings,
         }
     }
@@ -68,7 +72,7 @@ impl<'a> Told<'a> {
         text
     }
 
-    fn lists(&self) -> [(&'static str, &[Entry<'a>]); 6] {
+    fn lists(&self) -> [(&'static str, &[Entry<'a>]); 8] {
         [
             ("target", &self.targets),
             ("job", &self.jobs),
@@ -76,6 +80,8 @@ impl<'a> Told<'a> {
             ("report", &self.reports),
             ("alert rule", &self.alerts),
             ("maintenance", &self.maintenance),
+            ("channel", &self.channels),
+            ("route", &self.routes),
         ]
     }
 }

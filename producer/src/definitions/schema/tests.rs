@@ -33,6 +33,12 @@ const BEYOND_A_SCHEMA: &[&str] = &[
     "is the other system's business",
     "is of no use: what another system backs up",
     "needs at least one of last, hourly",
+    "no channel is named",
+    "is a heartbeat, which tells no alerts",
+    "is no URL",
+    "use 10s to 24h",
+    "use 1h at most",
+    "use 1m at least",
 ];
 
 fn validator() -> Validator {
@@ -134,7 +140,27 @@ fn whole() -> Value {
                 { "target": "disk-a" }, { "job": "docs", "rule": "backup_failed", "owner": "ops", "tag": "web",
                     "severity": "warning" }] },
         ],
+        "channels": channels(),
+        "routes": [
+            { "name": "bad", "severity": "critical", "owners": ["ops"], "tags": ["prod"], "rules": ["backup_failed"],
+                "channels": ["mail", "hook"], "group_wait": "1m", "repeat": "4h", "resolved": false },
+        ],
     })
+}
+
+/// A channel of each kind.
+fn channels() -> Value {
+    json!([
+        { "name": "mail", "kind": "email", "from": "holdfast@example.org", "to": ["ops@example.org"], "server": "localhost",
+            "port": 2525, "tls": "starttls", "login": { "user": "holdfast", "password": { "env": "SMTP_PASSWORD" } },
+            "insecure": true },
+        { "name": "hook", "kind": "webhook", "url": "https://hooks.example.org/a?b=c", "secret": { "file": "/etc/hook" },
+            "allow_private": true },
+        { "name": "chat", "kind": "slack", "url": { "file": "/etc/slack" }, "allow_private": true },
+        { "name": "team", "kind": "teams", "url": { "env": "TEAMS_URL" }, "allow_private": true },
+        { "name": "am", "kind": "alertmanager", "url": "http://10.0.0.1:9093", "allow_private": true },
+        { "name": "alive", "kind": "heartbeat", "url": { "env": "PING_URL" }, "every": "1m", "allow_private": true },
+    ])
 }
 
 /// The places of all values of a file, as JSON pointers.
@@ -270,6 +296,8 @@ fn the_schemas_defaults_are_those_of_the_parser() {
                 { "kind": "simulated", "media": "disk", "site": "hq", "failure_domain": "a" } },
         ],
         "reports": [{ "name": "daily", "report": "daily", "schedule": { "every": "1h" } }],
+        "channels": [{ "name": "mail", "kind": "email", "from": "a@b", "to": ["a@b"], "server": "localhost" }],
+        "routes": [{ "name": "all", "channels": ["mail"] }],
     });
     let mut definitions = Definitions::default();
     definitions.add("demo.yaml", &least.to_string());
@@ -277,6 +305,8 @@ fn the_schemas_defaults_are_those_of_the_parser() {
     let jobs = definitions.jobs.iter().map(|defined| json!(written::Job::from(&defined.job)));
     let jobs: Vec<Value> = jobs.collect();
     let report = json!(written::Report::from(&definitions.reports[0]));
+    let channel = json!(written::Channel::from(&definitions.channels[0]));
+    let route = json!(written::Route::from(&definitions.routes[0]));
     let schema = schema();
     let of =
         |pointer: &str| schema.as_value().pointer(&format!("/definitions/{pointer}/properties")).unwrap();
@@ -287,6 +317,8 @@ fn the_schemas_defaults_are_those_of_the_parser() {
         (of("Source/oneOf/0"), &jobs[0]["source"]),
         (of("Source/oneOf/2"), &jobs[1]["source"]),
         (of("Schedule"), &report["schedule"]),
+        (of("Channel/oneOf/0"), &channel),
+        (of("Route"), &route),
     ] {
         for (field, described) in described.as_object().unwrap() {
             if let Some(default) = described.get("default") {

@@ -4,10 +4,13 @@
 mod values;
 
 mod alert;
+mod channel;
 mod job;
 mod limit;
 mod retention;
+mod route;
 mod schedule;
+mod secret;
 mod target;
 
 mod text;
@@ -19,15 +22,18 @@ use serde::Serialize;
 use shared::alert::Rule;
 
 pub use alert::{Maintenance, Setting};
+pub use channel::Channel;
 pub use job::Job;
 pub use limit::{OtherLimit, TargetLimits, limit};
 pub use retention::Retention;
+pub use route::Route;
 pub use schedule::{Report, Schedule};
+pub use secret::Secret;
 pub use target::Target;
 pub use text::{json, yaml};
 pub use values::{Length, Size};
 
-/// Definitions of targets, jobs, limits, reports, and of how strict the rules of alerts are.
+/// Definitions of targets, jobs, limits, reports, of how strict the rules of alerts are, and of who is told of them.
 #[derive(Debug, Default, Serialize, JsonSchema)]
 #[schemars(deny_unknown_fields, title = "Holdfast definitions")]
 pub struct File {
@@ -56,4 +62,12 @@ pub struct File {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schemars(default)]
     pub maintenance: Vec<Maintenance>,
+    /// Ways by which people and other systems are told of alerts.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schemars(default)]
+    pub channels: Vec<Channel>,
+    /// Which alerts are told by which channels; without any, nobody is told of anything.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schemars(default)]
+    pub routes: Vec<Route>,
 }

@@ -4,10 +4,11 @@ use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::Serialize;
 use shared::job;
 use shared::limit::Limit;
-use shared::target::{self, Isolation, Media, SecretRef, TargetName};
+use shared::target::{self, Isolation, Media, TargetName};
 
 use super::TargetLimits;
-use super::values::{name, path, repository, text, variable, words};
+use super::secret::Secret;
+use super::values::{name, repository, text, words};
 
 /// A place that holds copies.
 #[derive(Debug, Serialize, JsonSchema)]
@@ -20,7 +21,7 @@ pub struct Target {
     #[schemars(schema_with = "repository")]
     repository: String,
     /// Where workers find the repository's password: never inline.
-    password: Password,
+    password: Secret,
     #[serde(flatten)]
     place: Place,
     /// How it is kept out of an attacker's reach: not at all, or because it is taken away after it was written.
@@ -30,15 +31,6 @@ pub struct Target {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(default, with = "TargetLimits")]
     limits: Option<TargetLimits>,
-}
-
-#[derive(Debug, Serialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-enum Password {
-    /// The first line of a file on each worker's machine.
-    File(#[schemars(schema_with = "path")] String),
-    /// A variable in each worker's environment.
-    Env(#[schemars(schema_with = "variable")] String),
 }
 
 #[derive(Debug, Serialize, JsonSchema)]
@@ -70,10 +62,7 @@ impl Target {
         Self {
             name: name.clone(),
             repository: repository.clone(),
-            password: match password {
-                SecretRef::File(path) => Password::File(path.display().to_string()),
-                SecretRef::Env(variable) => Password::Env(variable.clone()),
-            },
+            password: password.into(),
             place: place.into(),
             isolation: *isolation,
             limits: limits.map(TargetLimits::from),

@@ -6,6 +6,7 @@ use std::time::Duration;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Serialize, Serializer};
 use serde_json::{Value, json};
+use shared::channel::ADDRESS_PATTERN;
 use shared::target::TargetName;
 
 /// A length of time, in the largest unit of which it is a whole number.
@@ -137,6 +138,26 @@ pub(super) fn repository(_: &mut SchemaGenerator) -> Schema {
 /// The name of a variable of the environment.
 pub(super) fn variable(_: &mut SchemaGenerator) -> Schema {
     json_schema!({ "type": "string", "pattern": "^[A-Za-z_][A-Za-z0-9_]*$" })
+}
+
+/// The address of a mailbox.
+pub(super) fn address(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({ "type": "string", "maxLength": 254, "pattern": ADDRESS_PATTERN })
+}
+
+/// Addresses of mailboxes, one at least.
+pub(super) fn addresses(generator: &mut SchemaGenerator) -> Schema {
+    json_schema!({ "type": "array", "items": address(generator), "minItems": 1 })
+}
+
+/// The name or the address of a machine.
+pub(super) fn host(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({ "type": "string", "maxLength": 255, "pattern": "^[A-Za-z0-9.:-]+$" })
+}
+
+/// The URL of a server, without user and password.
+pub(super) fn web(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({ "type": "string", "maxLength": 4096, "pattern": "^https?://[^\\s/?#@]+([/?#]\\S*)?$" })
 }
 
 /// Globs, which can only leave things out.

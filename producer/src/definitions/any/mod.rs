@@ -7,11 +7,11 @@ use proptest::sample::{select, subsequence};
 use serde_json::{Map, Value, json};
 use shared::alert::Rule;
 
-// The tests of the whole program read this file from elsewhere.
-#[path = "any/alert.rs"]
 mod alert;
+mod notification;
 
-/// A file with targets, jobs that use them, limits that fit, reports, settings of alerts and maintenance windows.
+/// A file with targets, jobs that use them, limits that fit, reports, settings of alerts, maintenance windows, channels, and routes
+/// that lead there.
 pub(crate) fn file() -> BoxedStrategy<Value> {
     let targets = btree_set(name(), 1..4).prop_flat_map(|names| {
         names.into_iter().enumerate().map(|(number, name)| target(number, name)).collect::<Vec<_>>()
@@ -25,13 +25,17 @@ pub(crate) fn file() -> BoxedStrategy<Value> {
             let reports = btree_set(name(), 0..3)
                 .prop_flat_map(|names| names.into_iter().map(report).collect::<Vec<_>>());
             let alerts = alert::settings(Rule::ALL.iter().copied());
-            (Just(targets), jobs, reports, alerts).prop_flat_map(|(targets, jobs, reports, alerts)| {
-                (limits(&jobs), alert::windows(&jobs, &targets)).prop_map(move |(limits, windows)| {
-                    let own =
-                        json!({ "targets": targets, "jobs": jobs, "limits": limits, "reports": reports });
-                    merged([own, json!({ "alerts": alerts, "maintenance": windows })])
-                })
-            })
+            let others = (alerts, notification::all());
+            (Just(targets), jobs, reports, others).prop_flat_map(
+                |(targets, jobs, reports, (alerts, notifications))| {
+                    (limits(&jobs), alert::windows(&jobs, &targets)).prop_map(move |(limits, windows)| {
+                        let own =
+                            json!({ "targets": targets, "jobs": jobs, "limits": limits, "reports": reports });
+                        let alerts = json!({ "alerts": alerts, "maintenance": windows });
+                        merged([own, alerts, notifications.clone()])
+                    })
+                },
+            )
         })
         .boxed()
 }

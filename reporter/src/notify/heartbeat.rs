@@ -1,0 +1,86 @@
+//! Dead man's switches: told again and again that the pipeline works. When they hear nothing they raise an alarm by themselves,
+//! also when nothing of ours is left that could.
+
+use std::collections::HashMap;
+use std::time::Instant;
+
+use futures_util::future::join_all;
+use metrics::{counter, gauge};
+use reqwest::Method;
+use secrecy::ExposeSecret as _;
+use shared::channel::{Channel, ChannelName, Heartbeat, Means};
+use shared::db::delivery::Outcome;
+use shared::db::{self, Database, channel};
+use shared::settings;
+
+use super::attempt::Attempted;
+use super::pipeline;
+use super::web::{self, Request};
+use crate::events;
+use crate::metrics::queues::Reach;
+use crate::metrics::{HEARTBEATS, PIPELINE_WORKS};
+
+/// When each switch was told something last, or was kept from it.
+#[derive(Debug, Default)]
+pub(super) struct Beats {
+    at: HashMap<ChannelName, Instant>,
+    trouble: Option<String>,
+}
+
+impl Beats {
+    /// Tells all that are due, if the pipeline works.
+    pub(super) async fn beat(&mut self, database: &Database, broker: &Reach) -> Result<(), db::Error> {
+        let channels = channel::all(&database.client().await?).await?;
+        let due: Vec<(&Channel, &Heartbeat)> =
+            channels.iter().filter_map(|channel| Some((channel, self.due(channel)?))).collect();
+        if due.is_empty() {
+            return Ok(());
+        }
+        let trouble = pipeline::trouble(database, broker).await;
+        gauge!(PIPELINE_WORKS).set(if trouble.is_none() { 1.0 } else { 0.0 });
+        if self.trouble != trouble {
+            events::pipeline(trouble.as_deref());
+        }
+        self.trouble = trouble;
+        for (channel, _) in &due {
+            self.at.insert(channel.name.clone(), Instant::now());
+        }
+        if self.trouble.is_some() {
+            counter!(HEARTBEATS, "outcome" => "withheld").increment(due.len() as u64);
+            return Ok(());
+        }
+        join_all(due.into_iter().map(|(channel, heartbeat)| told(channel, heartbeat))).await;
+        Ok(())
+    }
+
+    fn due<'a>(&self, channel: &'a Channel) -> Option<&'a Heartbeat> {
+        let Means::Heartbeat(heartbeat) = &channel.means else { return None };
+        let due = self.at.get(&channel.name).is_none_or(|at| at.elapsed() >= heartbeat.every);
+        due.then_some(heartbeat)
+    }
+}
+
+async fn told(channel: &Channel, heartbeat: &Heartbeat) {
+    let attempted = ping(heartbeat).await;
+    counter!(HEARTBEATS, "outcome" => attempted.outcome.as_str()).increment(1);
+    if attempted.outcome != Outcome::Delivered {
+        events::not_pinged(&channel.name, attempted.error.as_deref());
+    }
+}
+
+/// Asks for the URL once: the next time is soon enough for another try.
+pub(super) async fn ping(heartbeat: &Heartbeat) -> Attempted {
+    let url = match settings::secret(&heartbeat.url) {
+        Ok(url) => url,
+        Err(error) => return Attempted::failed(format!("url: {error}")),
+    };
+    let request = Request {
+        url: url.expose_secret().trim().to_owned(),
+        secret: true,
+        allow_private: heartbeat.allow_private,
+        method: Method::GET,
+        headers: Vec::new(),
+        body: None,
+    };
+    web::send(request).await
+}

@@ -1,0 +1,339 @@
+//! Tables `notification` and `notification_event`: what is to be told by channels, and was. Attempts are in `delivery`.
+//!
+//! A notification grows until its first attempt begins. From then on it is the same at each attempt, and has one owner until
+//! its lease is over.
+
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use deadpool_postgres::{GenericClient, Transaction};
+use serde::Serialize;
+use serde_json::Value;
+use tokio_postgres::Row;
+use tokio_postgres::types::{Json, ToSql};
+use uuid::Uuid;
+
+use super::delivery::{Ended, Outcome};
+use super::{Error, from_json, parsed, prepared};
+use crate::name::text_enum;
+
+text_enum! {
+    /// Where a notification is in its life.
+    State {
+        /// It is to be delivered, or is being.
+        Waiting = "waiting",
+        /// The receiver has it.
+        Delivered = "delivered",
+        /// The receiver does not want it, or could not be reached for a day.
+        GivenUp = "given_up",
+    }
+}
+
+text_enum! {
+    /// How a transition of an alert is told.
+    Telling {
+        /// It is wrong.
+        Opened = "opened",
+        /// It is wrong again.
+        Reopened = "reopened",
+        /// It is worse.
+        Escalated = "escalated",
+        /// It is wrong still.
+        Repeated = "repeated",
+        /// It is over.
+        Resolved = "resolved",
+    }
+}
+
+/// What a channel was told of an alert.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Last {
+    /// Of which.
+    pub alert: i64,
+    /// Which channel.
+    pub channel: String,
+    /// The last that it was told.
+    pub told: Telling,
+    /// The first notification in which it was told of the alert.
+    pub first: Uuid,
+}
+
+/// What channels were told of some alerts.
+pub async fn last_told(transaction: &Transaction<'_>, alerts: &[i64]) -> Result<Vec<Last>, Error> {
+    let statement = "select distinct on (alert_id, channel) alert_id, channel, told,
+             first_value(notification_id) over (partition by alert_id, channel order by event_id, repetition) as first
+         from notification_event where alert_id = any($1)
+         order by alert_id, channel, event_id desc, repetition desc";
+    let statement = prepared(transaction, statement).await?;
+    let last = |row: &Row| {
+        Ok(Last {
+            alert: row.try_get("alert_id")?,
+            channel: row.try_get("channel")?,
+            told: parsed(row, "told")?,
+            first: row.try_get("first")?,
+        })
+    };
+    transaction.query(&statement, &[&alerts]).await?.iter().map(last).collect()
+}
+
+/// A notification to which more can be added.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unbegun {
+    /// Which.
+    pub id: Uuid,
+    /// By which channel.
+    pub channel: String,
+    /// Of which group.
+    pub group_key: String,
+    /// How many transitions it tells.
+    pub events: i64,
+}
+
+/// Takes the newest notification of each channel and group that was not begun, so that it is not begun until the
+/// transaction ends.
+pub async fn take_unbegun(
+    transaction: &Transaction<'_>,
+    channels: &[&str],
+    group_keys: &[&str],
+) -> Result<Vec<Unbegun>, Error> {
+    let statement = "with taken as (
+             select n.id, n.channel, n.group_key, n.created_at from notification n
+             where n.state = 'waiting' and n.attempts = 0 and exists (
+                 select from unnest($1::text[], $2::text[]) as w(channel, group_key)
+                 where w.channel = n.channel and w.group_key = n.group_key)
+             for update)
+         select distinct on (channel, group_key) id, channel, group_key,
+             (select count(*) from notification_event e where e.notification_id = taken.id) as events
+         from taken order by channel, group_key, created_at desc, id desc";
+    let statement = prepared(transaction, statement).await?;
+    let unbegun = |row: &Row| {
+        Ok(Unbegun {
+            id: row.try_get("id")?,
+            channel: row.try_get("channel")?,
+            group_key: row.try_get("group_key")?,
+            events: row.try_get("events")?,
+        })
+    };
+    transaction.query(&statement, &[&channels, &group_keys]).await?.iter().map(unbegun).collect()
+}
+
+/// A notification that begins.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct New {
+    /// Its identity, for receivers as well.
+    pub id: Uuid,
+    /// By which channel.
+    pub channel: String,
+    /// Of which group.
+    pub group_key: String,
+    /// How long it waits for others of its group.
+    pub wait: Duration,
+}
+
+/// Puts notifications into the outbox.
+pub async fn insert(transaction: &Transaction<'_>, new: &[New]) -> Result<(), Error> {
+    let statement = "insert into notification (id, channel, group_key, next_at)
+         select id, channel, group_key, now() + make_interval(secs => wait)
+         from unnest($1::uuid[], $2::text[], $3::text[], $4::float8[]) as n(id, channel, group_key, wait)";
+    let statement = prepared(transaction, statement).await?;
+    let ids: Vec<Uuid> = new.iter().map(|new| new.id).collect();
+    let channels: Vec<&str> = new.iter().map(|new| new.channel.as_str()).collect();
+    let group_keys: Vec<&str> = new.iter().map(|new| new.group_key.as_str()).collect();
+    let waits: Vec<f64> = new.iter().map(|new| new.wait.as_secs_f64()).collect();
+    transaction.execute(&statement, &[&ids, &channels, &group_keys, &waits]).await?;
+    Ok(())
+}
+
+/// A transition that a notification tells.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Event {
+    /// By which channel.
+    pub channel: String,
+    /// Which transition.
+    pub event: i64,
+    /// How often it was told before.
+    pub repetition: i32,
+    /// In which notification.
+    pub notification: Uuid,
+    /// Of which alert.
+    pub alert: i64,
+    /// How.
+    pub told: Telling,
+    /// What is said of it.
+    pub content: Value,
+}
+
+/// Adds transitions to notifications that were not begun. One that its channel was told already is an error.
+pub async fn add(transaction: &Transaction<'_>, events: &[Event]) -> Result<(), Error> {
+    let statement =
+        "insert into notification_event (channel, event_id, repetition, notification_id, alert_id, told, content)
+         select * from unnest($1::text[], $2::bigint[], $3::integer[], $4::uuid[], $5::bigint[], $6::text[], $7::json[])";
+    let statement = prepared(transaction, statement).await?;
+    let channels: Vec<&str> = events.iter().map(|event| event.channel.as_str()).collect();
+    let numbers: Vec<i64> = events.iter().map(|event| event.event).collect();
+    let repetitions: Vec<i32> = events.iter().map(|event| event.repetition).collect();
+    let notifications: Vec<Uuid> = events.iter().map(|event| event.notification).collect();
+    let alerts: Vec<i64> = events.iter().map(|event| event.alert).collect();
+    let told: Vec<&str> = events.iter().map(|event| event.told.as_str()).collect();
+    let contents: Vec<Json<&Value>> = events.iter().map(|event| Json(&event.content)).collect();
+    let values: [&(dyn ToSql + Sync); 7] =
+        [&channels, &numbers, &repetitions, &notifications, &alerts, &told, &contents];
+    transaction.execute(&statement, &values).await?;
+    Ok(())
+}
+
+/// The channels that have something to deliver at this moment.
+pub async fn due_channels<C: GenericClient>(client: &C) -> Result<Vec<String>, Error> {
+    let statement = "select distinct channel from notification where state = 'waiting' and next_at <= now()";
+    let statement = prepared(client, statement).await?;
+    let rows = client.query(&statement, &[]).await?;
+    rows.iter().map(|row| Ok(row.try_get(0)?)).collect()
+}
+
+/// A notification whose attempt has begun.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Claimed {
+    /// Which.
+    pub id: Uuid,
+    /// Which attempt, from 1.
+    pub attempt: i32,
+    /// For how long it waits already.
+    pub age: Duration,
+    /// What is said of each of its transitions, in their order.
+    pub events: Vec<Value>,
+}
+
+/// Begins attempts of a channel, the oldest notifications first: nobody else begins another one of them within the lease. Those of a
+/// group go one after the other, so that what is told last is true.
+pub async fn claim<C: GenericClient>(
+    client: &C,
+    channel: &str,
+    lease: Duration,
+    limit: i64,
+) -> Result<Vec<Claimed>, Error> {
+    let statement = "with due as (
+             select id from notification n
+             where state = 'waiting' and channel = $1 and next_at <= now() and not exists (
+                 select from notification e where e.state = 'waiting' and e.channel = n.channel and e.group_key = n.group_key
+                     and (e.created_at, e.id) < (n.created_at, n.id))
+             order by created_at, id limit $3 for update skip locked),
+         begun as (
+             update notification n set attempts = attempts + 1, next_at = now() + make_interval(secs => $2)
+             from due where n.id = due.id
+             returning n.id, n.attempts, extract(epoch from now() - n.created_at)::float8 as age),
+         logged as (insert into delivery (notification_id, attempt) select id, attempts from begun)
+         select id, attempts, age, (select json_agg(content order by event_id, repetition)
+             from notification_event e where e.notification_id = begun.id) as events
+         from begun order by id";
+    let statement = prepared(client, statement).await?;
+    let rows = client.query(&statement, &[&channel, &lease.as_secs_f64(), &limit]).await?;
+    let claimed = |row: &Row| {
+        let age: f64 = row.try_get("age")?;
+        Ok(Claimed {
+            id: row.try_get("id")?,
+            attempt: row.try_get("attempts")?,
+            age: Duration::try_from_secs_f64(age).unwrap_or_default(),
+            events: from_json(row, "events")?,
+        })
+    };
+    rows.iter().map(claimed).collect()
+}
+
+/// Ends an attempt. `again` says after what time there is another one; without it a notification that was not delivered is given
+/// up. What a later attempt has delivered stays delivered.
+pub async fn finish<C: GenericClient>(
+    client: &C,
+    id: Uuid,
+    attempt: i32,
+    ended: &Ended,
+    again: Option<Duration>,
+) -> Result<(), Error> {
+    let statement = "with logged as (
+             update delivery set seconds = $3, outcome = $4, status = $5, error = $6
+             where notification_id = $1 and attempt = $2 and outcome is null)
+         update notification set state = $7, last_error = $6,
+             next_at = case when $7 = 'waiting' then now() + make_interval(secs => $8) end,
+             ended_at = case when $7 <> 'waiting' then now() end
+         where id = $1 and state = 'waiting' and (attempts = $2 or $7 = 'delivered')";
+    let statement = prepared(client, statement).await?;
+    let state = match (ended.outcome, again) {
+        (Outcome::Delivered, _) => State::Delivered,
+        (_, Some(_)) => State::Waiting,
+        (_, None) => State::GivenUp,
+    };
+    let (outcome, state) = (ended.outcome.as_str(), state.as_str());
+    let (status, again) = (ended.status.map(i32::from), again.unwrap_or_default().as_secs_f64());
+    let values: [&(dyn ToSql + Sync); 8] =
+        [&id, &attempt, &ended.seconds, &outcome, &status, &ended.error, &state, &again];
+    client.execute(&statement, &values).await?;
+    Ok(())
+}
+
+/// A notification as people see it.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Listed {
+    /// Its identity.
+    pub id: Uuid,
+    /// By which channel.
+    pub channel: String,
+    /// Where it is in its life.
+    pub state: State,
+    /// How many attempts were begun.
+    pub attempts: i32,
+    /// When the next one begins.
+    pub next_at: Option<DateTime<Utc>>,
+    /// Since when it is in the outbox.
+    pub created_at: DateTime<Utc>,
+    /// When it was delivered or given up.
+    pub ended_at: Option<DateTime<Utc>>,
+    /// Why the last attempt failed.
+    pub last_error: Option<String>,
+    /// What is said of each of its transitions.
+    pub events: Vec<Value>,
+}
+
+/// The newest notifications, of one state if one is given.
+pub async fn newest<C: GenericClient>(
+    client: &C,
+    state: Option<State>,
+    limit: i64,
+) -> Result<Vec<Listed>, Error> {
+    let statement = "select id, channel, state, attempts, next_at, created_at, ended_at, last_error,
+             (select coalesce(json_agg(content order by event_id, repetition), '[]')
+                 from notification_event e where e.notification_id = n.id) as events
+         from notification n where $1::text is null or state = $1 order by created_at desc, id desc limit $2";
+    let statement = prepared(client, statement).await?;
+    let rows = client.query(&statement, &[&state.map(State::as_str), &limit]).await?;
+    let listed = |row: &Row| {
+        Ok(Listed {
+            id: row.try_get("id")?,
+            channel: row.try_get("channel")?,
+            state: parsed(row, "state")?,
+            attempts: row.try_get("attempts")?,
+            next_at: row.try_get("next_at")?,
+            created_at: row.try_get("created_at")?,
+            ended_at: row.try_get("ended_at")?,
+            last_error: row.try_get("last_error")?,
+            events: from_json(row, "events")?,
+        })
+    };
+    rows.iter().map(listed).collect()
+}
+
+/// How many notifications wait, and for how long the oldest of them does, in seconds.
+pub async fn waiting<C: GenericClient>(client: &C) -> Result<(i64, f64), Error> {
+    let statement = "select count(*), coalesce(extract(epoch from now() - min(created_at)), 0)::float8
+         from notification where state = 'waiting'";
+    let row = client.query_one(&prepared(client, statement).await?, &[]).await?;
+    Ok((row.try_get(0)?, row.try_get(1)?))
+}
+
+/// Removes notifications that ended 90 days ago with what they told and their attempts, at most `limit`; returns how many.
+pub async fn sweep<C: GenericClient>(client: &C, limit: i64) -> Result<u64, Error> {
+    let statement = "delete from notification where id in (
+             select id from notification
+             where created_at < now() - interval '90 days' and ended_at < now() - interval '90 days'
+             order by created_at limit $1)";
+    let statement = prepared(client, statement).await?;
+    Ok(client.execute(&statement, &[&limit]).await?)
+}

@@ -1,0 +1,30 @@
+//! Table `route`: which alerts are told by which channels, as definitions say it.
+
+use deadpool_postgres::GenericClient;
+use tokio_postgres::types::Json;
+
+use super::{Error, from_json, prepared};
+use crate::route::Route;
+
+/// Stores routes.
+pub async fn upsert<C: GenericClient>(client: &C, routes: &[&Route]) -> Result<(), Error> {
+    let statement = "insert into route (name, definition) select * from unnest($1::text[], $2::jsonb[])
+         on conflict (name) do update set definition = excluded.definition";
+    let names: Vec<&str> = routes.iter().map(|route| route.name.as_str()).collect();
+    let definitions: Vec<Json<&Route>> = routes.iter().map(|route| Json(*route)).collect();
+    client.execute(statement, &[&names, &definitions]).await?;
+    Ok(())
+}
+
+/// All routes, by name: in the order in which they count.
+pub async fn all<C: GenericClient>(client: &C) -> Result<Vec<Route>, Error> {
+    let statement = prepared(client, "select definition from route order by name collate \"C\"").await?;
+    let rows = client.query(&statement, &[]).await?;
+    rows.iter().map(|row| from_json(row, "definition")).collect()
+}
+
+/// Takes routes away.
+pub async fn remove<C: GenericClient>(client: &C, names: &[&str]) -> Result<(), Error> {
+    client.execute("delete from route where name = any($1)", &[&names]).await?;
+    Ok(())
+}
