@@ -173,8 +173,7 @@ async fn priorities(
     firing: &[Stored],
 ) -> Result<BTreeMap<JobId, Priority>, db::Error> {
     let jobs: Vec<JobId> = firing.iter().filter_map(|stored| stored.job).collect();
-    let jobs = db::job::load(transaction, &jobs).await?;
-    Ok(jobs.into_iter().map(|stored| (stored.id, stored.job.priority)).collect())
+    db::job::priorities(transaction, &jobs).await
 }
 
 /// What is written of one schedule.

@@ -83,7 +83,7 @@ impl Alerts {
     async fn step(&mut self, database: &Database) -> Result<Duration, db::Error> {
         let mut client = database.client().await?;
         let now = db::now(&client).await?;
-        let term = leader::hold(&client, ROLE, self.id, now, TTL.max(self.refresh * TTL_LOOKS)).await?;
+        let term = leader::hold(&client, ROLE, self.id, now, self.term()).await?;
         if self.leads != term.is_some() {
             self.leads = term.is_some();
             events::alerts_lead(term);
@@ -110,12 +110,19 @@ impl Alerts {
         let silences = silence::current(&client).await?;
         let windows = maintenance::all(&client).await?;
         let quiet = suppression::Quiet { silences: &silences, windows: &windows, jobs: &self.jobs, now };
+        // Looking may have taken long: as long as nobody else leads, what was seen counts.
+        leader::hold(&client, ROLE, self.id, db::now(&client).await?, self.term()).await?;
         let written = store::write(&mut client, self.id, found, &quiet, began).await?;
         if !written {
             // Somebody else leads: what was seen here is of no use.
             self.looked = None;
         }
         Ok(rest)
+    }
+
+    /// How long it may go without a word.
+    fn term(&self) -> Duration {
+        TTL.max(self.refresh * TTL_LOOKS)
     }
 
     async fn resign(&self, database: &Database) {

@@ -72,6 +72,13 @@ pub(crate) fn alerts_failed(error: &Error) {
     tracing::warn!(%error, "the rules of alerts could not be looked at: trying again");
 }
 
+pub(crate) fn folded_elsewhere() {
+    tracing::error!(
+        "alerts rest on transactions that this server has not had, as after the restore of a dump: what was not folded before is \
+         missing, what comes from now on counts"
+    );
+}
+
 pub(crate) fn rule_failed(rules: &[Rule], error: &Error) {
     let rules: Vec<&str> = rules.iter().map(|rule| rule.as_str()).collect();
     let rules = rules.join(", ");

@@ -101,11 +101,13 @@ impl Notifier {
         if term.is_none() {
             return Ok(0);
         }
-        if self.repeated.is_none_or(|at| at.elapsed() >= REPEATS) {
-            router::repeat(database, ROLE, self.id).await?;
+        let routed = router::route(database, ROLE, self.id).await?;
+        // What is new goes first, and repeats that take too long hold up nothing but themselves.
+        if routed == 0 && self.repeated.is_none_or(|at| at.elapsed() >= REPEATS) {
             self.repeated = Some(Instant::now());
+            router::repeat(database, ROLE, self.id).await?;
         }
-        router::route(database, ROLE, self.id).await
+        Ok(routed)
     }
 }
 

@@ -182,11 +182,14 @@ async fn a_schedule_that_cannot_be_read_waits_a_minute_and_keeps_no_other_from_i
         ))
         .await;
     next_is(&world, "2026-10-01T01:00:00Z").await;
+    // Nor is the definition of the job, but for its priority.
+    world.execute(r#"update job set definition = '{"priority":"high","phase_of_the_moon":"full"}'"#).await;
     // They were due first, and fill the first look.
     look(&world, "2026-10-01T01:00:01Z").await;
     assert_eq!(seen(&world).await, []);
     look(&world, "2026-10-01T01:00:01Z").await;
     assert_eq!(seen(&world).await, [(at("2026-10-01T01:00:00Z"), true)]);
+    assert_eq!(world.number("select count(*) from task where priority = 'high'").await, 1);
     let waiting = "select count(*) from schedule where kind = 'report' and next_due = '2026-10-01T00:00:00Z'
          and fires_at = '2026-10-01T01:01:01Z'";
     assert_eq!(world.number(waiting).await, 1000, "their due times are not lost");

@@ -4,6 +4,8 @@ use deadpool_postgres::Client;
 use shared::db::execution::{self, Xact};
 use shared::db::{Error, alert_evaluation, job_health, target_health};
 
+use crate::events;
+
 /// No more attempts are folded in one transaction, as far as transactions can be told apart.
 const ATTEMPTS_AT_ONCE: u64 = 100_000;
 /// The range to begin with, and the smallest one, in transactions.
@@ -29,6 +31,13 @@ impl Fold {
         let folded = alert_evaluation::lock(&transaction).await?;
         let horizon = execution::horizon(&transaction).await?;
         let from = match folded {
+            // As after a restore of another server's dump, whose transactions have other numbers.
+            Some(folded) if folded > horizon => {
+                alert_evaluation::advance(&transaction, horizon).await?;
+                transaction.commit().await?;
+                events::folded_elsewhere();
+                return Ok(true);
+            }
             Some(folded) => folded,
             // An older transaction may still be running and write the first row of all.
             None => execution::first_xact(&transaction).await?.map_or(horizon, |first| first.min(horizon)),

@@ -52,7 +52,10 @@ fn judge(error: &lettre::transport::smtp::Error) -> Attempted {
     if let Some(cause) = std::error::Error::source(error) {
         why = format!("{why}: {cause}");
     }
-    let attempted = if error.is_permanent() { Attempted::refused(why) } else { Attempted::failed(why) };
+    // A password that is being changed is put right by a person, and then the mail goes.
+    let is_about_login = error.status().is_some_and(|code| matches!(u16::from(code), 530 | 534 | 535 | 538));
+    let is_final = error.is_permanent() && !is_about_login;
+    let attempted = if is_final { Attempted::refused(why) } else { Attempted::failed(why) };
     error.status().map_or(attempted.clone(), |code| attempted.with_status(code.into()))
 }
 

@@ -344,6 +344,7 @@ pub async fn tags<C: GenericClient>(client: &C, ids: &[AlertId]) -> Result<Vec<(
 pub async fn is_sweep_due<C: GenericClient>(client: &C) -> Result<bool, Error> {
     let statement = format!(
         "select exists (select from alert where state = 'resolved' and resolved_at < now() - interval '90 days')
+             or exists (select from notification where created_at < now() - interval '90 days')
              or exists (select from silence where ends_at < now() - interval '90 days')
              or exists (select from job_day where day < (now() at time zone 'UTC')::date - {})",
         super::job_health::DAYS

@@ -1,6 +1,6 @@
 //! Table `job`, with `job_target`.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use chrono::{DateTime, Utc};
 use deadpool_postgres::{GenericClient, Transaction};
@@ -263,6 +263,24 @@ pub async fn load<C: GenericClient>(client: &C, ids: &[JobId]) -> Result<Vec<Sto
             .await?;
     let ids: Vec<i32> = ids.iter().map(|id| id.0).collect();
     client.query(&statement, &[&ids]).await?.iter().map(stored).collect()
+}
+
+/// The priorities of jobs; one whose priority this version does not know is absent. No other part of their definitions is read.
+pub async fn priorities<C: GenericClient>(
+    client: &C,
+    ids: &[JobId],
+) -> Result<BTreeMap<JobId, Priority>, Error> {
+    let statement = "select id, definition ->> 'priority' as priority from job where id = any($1)";
+    let statement = prepared(client, statement).await?;
+    let ids: Vec<i32> = ids.iter().map(|id| id.0).collect();
+    let mut priorities = BTreeMap::new();
+    for row in client.query(&statement, &[&ids]).await? {
+        let priority: Option<&str> = row.try_get("priority")?;
+        if let Some(Ok(priority)) = priority.map(str::parse) {
+            priorities.insert(JobId(row.try_get("id")?), priority);
+        }
+    }
+    Ok(priorities)
 }
 
 /// Reads all definitions, by name.

@@ -3,6 +3,7 @@
 //! A notification grows until its first attempt begins. From then on it is the same at each attempt, and has one owner until
 //! its lease is over.
 
+use std::collections::HashMap;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
@@ -204,7 +205,8 @@ pub struct Claimed {
 }
 
 /// Begins attempts of a channel, the oldest notifications first: nobody else begins another one of them within the lease. Those of a
-/// group go one after the other, so that what is told last is true.
+/// group go one after the other, so that what is told last is true. Not to be used in a transaction: what is told is read after the
+/// attempts are committed.
 pub async fn claim<C: GenericClient>(
     client: &C,
     channel: &str,
@@ -222,21 +224,40 @@ pub async fn claim<C: GenericClient>(
              from due where n.id = due.id
              returning n.id, n.attempts, extract(epoch from now() - n.created_at)::float8 as age),
          logged as (insert into delivery (notification_id, attempt) select id, attempts from begun)
-         select id, attempts, age, (select json_agg(content order by event_id, repetition)
-             from notification_event e where e.notification_id = begun.id) as events
-         from begun order by id";
+         select id, attempts, age from begun order by id";
     let statement = prepared(client, statement).await?;
     let rows = client.query(&statement, &[&channel, &lease.as_secs_f64(), &limit]).await?;
-    let claimed = |row: &Row| {
-        let age: f64 = row.try_get("age")?;
+    // Only now: what the router added while they were taken is committed, and nothing is added to what has begun.
+    let ids: Vec<Uuid> = rows.iter().map(|row| Ok(row.try_get("id")?)).collect::<Result<_, Error>>()?;
+    let mut events = events_of(client, &ids).await?;
+    let mut claimed = |row: &Row| {
+        let (id, age): (Uuid, f64) = (row.try_get("id")?, row.try_get("age")?);
         Ok(Claimed {
-            id: row.try_get("id")?,
+            id,
             attempt: row.try_get("attempts")?,
             age: Duration::try_from_secs_f64(age).unwrap_or_default(),
-            events: from_json(row, "events")?,
+            events: events.remove(&id).unwrap_or_default(),
         })
     };
-    rows.iter().map(claimed).collect()
+    rows.iter().map(&mut claimed).collect()
+}
+
+/// What is said of the transitions of notifications, in their order.
+async fn events_of<C: GenericClient>(
+    client: &C,
+    notifications: &[Uuid],
+) -> Result<HashMap<Uuid, Vec<Value>>, Error> {
+    if notifications.is_empty() {
+        return Ok(HashMap::new());
+    }
+    let statement = "select notification_id, content from notification_event where notification_id = any($1)
+         order by event_id, repetition";
+    let statement = prepared(client, statement).await?;
+    let mut events: HashMap<Uuid, Vec<Value>> = HashMap::new();
+    for row in client.query(&statement, &[&notifications]).await? {
+        events.entry(row.try_get("notification_id")?).or_default().push(from_json(&row, "content")?);
+    }
+    Ok(events)
 }
 
 /// Ends an attempt. `again` says after what time there is another one; without it a notification that was not delivered is given
@@ -328,11 +349,14 @@ pub async fn waiting<C: GenericClient>(client: &C) -> Result<(i64, f64), Error> 
     Ok((row.try_get(0)?, row.try_get(1)?))
 }
 
-/// Removes notifications that ended 90 days ago with what they told and their attempts, at most `limit`; returns how many.
+/// Removes notifications that ended 90 days ago with what they told and their attempts, at most `limit`; returns how many. What was told of
+/// an alert that is not over stays: whoever was told of it waits for its end.
 pub async fn sweep<C: GenericClient>(client: &C, limit: i64) -> Result<u64, Error> {
     let statement = "delete from notification where id in (
              select id from notification
              where created_at < now() - interval '90 days' and ended_at < now() - interval '90 days'
+                 and not exists (select from notification_event e join alert a on a.id = e.alert_id
+                     where e.notification_id = notification.id and a.state <> 'resolved')
              order by created_at limit $1)";
     let statement = prepared(client, statement).await?;
     Ok(client.execute(&statement, &[&limit]).await?)

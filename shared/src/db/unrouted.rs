@@ -113,13 +113,14 @@ pub struct Standing {
 pub async fn standing<C: GenericClient>(client: &C) -> Result<Vec<Standing>, Error> {
     let statement = format!(
         "select e.channel, e.event_id, e.repetition, e.told_at, a.acknowledged_at is not null as acknowledged, {TOLD}
-         from (select distinct on (t.alert_id, t.channel) t.*, a.severity, a.summary, n.created_at as told_at
-               from notification_event t join alert a on a.id = t.alert_id join notification n on n.id = t.notification_id
-               where a.state = 'open' and a.suppressed_by is null
-               order by t.alert_id, t.channel, t.event_id desc, t.repetition desc) e
-             join alert a on a.id = e.alert_id
+         from alert a cross join channel c
+             cross join lateral (
+                 select t.*, a.severity, a.summary, n.created_at as told_at
+                 from notification_event t join notification n on n.id = t.notification_id
+                 where t.alert_id = a.id and t.channel = c.name
+                 order by t.event_id desc, t.repetition desc limit 1) e
              left join job j on j.id = a.job_id left join target t on t.id = a.target_id
-         where e.told <> 'resolved'"
+         where a.state = 'open' and a.suppressed_by is null and e.told <> 'resolved'"
     );
     let statement = prepared(client, &statement).await?;
     let standing = |row: &Row| {

@@ -89,3 +89,20 @@ async fn an_attempt_that_was_followed_by_another_is_no_end_of_a_task() {
     assert_eq!(health(&world).await.as_deref(), Some("failed 1 0"));
     world.stop(reporter).await;
 }
+
+#[tokio::test]
+async fn after_the_restore_of_another_servers_dump_what_comes_from_then_on_counts() {
+    let world = World::new().await;
+    define(&world, &json!({}), &json!({})).await;
+    // Numbers of transactions that this server has not had.
+    world.execute("update alert_evaluation set folded = '1000000000000'").await;
+    let (reporter, _) = world.start_reporter().await;
+    look(&world).await;
+    world.execute(&attempt("failed", 1)).await;
+    eventually("it is folded", async || {
+        (health(&world).await.as_deref() == Some("failed 1 0")).then_some(())
+    })
+    .await;
+    assert!(reporter.log().contains("transactions that this server has not had"));
+    world.stop(reporter).await;
+}
