@@ -71,7 +71,7 @@ async fn mail_goes_by_tls_with_a_login_and_only_to_whom_the_system_trusts() {
         world.write("password", "wrong horse\n");
         let run = world.run_with("reporter", test, &trusting).await;
         assert!(
-            run.code == 1 && run.stdout.contains("refused with 535"),
+            run.code == 1 && run.stdout.contains("failed with 535"),
             "{tls} with a wrong password: {run:?}"
         );
         assert!(!run.stdout.contains("horse"), "{run:?}");
