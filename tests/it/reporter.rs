@@ -26,7 +26,7 @@ async fn health_readiness_and_metrics_tell_the_truth() {
         let counted =
             metrics.get(r#"holdfast_executions_total{kind="verify",outcome="success"}"#) == Some(&3.0);
         let families = [
-            "holdfast_success_rate",
+            r#"holdfast_success_rate{period="day"}"#,
             "holdfast_compliance",
             "holdfast_queue_messages",
             "holdfast_pool_slots",
