@@ -6,7 +6,8 @@ use std::time::Duration;
 use shared::db::Error;
 use shared::db::dead_task::Stored;
 use shared::db::lease::Expired;
-use shared::db::schedule::Unreadable;
+use shared::db::readable::Unreadable;
+use shared::db::schedule::Key;
 use shared::message::Refusal;
 use shared::task::TaskId;
 use uuid::Uuid;
@@ -161,9 +162,9 @@ pub(crate) fn scheduled(schedules: usize, tasks: usize) {
     tracing::debug!(schedules, tasks, "due times were seen to");
 }
 
-pub(crate) fn unreadable_schedule(schedule: &Unreadable) {
+pub(crate) fn unreadable_schedule(schedule: &Unreadable<Key>) {
     tracing::error!(
-        schedule = schedule.name, error = %schedule.error,
+        schedule = schedule.key.name, error = %schedule.error,
         "a schedule that is due cannot be read by this version: it is tried again in a minute"
     );
 }

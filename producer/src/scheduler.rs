@@ -8,7 +8,8 @@ use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use deadpool_postgres::Transaction;
-use shared::db::schedule::{Advance, Firing, Open, Run, Stored};
+use shared::db::readable::Readable;
+use shared::db::schedule::{Advance, Open, Run, Stored};
 use shared::db::{self, Database, leader, schedule};
 use shared::job::JobId;
 use shared::schedule::Overlap;
@@ -87,7 +88,7 @@ impl Scheduler {
         let statement =
             format!("set local idle_in_transaction_session_timeout = {}", LONGEST_STOP.as_millis());
         transaction.batch_execute(&statement).await?;
-        let Firing { readable: firing, unreadable } =
+        let Readable { rows: firing, unreadable } =
             schedule::take_firing(&transaction, now, i64::try_from(BATCH).unwrap_or(i64::MAX)).await?;
         let taken = firing.len() + unreadable.len();
         let last: Vec<TaskId> = firing.iter().filter_map(|stored| stored.last_task).collect();
@@ -116,7 +117,7 @@ impl Scheduler {
         }
         schedule::advance(&transaction, &advances).await?;
         if !unreadable.is_empty() {
-            let put_off: Vec<i32> = unreadable.iter().map(|schedule| schedule.id).collect();
+            let put_off: Vec<i32> = unreadable.iter().map(|schedule| schedule.key.id).collect();
             schedule::put_off(&transaction, &put_off, now + LATER).await?;
         }
         transaction.commit().await?;

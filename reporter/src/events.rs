@@ -61,13 +61,6 @@ pub(crate) fn rollups_of_another_server() {
     );
 }
 
-pub(crate) fn alerts_lead(term: Option<i64>) {
-    match term {
-        Some(term) => tracing::info!(term, "looks at the rules of alerts from now on"),
-        None => tracing::info!("somebody else looks at the rules of alerts from now on"),
-    }
-}
-
 pub(crate) fn alerts_failed(error: &Error) {
     tracing::warn!(%error, "the rules of alerts could not be looked at: trying again");
 }
@@ -94,11 +87,9 @@ pub(crate) fn alert_changed(about: &About, transition: Transition) {
         Severity::Critical => tracing::error!(transition, cause, summary, "alert"),
     }
 }
-pub(crate) fn notifier_leads(term: Option<i64>) {
-    match term {
-        Some(term) => tracing::info!(term, "this reporter routes notifications now"),
-        None => tracing::info!("another reporter routes notifications now"),
-    }
+
+pub(crate) fn unreadable(what: &str, key: &str, error: &Error) {
+    tracing::error!(what, key, %error, "this version cannot read it, and goes on without it");
 }
 
 pub(crate) fn routed(transitions: usize) {
@@ -154,6 +145,10 @@ pub(crate) fn pipeline(trouble: Option<&str>) {
     }
 }
 
-pub(crate) fn sustaining_failed(error: &Error) {
-    tracing::warn!(%error, "what is told again and again could not be read: trying again");
+pub(crate) fn beating_failed(error: &Error) {
+    tracing::warn!(%error, "dead man's switches could not be read: trying again");
+}
+
+pub(crate) fn refreshing_failed(error: &Error) {
+    tracing::warn!(%error, "what is open in Alertmanagers could not be read: trying again");
 }

@@ -1,11 +1,13 @@
 //! Who of several reporters does what only one is to do.
 //!
 //! One row says who leads and until when; this process asks for it again and again, and its duties follow what it has heard. That the others
-//! rest saves work and no more: a process that was stopped may go on as leader after another one has taken over, so each duty
-//! makes its writes safe by itself.
+//! rest saves work and no more: a process that was stopped may go on as leader after another one has taken over. So each duty makes
+//! its writes safe by itself: by keys and locks of its own, or by looking at that row in the transaction that writes
+//! ([`Lead::is_still_had`]).
 
 use std::time::{Duration, Instant};
 
+use deadpool_postgres::Transaction;
 use shared::db::{self, Database, leader};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -29,7 +31,10 @@ pub struct Leadership {
 
 /// What a duty knows of the lead.
 #[derive(Debug, Clone)]
-pub struct Lead(watch::Receiver<Option<i64>>);
+pub struct Lead {
+    id: Uuid,
+    term: watch::Receiver<Option<i64>>,
+}
 
 impl Default for Leadership {
     fn default() -> Self {
@@ -41,7 +46,7 @@ impl Leadership {
     /// For a duty.
     #[must_use]
     pub fn lead(&self) -> Lead {
-        Lead(self.term.subscribe())
+        Lead { id: self.id, term: self.term.subscribe() }
     }
 
     /// Leads whenever nobody else does, until `stop`; gives the lead up at the end.
@@ -92,7 +97,7 @@ impl Lead {
     pub async fn is_had(&mut self, stop: &CancellationToken) -> bool {
         tokio::select! {
             // Who could tell it any more may have ended.
-            had = self.0.wait_for(Option::is_some) => had.is_ok(),
+            had = self.term.wait_for(Option::is_some) => had.is_ok(),
             () = stop.cancelled() => false,
         }
     }
@@ -100,14 +105,23 @@ impl Lead {
     /// Does some work for as long as this process leads without a break, at most until `stop`. Then the work is dropped where it waits;
     /// its transaction is rolled back.
     pub async fn during(&mut self, stop: &CancellationToken, work: impl Future<Output = ()>) {
-        let had = *self.0.borrow_and_update();
+        let had = *self.term.borrow_and_update();
         if had.is_none() {
             return;
         }
         tokio::select! {
             () = work => {}
-            _ = self.0.wait_for(|term| *term != had) => {}
+            _ = self.term.wait_for(|term| *term != had) => {}
             () = stop.cancelled() => {}
         }
+    }
+
+    /// Whether the table says so as well. If it does, nobody else leads before the transaction ends: what is written in it is written by
+    /// the leader.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn is_still_had(&self, transaction: &Transaction<'_>) -> Result<bool, db::Error> {
+        leader::holds(transaction, ROLE, self.id).await
     }
 }

@@ -1,9 +1,9 @@
 //! The reporter: answers what was backed up, and whether it can be trusted.
 //!
 //! Commands read the database and print ([`commands`]). The long-running process ([`run`]) judges jobs when their
-//! evidence expires ([`expiry`]), looks for what is wrong ([`alerts`]), tells people of it ([`notify`]), observes the database and the
-//! broker ([`metrics`]) and answers over HTTP ([`http`]). Any number of it may run at once; each shows the same numbers, and one of
-//! them ([`leadership`]) rolls up what was done ([`rollup`]).
+//! evidence expires ([`expiry`]), delivers what people are to be told ([`notify`]), observes the database and the broker ([`metrics`])
+//! and answers over HTTP ([`http`]). Any number of it may run at once; each shows the same numbers, and one of them
+//! ([`leadership`]) rolls up what was done ([`rollup`]), looks for what is wrong ([`alerts`]) and decides who is told.
 
 pub mod commands;
 pub mod config;
@@ -19,6 +19,9 @@ pub mod rollup;
 pub mod signal;
 
 mod events;
+mod untold;
+
+use std::time::Duration;
 
 use anyhow::Context as _;
 use shared::broker::Broker;
@@ -26,12 +29,12 @@ use shared::db::Database;
 use shared::lifecycle::Lifecycle;
 use tokio::sync::watch;
 
-use alerts::Alerts;
 use config::Config;
 use http::Observed;
-use leadership::Leadership;
+use leadership::{Lead, Leadership};
+use metrics::Pressure;
 use metrics::queues::{self, Reach};
-use notify::Notifier;
+use notify::Look;
 
 /// Runs the long-running process until a signal or a failure ends it.
 ///
@@ -63,52 +66,16 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
     let (pressure, seen) = watch::channel(None);
     lifecycle.spawn("collector", {
         let (database, reach, stop) = (database.clone(), reach.clone(), stop.clone());
+        let collection = collection.clone();
         async move {
             metrics::collect(&database, &recorder, &collection, &reach, &pressure, &stop).await;
             Ok(())
         }
     });
-    lifecycle.spawn("alerts", {
-        let (database, stop) = (database.clone(), stop.clone());
-        async move {
-            Alerts::new(config.refresh, seen).run(&database, &stop).await;
-            Ok(())
-        }
-    });
-    spawn_notifications(&lifecycle, &database, reach);
     lifecycle.spawn("expiry", {
         let (database, stop) = (database.clone(), stop.clone());
         async move {
             expiry::run(&database, &stop).await;
-            Ok(())
-        }
-    });
-    let leadership = Leadership::default();
-    lifecycle.spawn("rollup", {
-        let (lead, database, stop) = (leadership.lead(), database.clone(), stop.clone());
-        async move {
-            rollup::run(lead, &database, config.refresh, &stop).await;
-            Ok(())
-        }
-    });
-    lifecycle.spawn("leadership", {
-        let stop = stop.clone();
-        async move {
-            leadership.run(&database, &stop).await;
-            Ok(())
-        }
-    });
-    lifecycle.wait(config.grace).await
-}
-
-/// Routing, delivery, and what the leader tells again and again.
-fn spawn_notifications(lifecycle: &Lifecycle, database: &Database, broker: Reach) {
-    let notifier = Notifier::default();
-    let (lead, stop) = (notifier.lead(), lifecycle.shutdown().soft.clone());
-    lifecycle.spawn("router", {
-        let (database, stop) = (database.clone(), stop.clone());
-        async move {
-            notifier.route(&database, &stop).await;
             Ok(())
         }
     });
@@ -119,10 +86,61 @@ fn spawn_notifications(lifecycle: &Lifecycle, database: &Database, broker: Reach
             Ok(())
         }
     });
-    lifecycle.spawn("heartbeat", {
-        let database = database.clone();
+    let leadership = Leadership::default();
+    spawn_duties(&lifecycle, &leadership.lead(), &database, reach, seen, config.refresh);
+    lifecycle.spawn("leadership", {
+        let stop = stop.clone();
         async move {
-            notify::sustain(&database, &broker, lead, &stop).await;
+            leadership.run(&database, &stop).await;
+            Ok(())
+        }
+    });
+    lifecycle.wait(config.grace).await
+}
+
+/// What the leader does.
+fn spawn_duties(
+    lifecycle: &Lifecycle,
+    lead: &Lead,
+    database: &Database,
+    broker: Reach,
+    pressure: watch::Receiver<Option<Pressure>>,
+    refresh: Duration,
+) {
+    let given = || (lead.clone(), database.clone(), lifecycle.shutdown().soft.clone());
+    lifecycle.spawn("rollup", {
+        let (lead, database, stop) = given();
+        async move {
+            rollup::run(lead, &database, refresh, &stop).await;
+            Ok(())
+        }
+    });
+    lifecycle.spawn("alerts", {
+        let (lead, database, stop) = given();
+        async move {
+            alerts::run(lead, &database, refresh, pressure, &stop).await;
+            Ok(())
+        }
+    });
+    lifecycle.spawn("router", {
+        let (lead, database, stop) = given();
+        async move {
+            notify::route(lead, &database, &stop).await;
+            Ok(())
+        }
+    });
+    lifecycle.spawn("heartbeat", {
+        let (lead, database, stop) = given();
+        async move {
+            let look = Look { broker: &broker, every: refresh };
+            notify::beat(lead, &database, look, &stop).await;
+            Ok(())
+        }
+    });
+    lifecycle.spawn("refresh", {
+        let (lead, database, stop) = given();
+        async move {
+            notify::refresh(lead, &database, &stop).await;
             Ok(())
         }
     });

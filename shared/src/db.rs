@@ -32,6 +32,7 @@ pub mod notification;
 pub mod partition;
 pub mod pool_setting;
 pub mod pulse;
+pub mod readable;
 pub mod recovery;
 pub mod report;
 pub mod repository_lock;

@@ -57,7 +57,7 @@ pub(super) async fn run(servers: &Servers, form: Form, screen: &Screen) -> anyho
 
     let seen = Seen::of(&receiver);
     let terms =
-        arena.number("select max(term) from leader where role = 'notifier'").await.unwrap_or_default();
+        arena.number("select max(term) from leader where role = 'reporter'").await.unwrap_or_default();
     let unknown =
         arena.number("select count(*) from delivery where outcome is null").await.unwrap_or_default();
     let mut bars = seen.bars(&alerts, usize::try_from(unknown)?);
@@ -97,7 +97,7 @@ fn start(arena: &Arena, number: usize, round: usize) -> Service {
 fn leader(reporters: &[Service]) -> usize {
     let last_term = |service: &Service| {
         let log = service.log();
-        let (_, rest) = log.rsplit_once("this reporter routes notifications now")?;
+        let (_, rest) = log.rsplit_once("leading the reporters")?;
         rest.split("term=").nth(1)?.split_whitespace().next()?.parse::<u64>().ok()
     };
     let terms = reporters.iter().map(last_term).enumerate();

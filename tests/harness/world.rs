@@ -71,20 +71,20 @@ impl World {
     /// One number from the database.
     pub async fn number(&self, statement: &str) -> i64 {
         let client = self.database.client().await.unwrap();
-        client.query_one(statement, &[]).await.unwrap_or_else(|error| panic!("{statement}: {error}")).get(0)
+        client.query_one(statement, &[]).await.unwrap_or_else(|error| panic!("{statement}: {error:?}")).get(0)
     }
 
     /// One text from the database; `None` without a row.
     pub async fn text(&self, statement: &str) -> Option<String> {
         let client = self.database.client().await.unwrap();
         let row = client.query_opt(statement, &[]).await;
-        row.unwrap_or_else(|error| panic!("{statement}: {error}")).and_then(|row| row.get(0))
+        row.unwrap_or_else(|error| panic!("{statement}: {error:?}")).and_then(|row| row.get(0))
     }
 
     /// Changes something in the database.
     pub async fn execute(&self, statement: &str) {
         let client = self.database.client().await.unwrap();
-        client.batch_execute(statement).await.unwrap_or_else(|error| panic!("{statement}: {error}"));
+        client.batch_execute(statement).await.unwrap_or_else(|error| panic!("{statement}: {error:?}"));
     }
 
     /// Waits until nothing waits or runs any more; what waits for a target's return may stay.

@@ -227,6 +227,24 @@ async fn a_private_network_is_out_of_reach_and_a_channel_that_is_removed_takes_w
 }
 
 #[tokio::test]
+async fn the_end_comes_to_whoever_was_told_though_routes_have_changed_since() {
+    let receiver = Receiver::start().await;
+    let world = world_with(|world| {
+        let hooks = ["a", "b"].map(|name| webhook(world, name, &format!("{}/{name}", receiver.url)));
+        json!({ "channels": hooks, "routes": [route("all", &["a"])] })
+    })
+    .await;
+    let (reporter, _) = world.start_reporter().await;
+    let mut docs = world.open_alert("docs", Severity::Critical, None).await;
+    eventually_told(&receiver, "/a", &["docs opened"]).await;
+    world.apply(&json!({ "routes": [route("all", &["b"])] })).await;
+    world.move_alert(&mut docs, Transition::Resolved, None).await;
+    eventually_told(&receiver, "/a", &["docs opened", "docs resolved"]).await;
+    assert_eq!(told(&receiver, "/b"), [""; 0]);
+    world.stop(reporter).await;
+}
+
+#[tokio::test]
 async fn two_reporters_tell_everything_and_nothing_twice() {
     let receiver = Receiver::start().await;
     let world = world_with(|world| {

@@ -61,9 +61,9 @@ impl Stored {
         let limits = limit::all(client).await?.into_iter();
         let limits = limits.filter(|setting| setting.origin == Origin::Definitions);
         let schedules = schedule::of_kind(client, TaskKind::Report).await?;
-        let windows = maintenance::all(client).await?.into_iter();
-        let channels = channel::all(client).await?.into_iter();
-        let routes = route::all(client).await?.into_iter();
+        let windows = maintenance::all(client).await?.all()?.into_iter();
+        let channels = channel::all(client).await?.all()?.into_iter();
+        let routes = route::all(client).await?.all()?.into_iter();
         Ok(Self {
             targets: targets.map(|stored| (stored.target.name.clone(), stored)).collect(),
             jobs: jobs.map(|stored| (stored.job.name.clone(), stored)).collect(),
@@ -73,7 +73,7 @@ impl Stored {
                 .filter_map(report)
                 .map(|report| (report.name.clone(), report))
                 .collect(),
-            alerts: alert_setting::all(client).await?.0,
+            alerts: alert_setting::all(client).await?.all()?.into_iter().collect(),
             maintenance: windows.map(|window| (window.name.clone(), window)).collect(),
             channels: channels.map(|channel| (channel.name.clone(), channel)).collect(),
             routes: routes.map(|route| (route.name.clone(), route)).collect(),

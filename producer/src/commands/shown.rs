@@ -5,6 +5,7 @@ use std::io::Write as _;
 use anyhow::Context as _;
 use chrono::{DateTime, SecondsFormat, Utc};
 use serde_json::Value;
+use shared::db::readable::Readable;
 use shared::terminal;
 
 /// The longest text that a table's cell shows, in characters.
@@ -21,6 +22,14 @@ pub(super) fn print(text: &str) -> anyhow::Result<()> {
 
 pub(super) fn print_json(value: &impl serde::Serialize) -> anyhow::Result<()> {
     print(&serde_json::to_string(value).context("printing the answer")?)
+}
+
+/// What can be shown; what this version cannot read is told on standard error.
+pub(super) fn readable<T, K: std::fmt::Display>(what: &str, read: Readable<T, K>) -> Vec<T> {
+    for unreadable in &read.unreadable {
+        eprintln!("warning: {what} {} cannot be read by this version: {}", unreadable.key, unreadable.error);
+    }
+    read.rows
 }
 
 /// A moment in UTC, to the second.

@@ -53,11 +53,11 @@ pub(crate) async fn unacknowledge(
     actor: &Actor,
 ) -> Result<(), Refused> {
     let alert = open(transaction, id).await?;
-    if alert.life.acknowledged.is_none() {
+    let Some(known) = &alert.life.acknowledged else {
         return Err(Refused::Conflict(format!("alert {id} is not acknowledged")));
-    }
+    };
     let now = db::now(transaction).await?;
-    alert::unacknowledge(transaction, &[id]).await?;
+    alert::unacknowledge(transaction, &[(id, known.at)]).await?;
     let change = Change { transition: Transition::Unacknowledged, note: None, after: None };
     note(transaction, &alert, now, change, actor).await
 }

@@ -1,6 +1,6 @@
 //! What rules need to know of jobs, kept in memory as long as it is true.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
@@ -9,11 +9,14 @@ use shared::alert::{Rule, Setting, Tag};
 use shared::compliance::{Answer, Rule as PolicyRule};
 use shared::db::compliance::{self, Standing};
 use shared::db::job::{self, StoredJob};
+use shared::db::readable::{Readable, Unreadable};
 use shared::db::{Error, target};
 use shared::evidence::{Check, Fact, Facts};
 use shared::job::{JobId, JobName, SourceData};
 use shared::target::{TargetId, TargetName};
 use shared::work::Level;
+
+use crate::untold::Untold;
 
 /// Jobs whose facts and verdicts are read at once.
 const BATCH: usize = 1_000;
@@ -23,6 +26,8 @@ const BATCH: usize = 1_000;
 pub(super) struct Jobs {
     version: Option<i64>,
     by_id: BTreeMap<JobId, JobFacts>,
+    unreadable: HashSet<JobId>,
+    unjudged: HashSet<JobId>,
     targets: HashMap<TargetId, TargetName>,
 }
 
@@ -57,11 +62,15 @@ pub(super) struct Judged {
 
 impl Jobs {
     /// Reads what is new since the last call.
-    pub(super) async fn refresh<C: GenericClient>(&mut self, client: &C) -> Result<(), Error> {
+    pub(super) async fn refresh<C: GenericClient>(
+        &mut self,
+        client: &C,
+        untold: &mut Untold,
+    ) -> Result<(), Error> {
         // Before anything else is read: what is read after it is at least that new.
         let version = job::definitions_version(client).await?;
         if self.version != Some(version) {
-            self.read(client).await?;
+            self.read(client, untold).await?;
             self.version = Some(version);
         }
         let evaluations = compliance::evaluations(client).await?;
@@ -69,22 +78,54 @@ impl Jobs {
             self.by_id.get(id).is_some_and(|job| job.judged.evaluated_at != Some(*at))
         };
         let stale: Vec<JobId> = evaluations.iter().filter(|pair| is_new(pair)).map(|(id, _)| *id).collect();
-        for batch in stale.chunks(BATCH) {
-            for (id, standing) in compliance::standings(client, batch).await? {
-                if let Some(job) = self.by_id.get_mut(&id) {
-                    job.judged = judged(&standing, &self.targets);
+        self.read_verdicts(client, &stale, untold).await
+    }
+
+    /// Reads the verdicts of some jobs; those that cannot be read are tried again the next time.
+    async fn read_verdicts<C: GenericClient>(
+        &mut self,
+        client: &C,
+        jobs: &[JobId],
+        untold: &mut Untold,
+    ) -> Result<(), Error> {
+        let mut unreadable = Vec::new();
+        let mut batches: Vec<&[JobId]> = jobs.chunks(BATCH).collect();
+        while let Some(batch) = batches.pop() {
+            match compliance::standings(client, batch).await {
+                Ok(standings) => {
+                    for (id, standing) in standings {
+                        if let Some(job) = self.by_id.get_mut(&id) {
+                            job.judged = judged(&standing, &self.targets);
+                        }
+                    }
                 }
+                Err(error) if error.blames_the_rows() && batch.len() > 1 => {
+                    let (first, rest) = batch.split_at(batch.len() / 2);
+                    batches.extend([rest, first]);
+                }
+                Err(error) if error.blames_the_rows() => {
+                    unreadable.extend(batch.first().map(|job| Unreadable { key: *job, error }));
+                }
+                Err(error) => return Err(error),
             }
         }
+        self.unjudged = unreadable.iter().map(|job| job.key).collect();
+        untold.readable::<(), _>("verdicts of job", Readable { rows: Vec::new(), unreadable });
         Ok(())
     }
 
-    async fn read<C: GenericClient>(&mut self, client: &C) -> Result<(), Error> {
-        let targets = target::all(client).await?.into_iter();
-        self.targets = targets.map(|stored| (stored.id, stored.target.name)).collect();
-        let active = job::all(client).await?.into_iter().filter(|stored| stored.active);
+    async fn read<C: GenericClient>(&mut self, client: &C, untold: &mut Untold) -> Result<(), Error> {
+        self.targets = target::names(client).await?;
+        let active = job::active(client).await?;
+        self.unreadable = active.unreadable.iter().map(|job| job.key).collect();
+        let active = untold.readable("job", active).into_iter();
         self.by_id = active.map(|stored| (stored.id, facts(stored))).collect();
         Ok(())
+    }
+
+    /// Whether a job is active and it, or its verdicts, cannot be read: what is wrong with it is not known.
+    pub(super) fn is_unreadable(&self, id: JobId) -> bool {
+        self.unreadable.contains(&id) || self.unjudged.contains(&id)
     }
 
     /// A job, if it is active.

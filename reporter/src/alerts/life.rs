@@ -2,10 +2,10 @@
 //!
 //! Pending, open, resolved, and open again when the same comes back soon. What could not be looked at stays as it is.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use chrono::{DateTime, TimeDelta, Utc};
-use shared::alert::{Rule, State, Transition};
+use shared::alert::{AlertId, State, Transition};
 use shared::db::alert::{About, Alert, Life};
 
 use super::finding::Finding;
@@ -34,6 +34,13 @@ impl Step {
         self.transitions.iter().any(|t| matches!(t, Transition::Opened | Transition::Reopened))
     }
 
+    /// What is over of what somebody knew: which alert, and when they said so.
+    pub(super) fn forgotten(&self) -> Option<(AlertId, DateTime<Utc>)> {
+        let before = self.before.as_ref()?;
+        let is_over = self.life.as_ref().is_none_or(|life| life.acknowledged.is_none());
+        before.life.acknowledged.as_ref().filter(|_| is_over).map(|known| (before.id, known.at))
+    }
+
     /// Whether there is something to be written.
     pub(super) fn is_change(&self) -> bool {
         match (&self.before, &self.life) {
@@ -44,11 +51,11 @@ impl Step {
 }
 
 /// Decides about all alerts that are not over, and about those that begin. `stored` also has those that were over lately; `judged`
-/// are the rules that could be looked at.
+/// tells whether it was looked at what an alert is about.
 pub(super) fn step(
     stored: Vec<Alert>,
     findings: Vec<Finding>,
-    judged: &BTreeSet<Rule>,
+    judged: impl Fn(&About) -> bool,
     now: DateTime<Utc>,
 ) -> Vec<Step> {
     let (mut live, mut over) = (BTreeMap::new(), BTreeMap::new());
@@ -73,7 +80,7 @@ pub(super) fn step(
         steps.push(step);
     }
     let left = |alert: Alert| {
-        if judged.contains(&alert.about.rule) { end(alert, now) } else { unchanged(alert) }
+        if judged(&alert.about) { end(alert, now) } else { unchanged(alert) }
     };
     steps.extend(live.into_values().map(left));
     steps

@@ -7,7 +7,7 @@ mod unusual;
 mod verdicts;
 mod work;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 
 use chrono::{DateTime, SecondsFormat, Utc};
 use deadpool_postgres::GenericClient;
@@ -66,6 +66,13 @@ pub(super) async fn find<C: GenericClient>(client: &C, context: &Context<'_>) ->
 }
 
 impl Found {
+    /// All but what some rules found.
+    pub(super) fn without(mut self, rules: &HashSet<Rule>) -> Self {
+        self.findings.retain(|finding| !rules.contains(&finding.about.rule));
+        self.judged.retain(|rule| !rules.contains(rule));
+        self
+    }
+
     /// Takes what some rules found; a rule that is switched off finds nothing.
     fn take(&mut self, rules: &[Rule], findings: Result<Vec<Finding>, Error>) {
         match findings {

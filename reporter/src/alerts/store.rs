@@ -2,37 +2,47 @@
 
 use std::time::{Duration, Instant};
 
+use chrono::{DateTime, Utc};
 use deadpool_postgres::{Client, Transaction};
-use shared::alert::AlertId;
-use shared::db::alert::{About, Alert, Life};
+use shared::alert::{AlertId, Transition};
+use shared::db::alert::{About, Life};
 use shared::db::alert_event::Event;
-use shared::db::{Error, alert, alert_evaluation, alert_event, leader};
-use uuid::Uuid;
+use shared::db::{Error, alert, alert_evaluation, alert_event};
 
-use super::ROLE;
 use super::life::{self, Step};
 use super::rules::Found;
 use super::suppression::Quiet;
 use crate::events;
+use crate::leadership::Lead;
 use crate::metrics;
+use crate::untold::Untold;
 
 /// Decides about all alerts by what was found, and writes that. Returns `false`, and writes nothing, if somebody else leads by now.
 pub(super) async fn write(
     client: &mut Client,
-    leader: Uuid,
+    lead: &Lead,
     found: Found,
     quiet: &Quiet<'_>,
+    untold: &mut Untold,
     began: Instant,
 ) -> Result<bool, Error> {
     let transaction = client.transaction().await?;
-    if !leader::holds(&transaction, ROLE, leader).await? {
+    if !lead.is_still_had(&transaction).await? {
         return Ok(false);
     }
-    let cooldown = found.findings.iter().map(|finding| finding.cooldown).max().unwrap_or(Duration::ZERO);
+    let Found { mut findings, judged } = found;
+    let cooldown = findings.iter().map(|finding| finding.cooldown).max().unwrap_or(Duration::ZERO);
     let stored = alert::current(&transaction, cooldown).await?;
-    let mut steps = life::step(stored, found.findings, &found.judged, quiet.now);
+    // An alert that cannot be read stays as it is, and no other of its cause opens.
+    findings.retain(|finding| stored.unreadable.iter().all(|alert| alert.key != finding.about.cause));
+    let stored = untold.readable("alert", stored);
+    let judged = |about: &About| {
+        judged.contains(&about.rule) && about.job.is_none_or(|job| !quiet.jobs.is_unreadable(job))
+    };
+    let mut steps = life::step(stored, findings, judged, quiet.now);
     quiet.apply(&mut steps);
-    let steps: Vec<Step> = steps.into_iter().filter(Step::is_change).collect();
+    steps.retain(Step::is_change);
+    forget_acknowledgements(&transaction, &mut steps).await?;
     let written = write_steps(&transaction, &steps).await?;
     let events: Vec<Event> = written.iter().flat_map(|(id, step)| events_of(*id, step)).collect();
     alert_event::insert(&transaction, quiet.now, &events).await?;
@@ -45,6 +55,21 @@ pub(super) async fn write(
         }
     }
     Ok(true)
+}
+
+/// Forgets who knew of alerts, where that is over. Where somebody has said meanwhile that they know, nothing is forgotten.
+async fn forget_acknowledgements(transaction: &Transaction<'_>, steps: &mut [Step]) -> Result<(), Error> {
+    let known: Vec<(AlertId, DateTime<Utc>)> = steps.iter().filter_map(Step::forgotten).collect();
+    if known.is_empty() {
+        return Ok(());
+    }
+    let forgotten = alert::unacknowledge(transaction, &known).await?;
+    for step in
+        steps.iter_mut().filter(|step| step.forgotten().is_some_and(|(id, _)| !forgotten.contains(&id)))
+    {
+        step.transitions.retain(|transition| *transition != Transition::Unacknowledged);
+    }
+    Ok(())
 }
 
 /// Returns the alerts that are there now, with their numbers.
@@ -62,9 +87,6 @@ async fn write_steps<'a>(
         }
     }
     alert::discard(transaction, &gone).await?;
-    let forgotten = changed.iter().filter(|(before, _, life)| is_forgotten(before, life));
-    let forgotten: Vec<AlertId> = forgotten.map(|(before, ..)| before.id).collect();
-    alert::unacknowledge(transaction, &forgotten).await?;
     let ids: Vec<AlertId> = changed.iter().map(|(before, ..)| before.id).collect();
     let rows: Vec<(&About, &Life)> = changed.iter().map(|(_, step, life)| (&step.about, *life)).collect();
     alert::update(transaction, &ids, &rows).await?;
@@ -72,10 +94,6 @@ async fn write_steps<'a>(
     let new_ids = alert::insert(transaction, &rows).await?;
     let changed = ids.into_iter().zip(changed.into_iter().map(|(_, step, _)| step));
     Ok(changed.chain(new_ids.into_iter().zip(new.into_iter().map(|(step, _)| step))).collect())
-}
-
-fn is_forgotten(before: &Alert, life: &Life) -> bool {
-    before.life.acknowledged.is_some() && life.acknowledged.is_none()
 }
 
 fn events_of(alert: AlertId, step: &Step) -> impl Iterator<Item = Event> + '_ {

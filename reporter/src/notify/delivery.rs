@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
 use metrics::counter;
-use shared::channel::{Channel, ChannelName, Means};
+use shared::channel::{Channel, ChannelName};
 use shared::db::delivery::{Ended, Outcome};
 use shared::db::notification::{self, Claimed};
 use shared::db::{self, Database, channel};
@@ -129,33 +129,4 @@ fn count(kind: &'static str, attempted: &Attempted, again: Option<Duration>) {
         (_, None) => "given_up",
     };
     counter!(NOTIFICATIONS, "channel" => kind, "outcome" => outcome).increment(1);
-}
-
-/// Posts what is open to Alertmanagers again, so that it stays open there.
-pub(super) async fn refresh(database: &Database) -> Result<(), db::Error> {
-    let (channels, standing) = {
-        let client = database.client().await?;
-        let channels = channel::all(&client).await?;
-        if !channels.iter().any(|channel| matches!(channel.means, Means::Alertmanager(_))) {
-            return Ok(());
-        }
-        (channels, db::unrouted::standing(&client).await?)
-    };
-    let mut open: HashMap<String, Vec<db::unrouted::Told>> = HashMap::new();
-    for standing in standing {
-        open.entry(standing.channel).or_default().push(standing.alert);
-    }
-    let refreshed = channels.iter().filter_map(|channel| match &channel.means {
-        Means::Alertmanager(means) => Some((channel, means, open.get(channel.name.as_str())?)),
-        _ => None,
-    });
-    for (channel, means, alerts) in refreshed {
-        for alerts in alerts.chunks(super::alertmanager::AT_ONCE) {
-            let attempted = super::alertmanager::post(means, alerts.iter()).await;
-            if attempted.outcome != Outcome::Delivered {
-                events::not_refreshed(&channel.name, attempted.error.as_deref());
-            }
-        }
-    }
-    Ok(())
 }

@@ -2,7 +2,7 @@
 //! also when nothing of ours is left that could.
 
 use std::collections::HashMap;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
 use metrics::{counter, gauge};
@@ -19,24 +19,50 @@ use super::web::{self, Request};
 use crate::events;
 use crate::metrics::queues::Reach;
 use crate::metrics::{HEARTBEATS, PIPELINE_WORKS};
+use crate::untold::Untold;
+
+/// How often it is looked which switches are due.
+const LOOK: Duration = Duration::from_millis(500);
+
+/// What is looked at, and how often at least.
+#[derive(Debug, Clone, Copy)]
+pub struct Look<'a> {
+    /// The broker.
+    pub broker: &'a Reach,
+    /// How often it is looked whether the pipeline works, when no switch is due: that is measured as well.
+    pub every: Duration,
+}
 
 /// When each switch was told something last, or was kept from it.
 #[derive(Debug, Default)]
 pub(super) struct Beats {
     at: HashMap<ChannelName, Instant>,
+    looked: Option<Instant>,
     trouble: Option<String>,
+    untold: Untold,
 }
 
 impl Beats {
+    /// Tells those that are due, again and again.
+    pub(super) async fn go_on(&mut self, database: &Database, look: Look<'_>) {
+        loop {
+            if let Err(error) = self.beat(database, look).await {
+                events::beating_failed(&error);
+            }
+            tokio::time::sleep(LOOK).await;
+        }
+    }
+
     /// Tells all that are due, if the pipeline works.
-    pub(super) async fn beat(&mut self, database: &Database, broker: &Reach) -> Result<(), db::Error> {
-        let channels = channel::all(&database.client().await?).await?;
+    async fn beat(&mut self, database: &Database, look: Look<'_>) -> Result<(), db::Error> {
+        let channels = self.untold.readable("channel", channel::all(&database.client().await?).await?);
         let due: Vec<(&Channel, &Heartbeat)> =
             channels.iter().filter_map(|channel| Some((channel, self.due(channel)?))).collect();
-        if due.is_empty() {
+        if due.is_empty() && self.looked.is_some_and(|at| at.elapsed() < look.every) {
             return Ok(());
         }
-        let trouble = pipeline::trouble(database, broker).await;
+        self.looked = Some(Instant::now());
+        let trouble = pipeline::trouble(database, look.broker).await;
         gauge!(PIPELINE_WORKS).set(if trouble.is_none() { 1.0 } else { 0.0 });
         if self.trouble != trouble {
             events::pipeline(trouble.as_deref());

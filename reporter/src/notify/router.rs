@@ -1,123 +1,198 @@
 //! The router: decides who is told what, and writes it into the outbox.
 //!
-//! One reporter leads. A transition is marked as routed in the transaction that writes its notifications, which holds the leader's
+//! The leader routes. A transition is marked as routed in the transaction that writes its notifications, which holds the leader's
 //! row: it is routed once, whoever is killed when. The key of `notification_event` says the same again for each channel.
 
-use std::collections::HashMap;
-use std::time::Duration;
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
 
 use chrono::{DateTime, TimeDelta, Utc};
-use shared::alert::{Subject, Transition};
+use shared::alert::{Severity, Subject, Transition};
 use shared::channel::ChannelName;
 use shared::db::notification::{self, Last, Telling};
 use shared::db::unrouted::{self, Standing, Told, Unrouted};
-use shared::db::{self, Database, leader, route};
+use shared::db::{self, Database, route};
 use shared::route::Route;
 use uuid::Uuid;
 
 use super::message::Event;
 use super::outbox::{self, ToTell};
+use crate::events;
+use crate::leadership::Lead;
+use crate::untold::Untold;
 
+/// How often it is looked for something new.
+const LOOK: Duration = Duration::from_millis(500);
+/// How long one look may take.
+const STEP_LIMIT: Duration = Duration::from_secs(5);
+/// How often it is looked whether something is to be told again.
+const REPEATS: Duration = Duration::from_secs(10);
 /// Transitions that are routed in one transaction.
 const BATCH: i64 = 500;
 
-/// Routes what is new, as long as this process has the role; returns how many transitions it has routed.
-pub(super) async fn route(database: &Database, role: &str, holder: Uuid) -> Result<usize, db::Error> {
-    let mut client = database.client().await?;
-    let transaction = client.transaction().await?;
-    if !leader::holds(&transaction, role, holder).await? {
-        return Ok(0);
-    }
-    let unrouted = unrouted::first(&transaction, BATCH).await?;
-    if unrouted.is_empty() {
-        return Ok(0);
-    }
-    let routes = route::all(&transaction).await?;
-    let alerts: Vec<i64> = unrouted.iter().map(|unrouted| unrouted.alert.id).collect();
-    let mut known = Known::new(notification::last_told(&transaction, &alerts).await?);
-    let to_tell = unrouted.iter().flat_map(|unrouted| decide(&routes, unrouted, &mut known)).collect();
-    outbox::put(&transaction, to_tell).await?;
-    let events: Vec<i64> = unrouted.iter().map(|unrouted| unrouted.event).collect();
-    unrouted::mark(&transaction, &events).await?;
-    transaction.commit().await?;
-    Ok(unrouted.len())
+/// Decides who is told what, while it leads.
+#[derive(Debug)]
+pub(super) struct Router {
+    lead: Lead,
+    repeated: Option<Instant>,
+    untold: Untold,
 }
 
-/// Tells again what is still wrong, where a route says so; returns how much that is.
-pub(super) async fn repeat(database: &Database, role: &str, holder: Uuid) -> Result<usize, db::Error> {
-    let mut client = database.client().await?;
-    let transaction = client.transaction().await?;
-    if !leader::holds(&transaction, role, holder).await? {
-        return Ok(0);
+impl Router {
+    pub(super) fn new(lead: Lead) -> Self {
+        Self { lead, repeated: None, untold: Untold::default() }
     }
-    let routes = route::all(&transaction).await?;
-    if routes.iter().all(|route| route.repeat.is_none()) {
-        return Ok(0);
+
+    /// Routes again and again.
+    pub(super) async fn go_on(&mut self, database: &Database) {
+        loop {
+            match db::within(STEP_LIMIT, self.step(database)).await {
+                Ok(0) => tokio::time::sleep(LOOK).await,
+                Ok(routed) => events::routed(routed),
+                Err(error) => {
+                    events::routing_failed(&error);
+                    tokio::time::sleep(LOOK).await;
+                }
+            }
+        }
     }
-    // The server's own limit: a statement that nobody waits for any more would keep the leader's row.
-    transaction.batch_execute("set local statement_timeout = '3s'").await?;
-    let now = db::now(&transaction).await?;
-    let standing = unrouted::standing(&transaction).await?;
-    let due: Vec<ToTell> =
-        standing.into_iter().filter_map(|standing| again(&routes, standing, now)).collect();
-    let count = due.len();
-    outbox::put(&transaction, due).await?;
-    transaction.commit().await?;
-    Ok(count)
+
+    /// Returns how many transitions it has routed.
+    async fn step(&mut self, database: &Database) -> Result<usize, db::Error> {
+        let routed = self.route(database).await?;
+        // What is new goes first, and repeats that take too long hold up nothing but themselves.
+        if routed == 0 && self.repeated.is_none_or(|at| at.elapsed() >= REPEATS) {
+            self.repeated = Some(Instant::now());
+            self.repeat(database).await?;
+        }
+        Ok(routed)
+    }
+
+    /// Routes what is new; returns how many transitions that is.
+    async fn route(&mut self, database: &Database) -> Result<usize, db::Error> {
+        let mut client = database.client().await?;
+        let transaction = client.transaction().await?;
+        if !self.lead.is_still_had(&transaction).await? {
+            return Ok(0);
+        }
+        let unrouted = unrouted::first(&transaction, BATCH).await?;
+        if unrouted.is_empty() {
+            return Ok(0);
+        }
+        let routes = self.untold.readable("route", route::all(&transaction).await?);
+        let alerts: Vec<i64> = unrouted.iter().map(|unrouted| unrouted.alert.id).collect();
+        let mut known = Known::new(notification::last_told(&transaction, &alerts).await?);
+        let to_tell = unrouted.iter().flat_map(|unrouted| decide(&routes, unrouted, &mut known)).collect();
+        outbox::put(&transaction, to_tell).await?;
+        let events: Vec<i64> = unrouted.iter().map(|unrouted| unrouted.event).collect();
+        unrouted::mark(&transaction, &events).await?;
+        transaction.commit().await?;
+        Ok(unrouted.len())
+    }
+
+    /// Tells again what is still wrong, where a route says so.
+    async fn repeat(&mut self, database: &Database) -> Result<(), db::Error> {
+        let mut client = database.client().await?;
+        let transaction = client.transaction().await?;
+        if !self.lead.is_still_had(&transaction).await? {
+            return Ok(());
+        }
+        let routes = self.untold.readable("route", route::all(&transaction).await?);
+        if routes.iter().all(|route| route.repeat.is_none()) {
+            return Ok(());
+        }
+        // The server's own limit: a statement that nobody waits for any more would keep the leader's row.
+        transaction.batch_execute("set local statement_timeout = '3s'").await?;
+        let now = db::now(&transaction).await?;
+        let standing = unrouted::standing(&transaction).await?;
+        let due = standing.into_iter().filter_map(|standing| again(&routes, standing, now)).collect();
+        outbox::put(&transaction, due).await?;
+        transaction.commit().await?;
+        Ok(())
+    }
 }
 
-/// What channels were told of alerts last, and in which notification first.
-struct Known(HashMap<(i64, String), (Telling, Option<Uuid>)>);
+/// What channels know of alerts.
+#[derive(Debug, Default)]
+struct Known(BTreeMap<(i64, String), Heard>);
+
+/// What a channel was told of an alert last.
+#[derive(Debug, Clone, Copy)]
+struct Heard {
+    told: Telling,
+    /// How bad it was then.
+    severity: Option<Severity>,
+    /// The notification in which it was told of the alert first; `None` when that has no number yet.
+    first: Option<Uuid>,
+}
 
 impl Known {
     fn new(last: Vec<Last>) -> Self {
-        let known = last.into_iter().map(|last| ((last.alert, last.channel), (last.told, Some(last.first))));
-        Self(known.collect())
+        let heard = |last: Last| {
+            let heard = Heard { told: last.told, severity: last.severity, first: Some(last.first) };
+            ((last.alert, last.channel), heard)
+        };
+        Self(last.into_iter().map(heard).collect())
+    }
+
+    /// The channels that wait for the end of an alert.
+    fn waiting(&self, alert: i64) -> impl Iterator<Item = &String> {
+        let of_alert = self.0.range((alert, String::new())..).take_while(move |((of, _), _)| *of == alert);
+        of_alert.filter(|(_, heard)| heard.told != Telling::Resolved).map(|((_, channel), _)| channel)
     }
 }
 
 /// Who is told of a transition, and how.
 fn decide(routes: &[Route], unrouted: &Unrouted, known: &mut Known) -> Vec<ToTell> {
+    let Unrouted { event: number, transition, at, group_key, alert, .. } = unrouted;
+    let channels = match transition {
+        Transition::Resolved => channels_of_end(routes, alert, known),
+        _ => {
+            channels(routes, alert).map(|(channel, route)| (channel.to_string(), route.group_wait)).collect()
+        }
+    };
     let mut to_tell = Vec::new();
-    for (channel, route) in channels(routes, &unrouted.alert, unrouted.transition) {
-        let key = (unrouted.alert.id, channel.to_string());
+    for (channel, wait) in channels {
+        let key = (alert.id, channel.clone());
         let before = known.0.get(&key).copied();
-        let Some(telling) = telling(unrouted, before.map(|(told, _)| told), route) else { continue };
-        let follows = before.and_then(|(_, first)| first);
-        known.0.insert(key, (telling, follows));
-        let Unrouted { event: number, at, group_key, alert, .. } = unrouted.clone();
-        to_tell.push(ToTell {
-            channel: channel.to_string(),
-            group_key,
-            wait: route.group_wait,
-            repetition: 0,
-            event: Event { number, transition: telling, at, alert, follows },
-        });
+        let Some(telling) = telling(unrouted, before) else { continue };
+        let first = before.and_then(|heard| heard.first);
+        known.0.insert(key, Heard { told: telling, severity: Some(alert.severity), first });
+        let alert = alert.clone();
+        let event = Event { number: *number, transition: telling, at: *at, alert, follows: first };
+        to_tell.push(ToTell { channel, group_key: group_key.clone(), wait, repetition: 0, event });
     }
     to_tell
 }
 
-/// The channels of an alert, each with the first route that leads there. Whoever was told of an alert is told of its end, also when it
-/// was worse then.
-fn channels<'a>(
-    routes: &'a [Route],
-    alert: &Told,
-    transition: Transition,
-) -> Vec<(&'a ChannelName, &'a Route)> {
+/// The channels of an alert, each with the first route that leads there.
+fn channels<'a>(routes: &'a [Route], alert: &Told) -> impl Iterator<Item = (&'a ChannelName, &'a Route)> {
     let subject = subject(alert);
-    let leads = |route: &&Route| match transition {
-        Transition::Resolved => route.concerns(&subject),
-        _ => route.takes(&subject),
-    };
     let mut channels: Vec<(&ChannelName, &Route)> = Vec::new();
-    for route in routes.iter().filter(leads) {
+    for route in routes.iter().filter(|route| route.takes(&subject)) {
         for channel in &route.channels {
             if !channels.iter().any(|(known, _)| *known == channel) {
                 channels.push((channel, route));
             }
         }
     }
-    channels
+    channels.into_iter()
+}
+
+/// The channels that are told of an alert's end, each with how long that waits for others: those that were told of the alert, whatever
+/// routes there are now, but for those whose route wants no ends.
+fn channels_of_end(routes: &[Route], alert: &Told, known: &Known) -> Vec<(String, Duration)> {
+    let subject = subject(alert);
+    let told = known.waiting(alert.id).filter_map(|channel| {
+        let leads = |route: &&Route| {
+            route.concerns(&subject) && route.channels.iter().any(|name| name.as_str() == channel)
+        };
+        match routes.iter().find(leads) {
+            Some(route) => route.resolved.then(|| (channel.clone(), route.group_wait)),
+            None => Some((channel.clone(), Duration::ZERO)),
+        }
+    });
+    told.collect()
 }
 
 fn subject(alert: &Told) -> Subject<'_> {
@@ -131,19 +206,20 @@ fn subject(alert: &Told) -> Subject<'_> {
     }
 }
 
-/// How a channel is told of a transition that `before` was the last it was told of; `None` when it is not.
-fn telling(unrouted: &Unrouted, before: Option<Telling>, route: &Route) -> Option<Telling> {
-    let over = before.is_none_or(|told| told == Telling::Resolved);
+/// How a channel is told of a transition; `before` is what it was told last. `None` when it is not.
+fn telling(unrouted: &Unrouted, before: Option<Heard>) -> Option<Telling> {
+    let over = before.is_none_or(|heard| heard.told == Telling::Resolved);
+    let worse = before.and_then(|heard| heard.severity).is_some_and(|then| then < unrouted.alert.severity);
     match unrouted.transition {
-        // It is told to those who were told of the alert, also when nobody is to be told of it now: they wait for its end.
-        Transition::Resolved => (!over && route.resolved).then_some(Telling::Resolved),
+        // Also when nobody is to be told of the alert now: whoever knows of it waits for its end.
+        Transition::Resolved => Some(Telling::Resolved),
         _ if unrouted.suppressed => None,
         Transition::Opened => Some(Telling::Opened),
         Transition::Reopened => Some(Telling::Reopened),
-        Transition::Escalated if over => Some(Telling::Opened),
+        Transition::Escalated | Transition::Released if over => Some(Telling::Opened),
         Transition::Escalated => Some(Telling::Escalated),
-        // Whoever was told before it was suppressed knows of it.
-        Transition::Released => over.then_some(Telling::Opened),
+        // Whoever was told before it was suppressed knows of it, but not of what it has become meanwhile.
+        Transition::Released => worse.then_some(Telling::Escalated),
         Transition::Acknowledged | Transition::Unacknowledged | Transition::Suppressed => None,
     }
 }
@@ -151,8 +227,7 @@ fn telling(unrouted: &Unrouted, before: Option<Telling>, route: &Route) -> Optio
 /// An alert that is told again to a channel, when it is time.
 fn again(routes: &[Route], standing: Standing, now: DateTime<Utc>) -> Option<ToTell> {
     let Standing { channel, event: number, repetition, told_at, group_key, acknowledged, alert } = standing;
-    let channels = channels(routes, &alert, Transition::Opened);
-    let (_, route) = channels.into_iter().find(|(name, _)| name.as_str() == channel)?;
+    let (_, route) = channels(routes, &alert).find(|(name, _)| name.as_str() == channel)?;
     let repeat = TimeDelta::from_std(route.repeat?).unwrap_or(TimeDelta::MAX);
     if acknowledged || now - told_at < repeat {
         return None;
@@ -191,7 +266,7 @@ mod tests {
 
     /// What each transition of one alert is told as, in their order.
     fn told(routes: &[Route], life: &[(Transition, Severity, bool)]) -> Vec<Vec<(String, Telling)>> {
-        let mut known = Known::new(Vec::new());
+        let mut known = Known::default();
         let tell = |(number, &(transition, severity, suppressed)): (usize, &(Transition, Severity, bool))| {
             let unrouted = unrouted(i64::try_from(number).unwrap(), transition, severity, suppressed);
             let told = decide(routes, &unrouted, &mut known).into_iter();
@@ -209,7 +284,7 @@ mod tests {
         let waits = Route { group_wait: Duration::from_secs(5), ..route("a", &["chat", "mail"]) };
         let routes = [waits, route("b", &["chat"])];
         let unrouted = unrouted(1, Transition::Opened, Severity::Critical, false);
-        let told = decide(&routes, &unrouted, &mut Known::new(Vec::new()));
+        let told = decide(&routes, &unrouted, &mut Known::default());
         let told: Vec<_> = told.iter().map(|told| (told.channel.as_str(), told.wait.as_secs())).collect();
         assert_eq!(told, [("chat", 5), ("mail", 5)]);
     }
@@ -228,6 +303,35 @@ mod tests {
         assert_eq!(told_of[1].len(), 2, "{told_of:?}");
         let quiet = [Route { resolved: false, ..route("all", &["chat"]) }];
         assert_eq!(told(&quiet, &[(Opened, info, false), (Resolved, info, false)])[1], []);
+    }
+
+    #[test]
+    fn an_end_is_told_also_when_no_route_leads_there_any_more() {
+        let mut known = Known::default();
+        let opened = unrouted(1, Transition::Opened, Severity::Info, false);
+        assert_eq!(decide(&[route("all", &["chat"])], &opened, &mut known).len(), 1);
+        let resolved = Unrouted { event: 2, transition: Transition::Resolved, ..opened };
+        let told = decide(&[route("all", &["mail"])], &resolved, &mut known);
+        let told: Vec<_> =
+            told.iter().map(|told| (told.channel.as_str(), told.event.transition, told.wait)).collect();
+        assert_eq!(told, [("chat", Telling::Resolved, Duration::ZERO)]);
+    }
+
+    #[test]
+    fn what_got_worse_while_it_was_suppressed_is_told_when_it_is_released() {
+        use Transition::{Escalated, Opened, Released, Suppressed};
+        let bad = Route { severity: Severity::Critical, ..route("bad", &["pager"]) };
+        let life = [
+            (Opened, Severity::Warning, false),
+            (Suppressed, Severity::Warning, true),
+            (Escalated, Severity::Critical, true),
+            (Released, Severity::Critical, false),
+        ];
+        let pager = ("pager".to_owned(), Telling::Opened);
+        assert_eq!(
+            told(&[route("all", &["chat"]), bad], &life),
+            [chat(Telling::Opened), vec![], vec![], [chat(Telling::Escalated), vec![pager]].concat()]
+        );
     }
 
     #[test]

@@ -1,13 +1,14 @@
 //! Table `alert`: what is wrong, and what was until lately. The leader among the reporters moves alerts through their lives; people
 //! acknowledge them.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use deadpool_postgres::{GenericClient, Transaction};
 use tokio_postgres::Row;
 
+use super::readable::Readable;
 use super::{Error, parsed, prepared};
 use crate::alert::{AlertId, Rule, Severity, State, SuppressedBy, Tag};
 use crate::job::{JobId, JobName};
@@ -89,15 +90,19 @@ const COLUMNS: &str = "a.id, a.cause, a.rule, a.severity, a.state, a.subject, a.
      a.summary, a.detail, a.since, a.opened_at, a.resolved_at, a.reopened, a.acknowledged_at, a.acknowledged_by, \
      a.acknowledged_note, a.acknowledged_until, a.suppressed_by";
 
-/// The alerts that are not over, and those that were over at most so long ago.
-pub async fn current<C: GenericClient>(client: &C, resolved_within: Duration) -> Result<Vec<Alert>, Error> {
+/// The alerts that are not over, and those that were over at most so long ago; one that cannot be read is told by its cause.
+pub async fn current<C: GenericClient>(
+    client: &C,
+    resolved_within: Duration,
+) -> Result<Readable<Alert>, Error> {
     let statement = format!(
         "select {COLUMNS} from alert a where a.state <> 'resolved'
          union all
          select {COLUMNS} from alert a where a.state = 'resolved' and a.resolved_at > now() - make_interval(secs => $1)"
     );
     let statement = prepared(client, &statement).await?;
-    client.query(&statement, &[&resolved_within.as_secs_f64()]).await?.iter().map(alert).collect()
+    let rows = client.query(&statement, &[&resolved_within.as_secs_f64()]).await?;
+    Readable::each(&rows, |row| Ok(row.try_get("cause")?), alert)
 }
 
 /// Writes alerts that are new; returns their numbers in the same order.
@@ -218,16 +223,20 @@ pub async fn acknowledge(
     Ok(())
 }
 
-/// Forgets who knows about alerts.
-pub async fn unacknowledge(transaction: &Transaction<'_>, ids: &[AlertId]) -> Result<(), Error> {
+/// Forgets what was known about alerts since these moments; returns of which, as what somebody has said later stays.
+pub async fn unacknowledge(
+    transaction: &Transaction<'_>,
+    known: &[(AlertId, DateTime<Utc>)],
+) -> Result<HashSet<AlertId>, Error> {
     let statement =
-        "update alert set acknowledged_at = null, acknowledged_by = null, acknowledged_note = null, \
+        "update alert a set acknowledged_at = null, acknowledged_by = null, acknowledged_note = null, \
              acknowledged_until = null
-         where id = any($1) and acknowledged_at is not null";
+         from unnest($1::bigint[], $2::timestamptz[]) as k(id, at) where a.id = k.id and a.acknowledged_at = k.at
+         returning a.id";
     let statement = prepared(transaction, statement).await?;
-    let ids: Vec<i64> = ids.iter().map(|id| id.0).collect();
-    transaction.execute(&statement, &[&ids]).await?;
-    Ok(())
+    let (ids, at): (Vec<i64>, Vec<DateTime<Utc>>) = known.iter().map(|(id, at)| (id.0, *at)).unzip();
+    let rows = transaction.query(&statement, &[&ids, &at]).await?;
+    rows.iter().map(|row| Ok(AlertId(row.try_get("id")?))).collect()
 }
 
 /// Locks an alert until the transaction ends.

@@ -3,15 +3,16 @@
 use deadpool_postgres::{GenericClient, Transaction};
 use tokio_postgres::types::Json;
 
+use super::readable::Readable;
 use super::{Error, from_json, parsed, prepared};
-use crate::alert::{Rule, Setting, Settings};
+use crate::alert::{Rule, Setting};
 
-/// All of them.
-pub async fn all<C: GenericClient>(client: &C) -> Result<Settings, Error> {
+/// All of them; one that cannot be read is told by the text of its rule.
+pub async fn all<C: GenericClient>(client: &C) -> Result<Readable<(Rule, Setting)>, Error> {
     let statement = prepared(client, "select rule, setting from alert_setting").await?;
     let rows = client.query(&statement, &[]).await?;
-    let settings = rows.iter().map(|row| Ok((parsed(row, "rule")?, from_json(row, "setting")?)));
-    Ok(Settings(settings.collect::<Result<_, Error>>()?))
+    let setting = |row: &tokio_postgres::Row| Ok((parsed(row, "rule")?, from_json(row, "setting")?));
+    Readable::each(&rows, |row| Ok(row.try_get("rule")?), setting)
 }
 
 /// Writes some and takes others away.

@@ -3,6 +3,7 @@
 use deadpool_postgres::GenericClient;
 use tokio_postgres::types::Json;
 
+use super::readable::Readable;
 use super::{Error, from_json, prepared};
 use crate::channel::{Channel, ChannelName};
 
@@ -17,10 +18,10 @@ pub async fn upsert<C: GenericClient>(client: &C, channels: &[&Channel]) -> Resu
 }
 
 /// All channels, by name.
-pub async fn all<C: GenericClient>(client: &C) -> Result<Vec<Channel>, Error> {
-    let statement = prepared(client, "select definition from channel order by name").await?;
+pub async fn all<C: GenericClient>(client: &C) -> Result<Readable<Channel>, Error> {
+    let statement = prepared(client, "select name, definition from channel order by name").await?;
     let rows = client.query(&statement, &[]).await?;
-    rows.iter().map(|row| from_json(row, "definition")).collect()
+    Readable::each(&rows, |row| Ok(row.try_get("name")?), |row| from_json(row, "definition"))
 }
 
 /// The channel of a name.

@@ -6,6 +6,7 @@ use chrono::{DateTime, Utc};
 use deadpool_postgres::{GenericClient, Transaction};
 use tokio_postgres::types::Json;
 
+use super::readable::Readable;
 use super::{Error, from_json, parsed, prepared};
 use crate::job::{Job, JobId, JobName};
 use crate::message::{Refusal, TaskMessage};
@@ -289,6 +290,15 @@ pub async fn all<C: GenericClient>(client: &C) -> Result<Vec<StoredJob>, Error> 
         "select id, definition, active, version, created_at from job where removed_at is null order by name";
     let statement = prepared(client, statement).await?;
     client.query(&statement, &[]).await?.iter().map(stored).collect()
+}
+
+/// Reads the definitions of active jobs; one that cannot be read is told by its number.
+pub async fn active<C: GenericClient>(client: &C) -> Result<Readable<StoredJob, JobId>, Error> {
+    let statement =
+        "select id, definition, active, version, created_at from job where active and removed_at is null";
+    let statement = prepared(client, statement).await?;
+    let rows = client.query(&statement, &[]).await?;
+    Readable::each(&rows, |row| Ok(JobId(row.try_get("id")?)), stored)
 }
 
 fn stored(row: &tokio_postgres::Row) -> Result<StoredJob, Error> {

@@ -147,10 +147,12 @@ pub struct Successes {
 
 /// The active jobs of which a backup failed within the last 30 days, today included.
 pub async fn successes<C: GenericClient>(client: &C) -> Result<Vec<Successes>, Error> {
-    let statement = "select d.job_id, sum(d.good)::bigint as good, sum(d.bad)::bigint as bad
-         from job_day d join job j on j.id = d.job_id
-         where j.active and d.day > (now() at time zone 'UTC')::date - 30
-         group by d.job_id having sum(d.bad) > 0 order by d.job_id";
+    let statement = "with failed as (
+             select distinct job_id from job_day where bad > 0 and day > (now() at time zone 'UTC')::date - 30)
+         select d.job_id, sum(d.good)::bigint as good, sum(d.bad)::bigint as bad
+         from failed f join job j on j.id = f.job_id and j.active join job_day d on d.job_id = f.job_id
+         where d.day > (now() at time zone 'UTC')::date - 30
+         group by d.job_id order by d.job_id";
     let statement = prepared(client, statement).await?;
     let rows = client.query(&statement, &[]).await?;
     rows.iter()

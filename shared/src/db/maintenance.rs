@@ -3,13 +3,15 @@
 use deadpool_postgres::{GenericClient, Transaction};
 use tokio_postgres::types::Json;
 
+use super::readable::Readable;
 use super::{Error, from_json, prepared};
 use crate::alert::{Maintenance, MaintenanceName};
 
 /// All of them, by name.
-pub async fn all<C: GenericClient>(client: &C) -> Result<Vec<Maintenance>, Error> {
-    let statement = prepared(client, "select definition from maintenance order by name").await?;
-    client.query(&statement, &[]).await?.iter().map(|row| from_json(row, "definition")).collect()
+pub async fn all<C: GenericClient>(client: &C) -> Result<Readable<Maintenance>, Error> {
+    let statement = prepared(client, "select name, definition from maintenance order by name").await?;
+    let rows = client.query(&statement, &[]).await?;
+    Readable::each(&rows, |row| Ok(row.try_get("name")?), |row| from_json(row, "definition"))
 }
 
 /// Writes some and takes others away.

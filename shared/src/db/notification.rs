@@ -16,6 +16,7 @@ use uuid::Uuid;
 
 use super::delivery::{Ended, Outcome};
 use super::{Error, from_json, parsed, prepared};
+use crate::alert::Severity;
 use crate::name::text_enum;
 
 text_enum! {
@@ -55,22 +56,26 @@ pub struct Last {
     pub channel: String,
     /// The last that it was told.
     pub told: Telling,
+    /// How bad the alert was then; `None` if that is not known any more.
+    pub severity: Option<Severity>,
     /// The first notification in which it was told of the alert.
     pub first: Uuid,
 }
 
-/// What channels were told of some alerts.
+/// What the channels that there are were told of some alerts.
 pub async fn last_told(transaction: &Transaction<'_>, alerts: &[i64]) -> Result<Vec<Last>, Error> {
-    let statement = "select distinct on (alert_id, channel) alert_id, channel, told,
-             first_value(notification_id) over (partition by alert_id, channel order by event_id, repetition) as first
-         from notification_event where alert_id = any($1)
-         order by alert_id, channel, event_id desc, repetition desc";
+    let statement = "select distinct on (n.alert_id, n.channel) n.alert_id, n.channel, n.told, e.severity,
+             first_value(notification_id) over (partition by n.alert_id, n.channel order by event_id, repetition) as first
+         from notification_event n join channel c on c.name = n.channel left join alert_event e on e.id = n.event_id
+         where n.alert_id = any($1)
+         order by n.alert_id, n.channel, event_id desc, repetition desc";
     let statement = prepared(transaction, statement).await?;
     let last = |row: &Row| {
         Ok(Last {
             alert: row.try_get("alert_id")?,
             channel: row.try_get("channel")?,
             told: parsed(row, "told")?,
+            severity: parsed(row, "severity").ok(),
             first: row.try_get("first")?,
         })
     };

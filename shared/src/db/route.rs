@@ -3,6 +3,7 @@
 use deadpool_postgres::GenericClient;
 use tokio_postgres::types::Json;
 
+use super::readable::Readable;
 use super::{Error, from_json, prepared};
 use crate::route::Route;
 
@@ -17,10 +18,11 @@ pub async fn upsert<C: GenericClient>(client: &C, routes: &[&Route]) -> Result<(
 }
 
 /// All routes, by name: in the order in which they count.
-pub async fn all<C: GenericClient>(client: &C) -> Result<Vec<Route>, Error> {
-    let statement = prepared(client, "select definition from route order by name collate \"C\"").await?;
+pub async fn all<C: GenericClient>(client: &C) -> Result<Readable<Route>, Error> {
+    let statement =
+        prepared(client, "select name, definition from route order by name collate \"C\"").await?;
     let rows = client.query(&statement, &[]).await?;
-    rows.iter().map(|row| from_json(row, "definition")).collect()
+    Readable::each(&rows, |row| Ok(row.try_get("name")?), |row| from_json(row, "definition"))
 }
 
 /// Takes routes away.

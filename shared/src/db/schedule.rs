@@ -1,6 +1,7 @@
 //! Tables `schedule` and `schedule_run`: what is enqueued again and again, and which due times were seen to.
 
 use std::collections::{BTreeMap, HashSet};
+use std::fmt;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
@@ -8,6 +9,7 @@ use deadpool_postgres::{GenericClient, Transaction};
 use tokio_postgres::Row;
 use tokio_postgres::types::Json;
 
+use super::readable::Readable;
 use super::{Error, parsed, prepared};
 use crate::job::{JobId, JobName};
 use crate::params::Params;
@@ -110,10 +112,10 @@ fn keys<'a>(defined: &'a [Defined<'_>]) -> (Vec<&'static str>, Vec<&'a str>) {
 }
 
 /// All schedules of known kinds, by kind and name.
-pub async fn all<C: GenericClient>(client: &C) -> Result<Vec<Stored>, Error> {
+pub async fn all<C: GenericClient>(client: &C) -> Result<Readable<Stored, Key>, Error> {
     let statement = format!("select {COLUMNS} from schedule where kind = any($1) order by kind, name");
     let statement = prepared(client, &statement).await?;
-    client.query(&statement, &[&super::task::known_kinds()]).await?.iter().map(stored).collect()
+    Readable::each(&client.query(&statement, &[&super::task::known_kinds()]).await?, key, stored)
 }
 
 /// All schedules of a kind, by name.
@@ -140,24 +142,13 @@ pub async fn kinds_of_job<C: GenericClient>(client: &C, job: &JobName) -> Result
     rows.iter().map(|row| parsed(row, "kind")).collect()
 }
 
-/// Schedules that fire.
-#[derive(Debug, Default)]
-pub struct Firing {
-    /// Those that can be seen to.
-    pub readable: Vec<Stored>,
-    /// Those that this version cannot read, such as one that a newer version wrote.
-    pub unreadable: Vec<Unreadable>,
-}
-
-/// A schedule that this version cannot read.
-#[derive(Debug)]
-pub struct Unreadable {
+/// Which schedule it is, also when no more of it can be read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Key {
     /// Its number.
     pub id: i32,
     /// Its kind and its name.
     pub name: String,
-    /// What is wrong with it.
-    pub error: Error,
 }
 
 /// Takes up to `limit` schedules that fire, those that are late first, and keeps others from seeing to them until the transaction
@@ -166,7 +157,7 @@ pub async fn take_firing(
     transaction: &Transaction<'_>,
     now: DateTime<Utc>,
     limit: i64,
-) -> Result<Firing, Error> {
+) -> Result<Readable<Stored, Key>, Error> {
     let statement = format!(
         "select {COLUMNS} from schedule
          where fires_at <= $1 and paused_at is null and kind = any($2)
@@ -174,17 +165,8 @@ pub async fn take_firing(
          order by fires_at limit $3 for update skip locked"
     );
     let statement = prepared(transaction, &statement).await?;
-    let mut firing = Firing::default();
-    for row in transaction.query(&statement, &[&now, &super::task::known_kinds(), &limit]).await? {
-        match stored(&row) {
-            Ok(stored) => firing.readable.push(stored),
-            Err(error) => {
-                let name = format!("{}/{}", row.try_get::<_, &str>("kind")?, row.try_get::<_, &str>("name")?);
-                firing.unreadable.push(Unreadable { id: row.try_get("id")?, name, error });
-            }
-        }
-    }
-    Ok(firing)
+    let rows = transaction.query(&statement, &[&now, &super::task::known_kinds(), &limit]).await?;
+    Readable::each(&rows, key, stored)
 }
 
 /// Has schedules that were taken fire again at a moment, with the due times that they have.
@@ -315,6 +297,17 @@ pub async fn set_last_task(transaction: &Transaction<'_>, schedule: i32, task: T
     let statement = prepared(transaction, "update schedule set last_task = $2 where id = $1").await?;
     transaction.execute(&statement, &[&schedule, &task.0]).await?;
     Ok(())
+}
+
+fn key(row: &Row) -> Result<Key, Error> {
+    let name = format!("{}/{}", row.try_get::<_, &str>("kind")?, row.try_get::<_, &str>("name")?);
+    Ok(Key { id: row.try_get("id")?, name })
+}
+
+impl fmt::Display for Key {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.name)
+    }
 }
 
 fn stored(row: &Row) -> Result<Stored, Error> {

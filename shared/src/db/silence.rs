@@ -5,6 +5,7 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use deadpool_postgres::{GenericClient, Transaction};
 
+use super::readable::Readable;
 use super::{Error, parsed, prepared};
 use crate::alert::{Matcher, SilenceId};
 
@@ -58,10 +59,11 @@ pub async fn insert(
 }
 
 /// Those that are not over yet, in the order of their ends.
-pub async fn current<C: GenericClient>(client: &C) -> Result<Vec<Silence>, Error> {
+pub async fn current<C: GenericClient>(client: &C) -> Result<Readable<Silence, SilenceId>, Error> {
     let statement =
         prepared(client, "select * from silence where ends_at > now() order by ends_at, id").await?;
-    client.query(&statement, &[]).await?.iter().map(silence).collect()
+    let rows = client.query(&statement, &[]).await?;
+    Readable::each(&rows, |row| Ok(SilenceId(row.try_get("id")?)), silence)
 }
 
 /// Ends one that is not over yet; returns what it was.

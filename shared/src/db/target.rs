@@ -66,6 +66,13 @@ pub async fn all<C: GenericClient>(client: &C) -> Result<Vec<StoredTarget>, Erro
     client.query(&statement, &[]).await?.iter().map(stored).collect()
 }
 
+/// The names of all targets; no more of them is read.
+pub async fn names<C: GenericClient>(client: &C) -> Result<HashMap<TargetId, TargetName>, Error> {
+    let statement = prepared(client, "select id, name from target where removed_at is null").await?;
+    let rows = client.query(&statement, &[]).await?;
+    rows.iter().map(|row| Ok((TargetId(row.try_get("id")?), parsed(row, "name")?))).collect()
+}
+
 /// Reads one target by name, also one that was taken away.
 pub async fn by_name<C: GenericClient>(client: &C, name: &TargetName) -> Result<Option<StoredTarget>, Error> {
     let statement = prepared(client, &format!("{COLUMNS} where name = $1")).await?;

@@ -60,15 +60,20 @@ pub struct Unrouted {
     pub alert: Told,
 }
 
-/// The first transitions that were not routed, in their order.
+/// The first transitions that were not routed, in their order. Those of a kind, a rule or a severity that only a newer version knows wait
+/// for one.
 pub async fn first(transaction: &Transaction<'_>, limit: i64) -> Result<Vec<Unrouted>, Error> {
     let statement = format!(
         "select e.id, e.transition, e.at, e.suppressed_by is not null as suppressed, {TOLD}
          from alert_event e join alert a on a.id = e.alert_id
              left join job j on j.id = a.job_id left join target t on t.id = a.target_id
-         where e.routed_at is null order by e.id limit $1"
+         where e.routed_at is null and e.transition = any($2) and a.rule = any($3) and e.severity = any($4)
+         order by e.id limit $1"
     );
     let statement = prepared(transaction, &statement).await?;
+    let transitions: Vec<&str> = Transition::ALL.iter().map(|transition| transition.as_str()).collect();
+    let rules: Vec<&str> = Rule::ALL.iter().map(|rule| rule.as_str()).collect();
+    let severities: Vec<&str> = Severity::ALL.iter().map(|severity| severity.as_str()).collect();
     let unrouted = |row: &Row| {
         Ok(Unrouted {
             event: row.try_get("id")?,
@@ -79,7 +84,8 @@ pub async fn first(transaction: &Transaction<'_>, limit: i64) -> Result<Vec<Unro
             alert: told(row)?,
         })
     };
-    transaction.query(&statement, &[&limit]).await?.iter().map(unrouted).collect()
+    let rows = transaction.query(&statement, &[&limit, &transitions, &rules, &severities]).await?;
+    rows.iter().map(unrouted).collect()
 }
 
 /// Notes that transitions were routed.
@@ -137,17 +143,17 @@ pub async fn standing<C: GenericClient>(client: &C) -> Result<Vec<Standing>, Err
     client.query(&statement, &[]).await?.iter().map(standing).collect()
 }
 
+/// What cannot be read of its job counts as absent: it is told without it rather than to nobody.
 fn told(row: &Row) -> Result<Told, Error> {
-    let (job, target): (Option<&str>, Option<&str>) = (row.try_get("job")?, row.try_get("target")?);
     Ok(Told {
         id: row.try_get("alert_id")?,
         rule: parsed(row, "rule")?,
         severity: parsed(row, "severity")?,
         subject: row.try_get("subject")?,
-        job: job.map(|_| parsed(row, "job")).transpose()?,
-        target: target.map(|_| parsed(row, "target")).transpose()?,
+        job: parsed(row, "job").ok(),
+        target: parsed(row, "target").ok(),
         owner: row.try_get("owner")?,
-        tags: from_json(row, "tags")?,
+        tags: from_json(row, "tags").unwrap_or_default(),
         summary: row.try_get("summary")?,
         detail: row.try_get("detail")?,
         opened_at: row.try_get("opened_at")?,

@@ -134,9 +134,11 @@ pub async fn lock_shares(transaction: &Transaction<'_>) -> Result<(), Error> {
     Ok(())
 }
 
-/// Takes a worker out that ends as it should.
+/// Takes a worker out that ends as it should, and with it those in whose place it had started: they are missed no more.
 pub async fn leave<C: GenericClient>(client: &C, worker: WorkerId) -> Result<(), Error> {
-    let statement = prepared(client, "delete from worker where id = $1").await?;
+    let statement = "delete from worker w using worker own
+         where own.id = $1 and (w.id = own.id or w.name = own.name and w.seen_at < own.started_at)";
+    let statement = prepared(client, statement).await?;
     client.execute(&statement, &[&worker.0]).await?;
     Ok(())
 }

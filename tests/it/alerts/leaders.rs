@@ -20,7 +20,7 @@ fn start_second(world: &World) -> Service {
     world.start("reporter", "second", &settings)
 }
 
-const HELD: &str = "select holder::text from leader where role = 'alerts' and expires_at > now()";
+const HELD: &str = "select holder::text from leader where role = 'reporter' and expires_at > now()";
 
 #[tokio::test]
 async fn two_reporters_make_each_change_once_and_the_second_goes_on_when_the_first_is_killed() {
@@ -68,4 +68,59 @@ async fn a_leader_that_was_stopped_for_a_while_writes_nothing_when_it_goes_on() 
     assert_eq!(history(world, "backup_failed/docs").await.len(), 2);
     world.stop(second).await;
     watched.stop().await;
+}
+
+/// Changes the leader in a transaction that holds its row until whoever led before waits for it, at `statement`.
+async fn take_over(world: &World, statement: &str, happens: impl AsyncFnOnce()) {
+    let mut client = world.database.client().await.unwrap();
+    let transaction = client.transaction().await.unwrap();
+    let taken = "update leader set holder = gen_random_uuid(), term = term + 1, expires_at = 'infinity' where role = 'reporter'";
+    assert_eq!(transaction.execute(taken, &[]).await.unwrap(), 1);
+    happens().await;
+    let waits = format!(
+        "select count(*) from pg_stat_activity where wait_event_type = 'Lock' and query like '{statement}%'"
+    );
+    eventually("the leader looks at its row before it writes", async || {
+        (world.number(&waits).await > 0).then_some(())
+    })
+    .await;
+    transaction.commit().await.unwrap();
+    eventually("it has nothing left to write", async || (world.number(&waits).await == 0).then_some(()))
+        .await;
+}
+
+/// How a duty looks at the leader's row.
+const LOOKS: &str = "select from leader";
+
+#[tokio::test]
+async fn what_a_leader_saw_before_another_one_took_over_is_not_written() {
+    let watched = Watched::new(&json!({})).await;
+    let world = &watched.world;
+    look(world).await;
+    define(world, &json!({ "failure_rate": 1.0 }), &json!({})).await;
+    take_over(world, LOOKS, async || back_up(world, "docs").await).await;
+    eventually("it knows", async || watched.reporter.log().contains("another reporter leads").then_some(()))
+        .await;
+    assert_eq!(states(world, "backup_failed/docs").await, [""; 0]);
+    watched.stop().await;
+}
+
+#[tokio::test]
+async fn what_a_leader_was_about_to_route_when_another_one_took_over_is_not_routed() {
+    let world = World::new().await;
+    world.hold_the_alerts().await;
+    let channel = json!({ "name": "hook", "kind": "webhook", "url": "http://127.0.0.1:9/",
+        "secret": { "file": world.path("password") }, "allow_private": true });
+    let route = json!({ "name": "all", "channels": ["hook"] });
+    world.apply(&json!({ "channels": [channel], "routes": [route] })).await;
+    let (reporter, _) = world.start_reporter().await;
+    eventually("somebody leads", async || world.text(HELD).await).await;
+    take_over(&world, LOOKS, async || {
+        world.open_alert("docs", shared::alert::Severity::Critical, None).await;
+    })
+    .await;
+    eventually("it knows", async || reporter.log().contains("another reporter leads").then_some(())).await;
+    assert_eq!(world.number("select count(*) from notification").await, 0);
+    assert_eq!(world.number("select count(*) from alert_event where routed_at is null").await, 1);
+    world.stop(reporter).await;
 }

@@ -60,6 +60,7 @@ async fn somebody_says_that_they_know_and_until_when_and_each_time_it_is_written
     eventually("nobody knows any more", async || forgotten().await.then_some(())).await;
     assert_eq!(alerts(world, &["ack", &id]).await.code, 0);
     assert_eq!(alerts(world, &["unack", &id]).await.code, 0);
+    acknowledge_while_an_older_word_is_forgotten(world, &id).await;
     let again = alerts(world, &["unack", &id]).await;
     assert!(again.code == 2 && again.stderr.contains("is not acknowledged"), "{again:?}");
     for (arguments, said) in [
@@ -73,7 +74,7 @@ async fn somebody_says_that_they_know_and_until_when_and_each_time_it_is_written
     let shown = world.run("reporter", ["alerts", "show", &id, "--json"]).await.json();
     assert_eq!(shown["events"][1]["note"], "the disk is on its way");
     let audited = "select count(*) from audit where subject = 'alert' and name = 'backup_failed/docs'";
-    assert_eq!(world.number(audited).await, 3);
+    assert_eq!(world.number(audited).await, 6);
 
     define(world, &json!({}), &rules).await;
     back_up(world, "docs").await;
@@ -227,4 +228,23 @@ async fn a_worker_removes_what_has_been_over_for_90_days_once_a_day() {
     assert_eq!(world.number("select count(*) from alert").await, 4);
     world.stop(again).await;
     world.stop(worker).await;
+}
+
+/// Whoever forgets what was said before something else was said forgets nothing.
+async fn acknowledge_while_an_older_word_is_forgotten(world: &World, id: &str) {
+    assert_eq!(alerts(world, &["ack", id, "--note", "first"]).await.code, 0);
+    let mut client = world.database.client().await.unwrap();
+    let alert = shared::alert::AlertId(id.parse().unwrap());
+    let read = shared::db::alert::by_id(&client, alert).await.unwrap().unwrap();
+    let first = read.life.acknowledged.unwrap().at;
+    assert_eq!(alerts(world, &["ack", id, "--note", "second"]).await.code, 0);
+    let transaction = client.transaction().await.unwrap();
+    let forgotten = shared::db::alert::unacknowledge(&transaction, &[(alert, first)]).await.unwrap();
+    transaction.commit().await.unwrap();
+    assert!(forgotten.is_empty(), "{forgotten:?}");
+    assert_eq!(
+        world.text("select acknowledged_note from alert where acknowledged_at is not null").await.as_deref(),
+        Some("second")
+    );
+    assert_eq!(alerts(world, &["unack", id]).await.code, 0);
 }

@@ -7,6 +7,7 @@ mod fold;
 mod leaders;
 mod life;
 mod targets;
+mod unreadable;
 mod work;
 
 use devstack::Service;

@@ -60,6 +60,9 @@ async fn a_worker_that_is_gone_is_told_of_until_another_one_takes_its_place() {
     world.stop(next).await;
     look(world).await;
     assert_eq!(states(world, &format!("worker_lost/{own}")).await, [""; 0]);
+    // Nor is the one in whose place it had started.
+    assert_eq!(states(world, &cause).await, ["resolved"]);
+    assert_eq!(world.number("select count(*) from worker").await, 0);
     world.stop(watched.reporter).await;
     world.stop(watched.producer).await;
 }

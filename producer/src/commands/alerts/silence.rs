@@ -52,7 +52,7 @@ pub(super) async fn run(database: &Database, args: Args) -> Result<Exit, Failure
 
 pub(super) async fn list(database: &Database, as_json: bool) -> Result<Exit, Failure> {
     let client = database.client().await?;
-    let silences = silence::current(&client).await?;
+    let silences = shown::readable("silence", silence::current(&client).await?);
     if as_json {
         shown::print_json(&silences)?;
         return Ok(Exit::Done);

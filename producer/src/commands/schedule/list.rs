@@ -29,7 +29,7 @@ impl From<Stored> for Listed {
 }
 
 pub(super) async fn run(database: &Database, as_json: bool) -> Result<Exit, Failure> {
-    let stored = schedule::all(&database.client().await?).await?;
+    let stored = shown::readable("schedule", schedule::all(&database.client().await?).await?);
     let listed: Vec<Listed> = stored.into_iter().map(Listed::from).collect();
     if as_json {
         shown::print_json(&listed)?;

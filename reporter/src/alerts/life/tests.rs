@@ -3,7 +3,7 @@ use std::time::Duration;
 
 use proptest::collection::{btree_set, vec};
 use proptest::prelude::*;
-use shared::alert::{AlertId, Effective, Severity};
+use shared::alert::{AlertId, Effective, Rule, Severity};
 use shared::db::alert::Acknowledged;
 
 use super::*;
@@ -36,8 +36,7 @@ struct Stored {
 impl Stored {
     /// Looks once, and writes what has become of the alerts.
     fn look(&mut self, findings: Vec<Finding>, judged: bool, now: i64) {
-        let judged = if judged { BTreeSet::from([RULE]) } else { BTreeSet::new() };
-        for step in step(self.alerts.values().cloned().collect(), findings, &judged, at(now)) {
+        for step in step(self.alerts.values().cloned().collect(), findings, |_| judged, at(now)) {
             let next = AlertId(i64::try_from(self.history.len()).unwrap() + 1);
             let id = step.before.as_ref().map_or(next, |before| before.id);
             self.history.entry(id).or_default().extend(step.transitions);
