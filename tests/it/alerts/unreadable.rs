@@ -29,7 +29,7 @@ async fn what_cannot_be_read_is_told_of_once_and_holds_up_no_other_alert() {
 
     world
         .execute(
-            "update job set definition = '{\"future\": 1}' where name = 'mail';
+            "update job set definition = jsonb_set(definition, '{source,kind}', '\"future\"') where name = 'mail';
              update definitions_version set value = value + 1;
              insert into maintenance (name, definition) values ('future', '{}');
              insert into silence (rule, ends_at, created_by, why) values ('future', now() + interval '1 day', 'me', 'it');
