@@ -96,6 +96,10 @@ pub(crate) fn routed(transitions: usize) {
     tracing::debug!(transitions, "routed transitions of alerts");
 }
 
+pub(crate) fn repeated(alerts: usize) {
+    tracing::debug!(alerts, "looked for what is to be told again");
+}
+
 pub(crate) fn routing_failed(error: &Error) {
     tracing::warn!(%error, "transitions of alerts could not be routed: trying again");
 }

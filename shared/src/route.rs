@@ -88,7 +88,7 @@ mod tests {
             severity: Severity::Warning,
             rule: Rule::BackupFailed,
             job: None,
-            targets: &[],
+            target: None,
             owner: Some("ops"),
             tags: &tags,
         };

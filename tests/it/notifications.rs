@@ -140,12 +140,44 @@ async fn what_is_silenced_is_told_when_the_silence_ends_and_is_told_again_where_
     world.move_alert(&mut mail, Transition::Resolved, None).await;
     eventually_told(&receiver, "/", &["docs opened", "mail opened", "mail resolved"]).await;
 
-    world.execute("update notification set created_at = created_at - interval '61 minutes'").await;
+    world.execute("update notification set ended_at = ended_at - interval '61 minutes'").await;
     eventually("it is told again", async || told(&receiver, "/").get(3).cloned()).await;
     assert_eq!(told(&receiver, "/")[3], "docs repeated");
     let twice = "select count(*) from (select from notification_event where repetition = 0
          group by channel, event_id having count(*) > 1) t";
     assert_eq!(world.number(twice).await, 0);
+    world.stop(reporter).await;
+}
+
+#[tokio::test]
+async fn what_still_waits_to_be_told_again_is_not_told_once_more() {
+    let receiver = Receiver::start().await;
+    let world = world_with(|world| {
+        let mut all = route("all", &["hook"]);
+        all["repeat"] = json!("1m");
+        json!({ "channels": [webhook(world, "hook", &receiver.url)], "routes": [all] })
+    })
+    .await;
+    let settings = [("HOLDFAST_LISTEN", "127.0.0.1:0"), ("HOLDFAST_LOG", "info,reporter=debug")];
+    let reporter = world.start("reporter", "reporter", &settings);
+    world.open_alert("docs", Severity::Warning, None).await;
+    eventually_told(&receiver, "/", &["docs opened"]).await;
+    let first = receiver.received().remove(0).json()["id"].clone();
+    receiver.answer_next("503 Busy\r\nRetry-After: 3000");
+    world.execute("update notification set ended_at = ended_at - interval '2 minutes'").await;
+    let failed = "select count(*) from notification where state = 'waiting' and attempts = 1 and last_error is not null";
+    eventually("the attempt has failed", async || (world.number(failed).await == 1).then_some(())).await;
+    // However long that lasts.
+    world.execute("update notification set created_at = created_at - interval '1 hour', ended_at = ended_at - interval '1 hour'").await;
+    let looks = reporter.log().matches("looked for what is to be told again").count();
+    eventually("it is looked again", async || {
+        (reporter.log().matches("looked for what is to be told again").count() > looks).then_some(())
+    })
+    .await;
+    assert_eq!(world.number("select count(*) from notification_event").await, 2);
+    world.execute("update notification set next_at = now() where state = 'waiting'").await;
+    eventually_told(&receiver, "/", &["docs opened", "docs repeated", "docs repeated"]).await;
+    assert_eq!(receiver.received()[2].json()["events"][0]["follows"], first);
     world.stop(reporter).await;
 }
 

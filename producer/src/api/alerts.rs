@@ -78,7 +78,7 @@ pub(super) struct NewSilence {
     /// About this job.
     #[schema(value_type = Option<String>, pattern = "^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$", example = "docs")]
     job: Option<JobName>,
-    /// About this target, or about a job that has it.
+    /// About this target, or about a job whose first one it is.
     #[schema(value_type = Option<String>, pattern = "^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$")]
     target: Option<TargetName>,
     /// About jobs of this owner.

@@ -128,6 +128,29 @@ fn warned(fields: &str) -> Vec<String> {
 }
 
 #[test]
+fn alerts_that_would_be_told_to_nobody_are_warned_of_where_that_is_said() {
+    let warned = |text: &str| {
+        let definitions = read(text);
+        assert_eq!(definitions.problems.clone().into_sorted(), Vec::new());
+        let now = "2026-06-01T00:00:00Z".parse().unwrap();
+        let warnings = warnings::of(&definitions, &Stored::default(), now).into_iter();
+        warnings.map(|warning| format!("{}: {}", warning.origin, warning.message)).collect::<Vec<_>>()
+    };
+    let window = |cron: &str, rest: &str| {
+        warned(&format!("maintenance:\n- {{ name: night, cron: \"{cron}\", for: 4h{rest} }}\n"))
+    };
+    let ever = "demo.yaml:2: maintenance.night: it begins again before it ends, and has no `matches`: nobody is ever told of any alert";
+    assert_eq!(window("0 * * * *", ""), [ever]);
+    assert_eq!(window("0 */4 * * *", ""), [ever]);
+    assert_eq!(window("0 */5 * * *", ""), [""; 0]);
+    assert_eq!(window("0 * * * *", ", matches: [{ rule: backup_failed }]"), [""; 0]);
+    let channel = "channels:\n- { name: chat, kind: slack, url: { env: CHAT } }\n- { name: alive, kind: heartbeat, url: { env: PING } }\n";
+    let idle = "demo.yaml:2: channels.chat: no route leads to it: nobody is told anything by it";
+    assert_eq!(warned(channel), [idle]);
+    assert_eq!(warned(&format!("{channel}routes:\n- {{ name: all, channels: [chat] }}\n")), [""; 0]);
+}
+
+#[test]
 fn an_objective_that_passes_between_two_backups_is_warned_of_where_it_stands() {
     let lie = |rpo: &str, gap: &str| {
         format!("the newest restore point may be {rpo} old, but up to {gap} lie between two backups")

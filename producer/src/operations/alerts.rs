@@ -115,6 +115,7 @@ pub(crate) async fn silence(
             "give at least one of rule, job, target, owner, tag and severity",
         ));
     }
+    check_names(transaction, matcher).await?;
     check_text("why", why)?;
     end("for", db::now(transaction).await?, lasts)?;
     let silence = silence::insert(transaction, matcher, lasts, &actor.name, why).await?;
@@ -138,6 +139,15 @@ pub(crate) async fn unsilence(
     let before = Some(json!(ended));
     let entry = Entry { action: "remove", subject: "silence", name: &name, before, after: None };
     Ok(record(transaction, actor, &[entry]).await?)
+}
+
+/// A name that nothing has matches nothing, and whoever wrote it will be told what they did not want to be told.
+async fn check_names(transaction: &Transaction<'_>, matcher: &Matcher) -> Result<(), Refused> {
+    let unknown = silence::unknown_name(transaction, matcher).await?;
+    match unknown {
+        Some((field, name)) => Err(Refused::invalid(field, format!("no {field} is called {name}"))),
+        None => Ok(()),
+    }
 }
 
 fn check_text(field: &str, text: &str) -> Result<(), Refused> {

@@ -57,6 +57,7 @@ pub(super) async fn find<C: GenericClient>(client: &C, context: &Context<'_>) ->
         found.take(&[Rule::TaskStuck], work::stuck(client, pressure, context).await);
     }
     found.take(&[Rule::WorkerLost], work::lost_workers(client, context).await);
+    found.take(&[Rule::ProducerLost], work::lost_producers(client, context).await);
     found.take(&[Rule::DeadTasks], work::dead(client, context).await);
     found.take(&[Rule::TargetFailing], targets::failing(client, context).await);
     found.take(&[Rule::DatabaseOldTransaction], database::old_transaction(client, context).await);

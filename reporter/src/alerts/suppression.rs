@@ -54,8 +54,7 @@ impl Quiet<'_> {
             rule: about.rule,
             severity: about.severity,
             job: job.map(|job| &job.name),
-            targets: target
-                .map_or_else(|| job.map_or(&[][..], |job| job.targets.as_slice()), std::slice::from_ref),
+            target: target.or_else(|| job.and_then(|job| job.targets.first())),
             owner: about.owner.as_deref(),
             tags: job.map_or(&[][..], |job| job.tags.as_slice()),
         };

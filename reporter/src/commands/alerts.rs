@@ -9,11 +9,12 @@ use serde::Serialize;
 use shared::alert::{AlertId, Severity, State};
 use shared::db::alert::{Alert, Filter};
 use shared::db::alert_event::Event;
+use shared::db::notification::{self, OfAlert};
 use shared::db::{Database, alert, alert_event, job};
 use shared::job::JobName;
 use shared::terminal;
 
-use super::{moment, print, print_json};
+use super::{line, moment, print, print_json};
 
 /// Something critical is open, and nobody has said that they know, or do not want to be told.
 const CRITICAL: u8 = 1;
@@ -103,7 +104,8 @@ fn text(alerts: &[Alert]) -> String {
     if alerts.is_empty() {
         return "there is no such alert".to_owned();
     }
-    let mut table = terminal::table(&["alert", "severity", "state", "since", "summary", "told"]);
+    let mut table =
+        terminal::table(&["alert", "rule", "severity", "state", "since", "summary", "not told because"]);
     for alert in alerts {
         add(&mut table, alert);
     }
@@ -117,18 +119,22 @@ fn text(alerts: &[Alert]) -> String {
 fn add(table: &mut Table, Alert { id, about, life }: &Alert) {
     table.add_row([
         Cell::new(id),
+        Cell::new(about.rule),
         Cell::new(about.severity).fg(colour(about.severity)),
         Cell::new(life.state),
         Cell::new(moment(life.since)),
-        Cell::new(&about.summary),
-        Cell::new(told(life)),
+        Cell::new(line(&about.summary)),
+        Cell::new(line(&untold(life))),
     ]);
 }
 
-/// What keeps people from being told.
-fn told(life: &alert::Life) -> String {
-    let acknowledged = life.acknowledged.as_ref().map(|known| format!("{} knows", known.by));
-    let suppressed = life.suppressed_by.as_ref().map(|by| format!("not, {by}"));
+/// What keeps people from being told, or told again.
+fn untold(life: &alert::Life) -> String {
+    let acknowledged = life.acknowledged.as_ref().map(|known| {
+        let until = known.until.map(|until| format!(" until {}", moment(until)));
+        format!("{} knows{}", known.by, until.unwrap_or_default())
+    });
+    let suppressed = life.suppressed_by.as_ref().map(ToString::to_string);
     [suppressed, acknowledged].into_iter().flatten().collect::<Vec<_>>().join("; ")
 }
 
@@ -145,6 +151,7 @@ struct WithHistory {
     #[serde(flatten)]
     alert: Alert,
     events: Vec<At>,
+    notifications: Vec<OfAlert>,
 }
 
 #[derive(Debug, Serialize)]
@@ -160,33 +167,57 @@ async fn show(database: &Database, id: AlertId, as_json: bool) -> anyhow::Result
     let Some(alert) = found else { anyhow::bail!("no alert has the number {id}") };
     let events = alert_event::of_alert(&client, id).await?;
     let events: Vec<At> = events.into_iter().map(|(at, event)| At { at, event }).collect();
+    let notifications = notification::of_alert(&client, id, LISTED).await?;
     if as_json {
-        print_json(&WithHistory { alert, events })?;
+        print_json(&WithHistory { alert, events, notifications })?;
     } else {
-        print(&history(&alert, &events))?;
+        print(&format!("{}\n\n{}", history(&alert, &events), tellings(&notifications)))?;
     }
     Ok(ExitCode::SUCCESS)
 }
 
 fn history(alert: &Alert, events: &[At]) -> String {
     let Alert { about, life, .. } = alert;
-    let mut text = format!("{} ({}, {})\n{}\n", about.cause, about.severity, life.state, about.summary);
+    let mut text =
+        format!("{} ({}, {})\n{}\n", line(&about.cause), about.severity, life.state, line(&about.summary));
     if let Some(detail) = &about.detail {
-        _ = writeln!(text, "{detail}");
+        _ = writeln!(text, "{}", line(detail));
     }
-    let mut table = terminal::table(&["at", "what", "severity", "summary", "by", "note", "told"]);
+    let untold = untold(life);
+    if !untold.is_empty() {
+        _ = writeln!(text, "{}", line(&untold));
+    }
+    let mut table = terminal::table(&["at", "what", "severity", "summary", "by", "note", "not told because"]);
     for At { at, event } in events {
-        let suppressed = event.suppressed_by.as_ref().map(|by| format!("not, {by}"));
+        let shown = |text: &Option<String>| line(text.as_deref().unwrap_or_default());
         table.add_row([
             moment(*at),
             event.transition.to_string(),
             event.severity.to_string(),
-            event.summary.clone(),
-            event.by.clone().unwrap_or_default(),
-            event.note.clone().unwrap_or_default(),
-            suppressed.unwrap_or_default(),
+            line(&event.summary),
+            shown(&event.by),
+            shown(&event.note),
+            event.suppressed_by.as_ref().map(ToString::to_string).unwrap_or_default(),
         ]);
     }
     _ = write!(text, "\n{table}");
     text
+}
+
+/// What channels were told of it.
+fn tellings(notifications: &[OfAlert]) -> String {
+    if notifications.is_empty() {
+        return "nobody was told".to_owned();
+    }
+    let mut table = terminal::table(&["notification", "channel", "tells", "state", "since"]);
+    for OfAlert { id, channel, told, state, created_at } in notifications {
+        table.add_row([
+            id.to_string(),
+            line(channel),
+            told.to_string(),
+            state.to_string(),
+            moment(*created_at),
+        ]);
+    }
+    table.to_string()
 }

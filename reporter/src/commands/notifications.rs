@@ -6,11 +6,11 @@ use comfy_table::{Cell, Color, Table};
 use serde::Serialize;
 use shared::channel::ChannelName;
 use shared::db::delivery::{self, Attempt, Outcome};
-use shared::db::notification::{self, Listed, State};
+use shared::db::notification::{self, Filter, Listed, State};
 use shared::db::{Database, channel};
 use shared::terminal;
 
-use super::{moment, print, print_json};
+use super::{line, moment, print, print_json};
 use crate::notify::trial::{self, Trial};
 
 /// The message did not arrive.
@@ -33,6 +33,9 @@ pub struct List {
     /// Those that are waiting, delivered or `given_up`
     #[arg(long)]
     state: Option<State>,
+    /// Those by one channel
+    #[arg(long, value_name = "NAME")]
+    channel: Option<ChannelName>,
     /// So many at most
     #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u16).range(1..=i64::from(MOST)))]
     limit: u16,
@@ -72,7 +75,8 @@ pub async fn run(database: &Database, command: &Command) -> anyhow::Result<ExitC
 
 async fn list(database: &Database, args: &List) -> anyhow::Result<ExitCode> {
     let client = database.client().await?;
-    let listed = notification::newest(&client, args.state, i64::from(args.limit)).await?;
+    let filter = Filter { state: args.state, channel: args.channel.clone() };
+    let listed = notification::newest(&client, &filter, i64::from(args.limit)).await?;
     if !args.json {
         print(&text(&listed))?;
         return Ok(ExitCode::SUCCESS);
@@ -91,7 +95,8 @@ fn text(listed: &[Listed]) -> String {
     if listed.is_empty() {
         return "there is no notification".to_owned();
     }
-    let mut table = terminal::table(&["since", "channel", "state", "attempts", "tells", "next", "error"]);
+    let mut table =
+        terminal::table(&["notification", "since", "channel", "state", "attempts", "tells", "next", "error"]);
     for notification in listed {
         add(&mut table, notification);
     }
@@ -105,8 +110,10 @@ fn add(table: &mut Table, notification: &Listed) {
     };
     let more = notification.events.len().saturating_sub(1);
     let more = if more > 0 { format!(" and {more} more") } else { String::new() };
-    let tells = format!("{} {} {}{more}", said("/alert/rule"), said("/alert/subject"), said("/transition"));
+    let tells = [said("/alert/rule"), said("/alert/subject"), said("/transition")];
+    let tells = tells.into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join(" ") + &more;
     table.add_row([
+        Cell::new(notification.id),
         Cell::new(moment(notification.created_at)),
         Cell::new(&notification.channel),
         Cell::new(notification.state).fg(colour(notification.state)),
@@ -125,9 +132,9 @@ fn colour(state: State) -> Color {
     }
 }
 
-/// Without what could steer the terminal, and not too long.
+/// On one line, and not too long.
 fn shown(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { ' ' } else { c }).take(100).collect()
+    line(text).chars().take(100).collect()
 }
 
 async fn test(database: &Database, args: &Test) -> anyhow::Result<ExitCode> {

@@ -24,10 +24,17 @@ const LASTS: TimeDelta = TimeDelta::minutes(3);
 /// So many alerts are posted at once.
 pub(super) const AT_ONCE: usize = 500;
 
-/// Posts alerts as they are.
-pub(super) async fn post(alertmanager: &Alertmanager, alerts: impl Iterator<Item = &Told>) -> Attempted {
+/// The name of what only tries whether a channel works: no rule's, so that routes of rules do not take it.
+const TEST: &str = "HoldfastTest";
+
+/// Posts alerts as they are, or one as a test.
+pub(super) async fn post(
+    alertmanager: &Alertmanager,
+    alerts: impl Iterator<Item = &Told>,
+    test: bool,
+) -> Attempted {
     let now = clock::now();
-    let alerts: Vec<Value> = alerts.map(|alert| written(alert, now)).collect();
+    let alerts: Vec<Value> = alerts.map(|alert| written(alert, test, now)).collect();
     let request = Request {
         url: format!("{}/api/v2/alerts", alertmanager.url.trim_end_matches('/')),
         secret: false,
@@ -41,10 +48,11 @@ pub(super) async fn post(alertmanager: &Alertmanager, alerts: impl Iterator<Item
 
 /// The labels are what does not change while the alert is open, but for its severity: one that gets worse is another alert there,
 /// and the one before ends by itself.
-fn written(alert: &Told, now: DateTime<Utc>) -> Value {
+fn written(alert: &Told, test: bool, now: DateTime<Utc>) -> Value {
     let tags: Vec<&str> = alert.tags.iter().map(Tag::as_str).collect();
+    let name = if test { TEST } else { alert.rule.as_str() };
     let labels = [
-        ("alertname", Some(alert.rule.to_string())),
+        ("alertname", Some(name.to_owned())),
         ("service", Some("holdfast".to_owned())),
         ("severity", Some(alert.severity.to_string())),
         ("subject", Some(alert.subject.clone())),
@@ -85,7 +93,9 @@ mod tests {
                 "endsAt": end,
             })
         };
-        assert_eq!(written(&event(1, Telling::Opened).alert, now), expected("2026-11-26T02:13:00Z"));
-        assert_eq!(written(&event(1, Telling::Resolved).alert, now), expected("2026-11-26T02:10:00Z"));
+        assert_eq!(written(&event(1, Telling::Opened).alert, false, now), expected("2026-11-26T02:13:00Z"));
+        assert_eq!(written(&event(1, Telling::Resolved).alert, false, now), expected("2026-11-26T02:10:00Z"));
+        let test = written(&event(1, Telling::Opened).alert, true, now);
+        assert_eq!(test["labels"]["alertname"], "HoldfastTest");
     }
 }

@@ -61,7 +61,19 @@ impl Event {
 
     /// In a line.
     pub(super) fn line(&self) -> String {
-        one_line(&format!("{}: {}: {}", self.badge(), self.alert.subject, self.alert.summary))
+        let Told { subject, summary, .. } = &self.alert;
+        let of = if subject.is_empty() { String::new() } else { format!("{subject}: ") };
+        one_line(&format!("{}: {of}{summary}", self.badge()))
+    }
+
+    /// What people call that with which something is wrong: the rule where nothing else has a name.
+    fn subject(&self) -> &str {
+        let Told { subject, rule, .. } = &self.alert;
+        if subject.is_empty() { rule.as_str() } else { subject }
+    }
+
+    fn is_over(&self) -> bool {
+        self.transition == Telling::Resolved
     }
 
     /// What else is known, as names and values.
@@ -83,35 +95,48 @@ impl Event {
 }
 
 impl Message {
+    /// What is true of each alert at the end, what is not over first.
+    fn latest(&self) -> Vec<&Event> {
+        let mut latest: Vec<&Event> = Vec::new();
+        for event in &self.events {
+            latest.retain(|earlier| earlier.alert.id != event.alert.id);
+            latest.push(event);
+        }
+        latest.sort_by_key(|event| event.is_over());
+        latest
+    }
+
     /// The worst that is not over; `None` when all is.
     pub(super) fn worst(&self) -> Option<Severity> {
-        let wrong = self.events.iter().filter(|event| event.transition != Telling::Resolved);
-        wrong.map(|event| event.alert.severity).max()
+        self.latest().iter().filter(|event| !event.is_over()).map(|event| event.alert.severity).max()
     }
 
     /// All of it in a line of 150 characters at most.
     pub(super) fn headline(&self) -> String {
-        let mut headline = String::new();
-        if self.test {
-            headline.push_str("test: ");
-        }
-        match self.events.as_slice() {
-            [event] => headline.push_str(&event.line()),
-            events => {
-                let badge = self.worst().map_or("resolved".to_owned(), |worst| worst.to_string());
-                let mut subjects: Vec<&str> =
-                    events.iter().map(|event| event.alert.subject.as_str()).collect();
-                subjects.sort_unstable();
-                subjects.dedup();
-                let more = subjects.len().saturating_sub(SUBJECTS);
-                subjects.truncate(SUBJECTS);
-                _ = write!(headline, "{badge}: {} changes of alerts: {}", events.len(), subjects.join(", "));
-                if more > 0 {
-                    _ = write!(headline, " and {more} more");
-                }
-            }
-        }
+        let headline = match self.latest().as_slice() {
+            [event] if self.test => format!("test: {}", event.alert.summary),
+            [event] => event.line(),
+            latest => self.headline_of(latest),
+        };
         shortened(&one_line(&headline), HEADLINE)
+    }
+
+    fn headline_of(&self, latest: &[&Event]) -> String {
+        let badge = self.worst().map_or("resolved".to_owned(), |worst| worst.to_string());
+        let mut rules: Vec<&str> = latest.iter().map(|event| event.alert.rule.as_str()).collect();
+        rules.sort_unstable();
+        rules.dedup();
+        let subjects: Vec<&str> = latest.iter().take(SUBJECTS).map(|event| event.subject()).collect();
+        let mut headline = format!("{badge}: {}: {}", rules.join(", "), subjects.join(", "));
+        let (more, over) =
+            (latest.len() - subjects.len(), latest.iter().filter(|event| event.is_over()).count());
+        if more > 0 {
+            _ = write!(headline, " and {more} more");
+        }
+        if over > 0 && over < latest.len() {
+            _ = write!(headline, " ({over} resolved)");
+        }
+        headline
     }
 
     /// What is told one by one, and how much more there is.
@@ -140,7 +165,7 @@ pub(super) fn trial(id: Uuid, channel: &str, now: DateTime<Utc>) -> Message {
         id: 0,
         rule: shared::alert::Rule::BackupFailed,
         severity: Severity::Info,
-        subject: "nothing".to_owned(),
+        subject: "test".to_owned(),
         job: None,
         target: None,
         owner: None,
@@ -199,16 +224,37 @@ pub(super) mod tests {
         assert_eq!(message(Telling::Opened).headline(), "critical: docs: the last 3 backups failed");
         assert_eq!(message(Telling::Resolved).headline(), "resolved: docs: the last 3 backups failed");
         assert_eq!(message(Telling::Repeated).headline(), "still critical: docs: the last 3 backups failed");
-        let mut several = message(Telling::Resolved);
-        for subject in ["mail", "erp", "crm", "docs"] {
-            several.events.push(event(18, Telling::Opened));
-            several.events.last_mut().unwrap().alert.subject = subject.to_owned();
-        }
-        assert_eq!(several.headline(), "critical: 5 changes of alerts: crm, docs, erp and 1 more");
+        let mut nameless = message(Telling::Opened);
+        nameless.events[0].alert.subject = String::new();
+        assert_eq!(nameless.headline(), "critical: the last 3 backups failed");
         let mut steering = message(Telling::Opened);
         steering.events[0].alert.summary = format!("a\r\nBcc: all@example.org\u{1b}[2J{}", "x".repeat(200));
         let headline = steering.headline();
         assert!(!headline.contains(char::is_control) && headline.chars().count() == 150, "{headline:?}");
+    }
+
+    #[test]
+    fn a_headline_of_several_alerts_tells_what_they_have_come_to() {
+        let mut several = message(Telling::Opened);
+        several.events.push(event(18, Telling::Repeated));
+        several.events.push(event(19, Telling::Resolved));
+        assert_eq!(several.headline(), "resolved: docs: the last 3 backups failed", "it is one alert");
+        assert_eq!(several.worst(), None);
+        for (number, subject) in (20..).zip(["mail", "erp", "crm", ""]) {
+            let mut opened = event(number, Telling::Opened);
+            (opened.alert.id, opened.alert.subject) = (number, subject.to_owned());
+            several.events.push(opened);
+        }
+        assert_eq!(several.headline(), "critical: backups_failing: mail, erp, crm and 2 more (1 resolved)");
+        several.events.truncate(4);
+        several.events[3].alert.subject = String::new();
+        assert_eq!(several.headline(), "critical: backups_failing: backups_failing, docs (1 resolved)");
+    }
+
+    #[test]
+    fn a_test_says_that_it_is_one() {
+        let trial = trial(Uuid::nil(), "ops", "2026-11-26T02:10:00Z".parse().unwrap());
+        assert_eq!(trial.headline(), "test: somebody tries whether this channel works");
     }
 
     #[test]

@@ -49,7 +49,7 @@ async fn post(database: &Database, untold: &mut Untold) -> Result<(), db::Error>
 
 async fn post_to(channel: &Channel, means: &Alertmanager, alerts: &[Told]) {
     for alerts in alerts.chunks(alertmanager::AT_ONCE) {
-        let attempted = alertmanager::post(means, alerts.iter()).await;
+        let attempted = alertmanager::post(means, alerts.iter(), false).await;
         if attempted.outcome != Outcome::Delivered {
             events::not_refreshed(&channel.name, attempted.error.as_deref());
         }

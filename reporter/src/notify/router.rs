@@ -105,9 +105,12 @@ impl Router {
         transaction.batch_execute("set local statement_timeout = '3s'").await?;
         let now = db::now(&transaction).await?;
         let standing = unrouted::standing(&transaction).await?;
-        let due = standing.into_iter().filter_map(|standing| again(&routes, standing, now)).collect();
+        let due: Vec<ToTell> =
+            standing.into_iter().filter_map(|standing| again(&routes, standing, now)).collect();
+        let repeated = due.len();
         outbox::put(&transaction, due).await?;
         transaction.commit().await?;
+        events::repeated(repeated);
         Ok(())
     }
 }
@@ -200,7 +203,7 @@ fn subject(alert: &Told) -> Subject<'_> {
         rule: alert.rule,
         severity: alert.severity,
         job: alert.job.as_ref(),
-        targets: alert.target.as_slice(),
+        target: alert.target.as_ref(),
         owner: alert.owner.as_deref(),
         tags: &alert.tags,
     }
@@ -226,13 +229,15 @@ fn telling(unrouted: &Unrouted, before: Option<Heard>) -> Option<Telling> {
 
 /// An alert that is told again to a channel, when it is time.
 fn again(routes: &[Route], standing: Standing, now: DateTime<Utc>) -> Option<ToTell> {
-    let Standing { channel, event: number, repetition, told_at, group_key, acknowledged, alert } = standing;
+    let Standing { channel, event: number, repetition, ended_at, first, group_key, acknowledged, alert } =
+        standing;
     let (_, route) = channels(routes, &alert).find(|(name, _)| name.as_str() == channel)?;
     let repeat = TimeDelta::from_std(route.repeat?).unwrap_or(TimeDelta::MAX);
-    if acknowledged || now - told_at < repeat {
+    // What still waits to be told need not be told again.
+    if acknowledged || now - ended_at? < repeat {
         return None;
     }
-    let event = Event { number, transition: Telling::Repeated, at: now, alert, follows: None };
+    let event = Event { number, transition: Telling::Repeated, at: now, alert, follows: Some(first) };
     Some(ToTell { channel, group_key, wait: Duration::ZERO, repetition: repetition + 1, event })
 }
 
@@ -375,11 +380,13 @@ mod tests {
     #[test]
     fn an_alert_is_told_again_after_its_routes_time_unless_somebody_knows() {
         let now: DateTime<Utc> = "2026-11-26T03:00:00Z".parse().unwrap();
+        let first = Uuid::now_v7();
         let standing = |minutes, acknowledged| Standing {
             channel: "chat".to_owned(),
             event: 9,
             repetition: 1,
-            told_at: now - TimeDelta::minutes(minutes),
+            ended_at: Some(now - TimeDelta::minutes(minutes)),
+            first,
             group_key: "g".to_owned(),
             acknowledged,
             alert: event(9, Telling::Opened).alert,
@@ -387,6 +394,12 @@ mod tests {
         let routes = [Route { repeat: Some(Duration::from_hours(1)), ..route("all", &["chat"]) }];
         let told = again(&routes, standing(60, false), now).unwrap();
         assert_eq!((told.repetition, told.event.transition), (2, Telling::Repeated));
+        assert_eq!(told.event.follows, Some(first));
+        assert_eq!(
+            again(&routes, Standing { ended_at: None, ..standing(600, false) }, now),
+            None,
+            "it waits"
+        );
         assert_eq!(again(&routes, standing(59, false), now), None);
         assert_eq!(again(&routes, standing(60, true), now), None);
         assert_eq!(again(&[route("all", &["chat"])], standing(600, false), now), None);

@@ -14,7 +14,8 @@ pub(super) async fn send(channel: &Channel, message: &Message) -> Attempted {
         Means::Slack(means) => chat::send(means, &slack::body(message)).await,
         Means::Teams(means) => chat::send(means, &teams::body(message)).await,
         Means::Alertmanager(means) => {
-            alertmanager::post(means, message.events.iter().map(|event| &event.alert)).await
+            let alerts = message.events.iter().map(|event| &event.alert);
+            alertmanager::post(means, alerts, message.test).await
         }
         Means::Heartbeat(_) => Attempted::refused("a heartbeat tells no alerts"),
     }

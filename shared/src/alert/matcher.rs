@@ -28,7 +28,7 @@ pub struct Matcher {
     /// About this job.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub job: Option<JobName>,
-    /// About this target, or about a job that has it.
+    /// About this target, or about a job whose first one it is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub target: Option<TargetName>,
     /// About jobs of this owner.
@@ -51,8 +51,8 @@ pub struct Subject<'a> {
     pub severity: Severity,
     /// The job that it is about.
     pub job: Option<&'a JobName>,
-    /// The target that it is about, or those of its job.
-    pub targets: &'a [TargetName],
+    /// The target that it is about, or else the first one of its job.
+    pub target: Option<&'a TargetName>,
     /// Who answers for the job.
     pub owner: Option<&'a str>,
     /// The job's tags.
@@ -75,7 +75,7 @@ impl Matcher {
         fits(self.rule.as_ref(), |rule| *rule == subject.rule)
             && fits(self.severity.as_ref(), |severity| *severity == subject.severity)
             && fits(self.job.as_ref(), |job| Some(job) == subject.job)
-            && fits(self.target.as_ref(), |target| subject.targets.contains(target))
+            && fits(self.target.as_ref(), |target| Some(target) == subject.target)
             && fits(self.owner.as_ref(), |owner| Some(owner.as_str()) == subject.owner)
             && fits(self.tag.as_ref(), |tag| subject.tags.contains(tag))
     }
@@ -149,12 +149,12 @@ mod tests {
     #[test]
     fn all_that_is_given_must_match() {
         let (docs, mail): (JobName, JobName) = ("docs".parse().unwrap(), "mail".parse().unwrap());
-        let (targets, tags) = (["usb".parse().unwrap()], ["web".parse().unwrap()]);
+        let (usb, tags) = ("usb".parse().unwrap(), ["web".parse().unwrap()]);
         let subject = Subject {
             rule: Rule::BackupFailed,
             severity: Severity::Warning,
             job: Some(&docs),
-            targets: &targets,
+            target: Some(&usb),
             owner: Some("ops"),
             tags: &tags,
         };

@@ -33,6 +33,8 @@ text_enum! {
         Backlog = "backlog",
         /// A worker was not heard of and had not said that it stops.
         WorkerLost = "worker_lost",
+        /// No producer was heard of.
+        ProducerLost = "producer_lost",
         /// Tasks are dead and nobody has decided about them.
         DeadTasks = "dead_tasks",
         /// Whatever is done with a target fails, or it cannot be reached.
@@ -65,6 +67,7 @@ impl Rule {
             Self::TaskStuck
             | Self::Backlog
             | Self::WorkerLost
+            | Self::ProducerLost
             | Self::DeadTasks
             | Self::TargetFailing
             | Self::DatabaseOldTransaction

@@ -136,6 +136,9 @@ impl Effective {
             Rule::TaskStuck => Self { after: Duration::from_hours(2), ..plain },
             Rule::Backlog => Self { pending: Duration::from_mins(5), ..plain },
             Rule::WorkerLost => Self { after: Duration::from_mins(2), ..plain },
+            Rule::ProducerLost => {
+                Self { severity: Severity::Critical, pending: Duration::from_mins(1), ..plain }
+            }
             Rule::DatabaseOldTransaction => Self { after: Duration::from_mins(15), ..plain },
             Rule::DatabaseBlocked => Self { after: Duration::from_mins(1), ..plain },
             Rule::BackupFailed
@@ -206,6 +209,7 @@ impl Rule {
             | Self::VerdictUnknown
             | Self::VerdictExpiring
             | Self::VerificationOverdue
+            | Self::ProducerLost
             | Self::DeadTasks
             | Self::DefaultPartition => &[],
         }

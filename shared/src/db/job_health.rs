@@ -20,7 +20,8 @@ pub const DAYS: i32 = 31;
 /// that they are made by index, and only for what did not end well.
 pub(super) const ENDED: &str = "ended as (
          select e.task_id, e.kind, e.job_id, e.target_id, e.outcome, e.finished_at, e.seconds, e.bytes, e.error,
-             e.outcome in ('success', 'warning') as good, d.params
+             e.outcome in ('success', 'warning') as good, d.params,
+             e.outcome = 'failed' and e.detail ->> 'failed_at' is not distinct from 'source' as of_source
          from execution e left join dead_task d on d.id = e.task_id and e.outcome not in ('success', 'warning')
          where e.xact >= $1::text::xid8 and e.xact < $2::text::xid8 and e.job_id is not null
              and (e.outcome in ('success', 'warning')

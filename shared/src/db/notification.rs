@@ -16,7 +16,8 @@ use uuid::Uuid;
 
 use super::delivery::{Ended, Outcome};
 use super::{Error, from_json, parsed, prepared};
-use crate::alert::Severity;
+use crate::alert::{AlertId, Severity};
+use crate::channel::ChannelName;
 use crate::name::text_enum;
 
 text_enum! {
@@ -318,18 +319,64 @@ pub struct Listed {
     pub events: Vec<Value>,
 }
 
-/// The newest notifications, of one state if one is given.
-pub async fn newest<C: GenericClient>(
+/// What a channel was told of one alert.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct OfAlert {
+    /// In which notification.
+    pub id: Uuid,
+    /// Which channel.
+    pub channel: String,
+    /// How.
+    pub told: Telling,
+    /// Where the notification is in its life.
+    pub state: State,
+    /// Since when it is in the outbox.
+    pub created_at: DateTime<Utc>,
+}
+
+/// What channels were told of an alert, in that order, at most `limit`.
+pub async fn of_alert<C: GenericClient>(
     client: &C,
-    state: Option<State>,
+    alert: AlertId,
     limit: i64,
-) -> Result<Vec<Listed>, Error> {
+) -> Result<Vec<OfAlert>, Error> {
+    let statement = "select n.id, n.channel, e.told, n.state, n.created_at
+         from notification_event e join notification n on n.id = e.notification_id
+         where e.alert_id = $1 order by e.event_id, e.repetition, n.channel limit $2";
+    let statement = prepared(client, statement).await?;
+    let rows = client.query(&statement, &[&alert.0, &limit]).await?;
+    let of_alert = |row: &Row| {
+        Ok(OfAlert {
+            id: row.try_get("id")?,
+            channel: row.try_get("channel")?,
+            told: parsed(row, "told")?,
+            state: parsed(row, "state")?,
+            created_at: row.try_get("created_at")?,
+        })
+    };
+    rows.iter().map(of_alert).collect()
+}
+
+/// Which notifications are meant; what is absent does not matter.
+#[derive(Debug, Clone, Default)]
+pub struct Filter {
+    /// In this state.
+    pub state: Option<State>,
+    /// By this channel.
+    pub channel: Option<ChannelName>,
+}
+
+/// The newest notifications.
+pub async fn newest<C: GenericClient>(client: &C, filter: &Filter, limit: i64) -> Result<Vec<Listed>, Error> {
     let statement = "select id, channel, state, attempts, next_at, created_at, ended_at, last_error,
              (select coalesce(json_agg(content order by event_id, repetition), '[]')
                  from notification_event e where e.notification_id = n.id) as events
-         from notification n where $1::text is null or state = $1 order by created_at desc, id desc limit $2";
+         from notification n
+         where ($1::text is null or state = $1) and ($2::text is null or channel = $2)
+         order by created_at desc, id desc limit $3";
     let statement = prepared(client, statement).await?;
-    let rows = client.query(&statement, &[&state.map(State::as_str), &limit]).await?;
+    let channel = filter.channel.as_ref().map(ChannelName::as_str);
+    let rows = client.query(&statement, &[&filter.state.map(State::as_str), &channel, &limit]).await?;
     let listed = |row: &Row| {
         Ok(Listed {
             id: row.try_get("id")?,

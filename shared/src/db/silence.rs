@@ -58,6 +58,36 @@ pub async fn insert(
     silence(&row)
 }
 
+/// The first field of a matcher whose value no job and no target has, with the value.
+pub async fn unknown_name<C: GenericClient>(
+    client: &C,
+    matcher: &Matcher,
+) -> Result<Option<(&'static str, String)>, Error> {
+    let statement = "select
+             exists (select from job where removed_at is null and name = $1) as job,
+             exists (select from target where removed_at is null and name = $2) as target,
+             exists (select from job where removed_at is null and definition ->> 'owner' = $3) as owner,
+             exists (select from job where removed_at is null and definition -> 'tags' ? $4) as tag";
+    let statement = prepared(client, statement).await?;
+    let Matcher { job, target, owner, tag, .. } = matcher;
+    let names = [
+        ("job", job.as_ref().map(ToString::to_string)),
+        ("target", target.as_ref().map(ToString::to_string)),
+        ("owner", owner.as_ref().map(|owner| owner.as_str().to_owned())),
+        ("tag", tag.as_ref().map(ToString::to_string)),
+    ];
+    let [job, target, owner, tag] = &names;
+    let row = client.query_one(&statement, &[&job.1, &target.1, &owner.1, &tag.1]).await?;
+    for (field, name) in names {
+        if let Some(name) = name
+            && !row.try_get::<_, bool>(field)?
+        {
+            return Ok(Some((field, name)));
+        }
+    }
+    Ok(None)
+}
+
 /// Those that are not over yet, in the order of their ends.
 pub async fn current<C: GenericClient>(client: &C) -> Result<Readable<Silence, SilenceId>, Error> {
     let statement =

@@ -11,7 +11,8 @@ use crate::target::{TargetId, TargetName, TargetState};
 /// How many of the jobs are kept whose tasks failed in a row.
 const JOBS: usize = 5;
 
-/// Folds what the transactions from `from` until before `to` wrote into the health of the targets. A failed attempt does not
+/// Folds what the transactions from `from` until before `to` wrote into the health of the targets, but for backups that failed at their
+/// sources. A failed attempt does not
 /// know its target: a backup's is its job's first one, any other task has named it.
 pub async fn fold(transaction: &Transaction<'_>, from: Xact, to: Xact) -> Result<(), Error> {
     let statement = format!(
@@ -22,7 +23,7 @@ pub async fn fold(transaction: &Transaction<'_>, from: Xact, to: Xact) -> Result
                  case when e.kind = 'backup' then
                      (select jt.target_id from job_target jt where jt.job_id = e.job_id order by jt.position limit 1) end) as target_id,
                  e.task_id
-             from ended e where e.kind <> 'record'),
+             from ended e where e.kind <> 'record' and not e.of_source),
          tasks as (
              select *, row_number() over (partition by target_id order by finished_at, task_id) as n
              from placed where target_id is not null),
@@ -68,7 +69,7 @@ pub struct TargetHealth {
     pub failed_in_a_row: i32,
     /// When the first of these did.
     pub failing_since: Option<DateTime<Utc>>,
-    /// Of how many jobs these were, 5 at most.
+    /// Of how many jobs these were that are active still, 5 at most.
     pub failing_jobs: usize,
     /// When a probe could not reach it, if nothing has since.
     pub unreachable_at: Option<DateTime<Utc>>,
@@ -76,7 +77,8 @@ pub struct TargetHealth {
 
 /// The attached targets on which the last task failed.
 pub async fn failing<C: GenericClient>(client: &C) -> Result<Vec<TargetHealth>, Error> {
-    let statement = "select h.*, t.name, cardinality(h.failing_jobs) as jobs
+    let statement = "select h.*, t.name,
+             (select count(*) from job j where j.id = any(h.failing_jobs) and j.active)::integer as jobs
          from target_health h join target t on t.id = h.target_id
          where h.failed_in_a_row > 0 and t.state = $1 and t.removed_at is null order by t.name";
     let statement = prepared(client, statement).await?;

@@ -4,6 +4,7 @@ use chrono::{DateTime, Utc};
 use deadpool_postgres::{GenericClient, Transaction};
 use serde::{Deserialize, Serialize};
 use tokio_postgres::Row;
+use uuid::Uuid;
 
 use super::{Error, from_json, parsed, prepared};
 use crate::alert::{Rule, Severity, Tag, Transition};
@@ -105,8 +106,10 @@ pub struct Standing {
     pub event: i64,
     /// How often it was told again.
     pub repetition: i32,
-    /// When.
-    pub told_at: DateTime<Utc>,
+    /// When that came to its end, delivered or given up; `None` while it waits.
+    pub ended_at: Option<DateTime<Utc>>,
+    /// The notification in which the channel was told of the alert first.
+    pub first: Uuid,
     /// Alerts with the same key are told together.
     pub group_key: String,
     /// Somebody has acknowledged it.
@@ -118,10 +121,12 @@ pub struct Standing {
 /// What channels were told of alerts that are open and are not suppressed.
 pub async fn standing<C: GenericClient>(client: &C) -> Result<Vec<Standing>, Error> {
     let statement = format!(
-        "select e.channel, e.event_id, e.repetition, e.told_at, a.acknowledged_at is not null as acknowledged, {TOLD}
+        "select e.channel, e.event_id, e.repetition, e.ended_at, a.acknowledged_at is not null as acknowledged,
+             (select f.notification_id from notification_event f where f.alert_id = a.id and f.channel = c.name
+                 order by f.event_id, f.repetition limit 1) as first, {TOLD}
          from alert a cross join channel c
              cross join lateral (
-                 select t.*, a.severity, a.summary, n.created_at as told_at
+                 select t.*, a.severity, a.summary, n.ended_at
                  from notification_event t join notification n on n.id = t.notification_id
                  where t.alert_id = a.id and t.channel = c.name
                  order by t.event_id desc, t.repetition desc limit 1) e
@@ -134,7 +139,8 @@ pub async fn standing<C: GenericClient>(client: &C) -> Result<Vec<Standing>, Err
             channel: row.try_get("channel")?,
             event: row.try_get("event_id")?,
             repetition: row.try_get("repetition")?,
-            told_at: row.try_get("told_at")?,
+            ended_at: row.try_get("ended_at")?,
+            first: row.try_get("first")?,
             group_key: row.try_get("group_key")?,
             acknowledged: row.try_get("acknowledged")?,
             alert: told(row)?,

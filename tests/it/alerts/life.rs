@@ -61,6 +61,10 @@ async fn somebody_says_that_they_know_and_until_when_and_each_time_it_is_written
     assert_eq!(alerts(world, &["ack", &id]).await.code, 0);
     assert_eq!(alerts(world, &["unack", &id]).await.code, 0);
     acknowledge_while_an_older_word_is_forgotten(world, &id).await;
+    assert_eq!(alerts(world, &["ack", &id, "--note", "\u{1b}[31mred\nline"]).await.code, 0);
+    let shown = world.run("reporter", ["alerts", "show", &id]).await.stdout;
+    assert!(shown.contains(" [31mred line") && !shown.contains('\u{1b}'), "{shown:?}");
+    assert_eq!(alerts(world, &["unack", &id]).await.code, 0);
     let again = alerts(world, &["unack", &id]).await;
     assert!(again.code == 2 && again.stderr.contains("is not acknowledged"), "{again:?}");
     for (arguments, said) in [
@@ -74,7 +78,7 @@ async fn somebody_says_that_they_know_and_until_when_and_each_time_it_is_written
     let shown = world.run("reporter", ["alerts", "show", &id, "--json"]).await.json();
     assert_eq!(shown["events"][1]["note"], "the disk is on its way");
     let audited = "select count(*) from audit where subject = 'alert' and name = 'backup_failed/docs'";
-    assert_eq!(world.number(audited).await, 6);
+    assert_eq!(world.number(audited).await, 8);
 
     define(world, &json!({}), &rules).await;
     back_up(world, "docs").await;
@@ -107,6 +111,10 @@ async fn what_is_silenced_is_followed_and_told_again_when_the_silence_is_over() 
     for (arguments, said) in [
         (&["silence", "--for", "4h", "--why", "x"][..], "give at least one of"),
         (&["silence", "--job", "docs", "--for", "4h", "--why", ""], "why: is empty"),
+        (&["silence", "--job", "dosc", "--for", "4h", "--why", "x"], "job: no job is called dosc"),
+        (&["silence", "--target", "disk", "--for", "4h", "--why", "x"], "target: no target is called disk"),
+        (&["silence", "--owner", "me", "--for", "4h", "--why", "x"], "owner: no owner is called me"),
+        (&["silence", "--tag", "web", "--for", "4h", "--why", "x"], "tag: no tag is called web"),
         (&["silence", "--job", "docs", "--for", "500d", "--why", "x"], "for: is not from a second to a year"),
         (&["silence", "--rule", "mood", "--for", "4h", "--why", "x"], "mood"),
         (&["unsilence", &number], "is over"),

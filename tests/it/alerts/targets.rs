@@ -46,6 +46,29 @@ async fn a_target_on_which_the_tasks_of_two_jobs_fail_explains_what_is_wrong_wit
 }
 
 #[tokio::test]
+async fn a_target_is_not_to_blame_for_sources_that_are_not_there() {
+    let world = World::new().await;
+    let jobs = ["docs", "mail"].map(|name| {
+        let mut job = world.files_job(name, &["disk-a"]);
+        job["source"]["paths"] = json!([world.path("nowhere")]);
+        job["tries"] = json!({ "backup": { "attempts": 1 } });
+        job
+    });
+    world.apply(&json!({ "targets": [world.target("disk-a", &json!({}))], "jobs": jobs })).await;
+    let watched = Watched::over(world).await;
+    let world = &watched.world;
+    for name in ["docs", "docs", "docs", "mail"] {
+        back_up(world, name).await;
+    }
+    until(world, "backups_failing/docs", "open").await;
+    until(world, "backup_failed/mail", "open").await;
+    assert!(summary(world, "backup_failed/mail").await.contains("does not exist"));
+    assert_eq!(world.number("select count(*) from target_health").await, 0);
+    assert_eq!(world.number("select count(*) from alert where suppressed_by like 'alert:target%'").await, 0);
+    watched.stop().await;
+}
+
+#[tokio::test]
 async fn a_target_that_a_probe_could_not_reach_is_told_of_until_something_has() {
     let watched = Watched::new(&json!({})).await;
     let world = &watched.world;

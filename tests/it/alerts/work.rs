@@ -68,6 +68,21 @@ async fn a_worker_that_is_gone_is_told_of_until_another_one_takes_its_place() {
 }
 
 #[tokio::test]
+async fn that_no_producer_is_there_is_told_of_until_one_is() {
+    let watched = Watched::new(&json!({ "producer_lost": { "for": "1s" } })).await;
+    let world = &watched.world;
+    look(world).await;
+    assert_eq!(states(world, "producer_lost").await, [""; 0]);
+    world.stop(watched.producer).await;
+    until(world, "producer_lost", "open").await;
+    let producer = world.start_producer();
+    until(world, "producer_lost", "resolved").await;
+    world.stop(watched.reporter).await;
+    world.stop(watched.worker).await;
+    world.stop(producer).await;
+}
+
+#[tokio::test]
 async fn dead_tasks_are_told_of_until_somebody_has_decided() {
     let watched = Watched::new(&json!({})).await;
     let world = &watched.world;

@@ -83,6 +83,9 @@ pub enum EngineError {
     /// Trying again cannot help before somebody changed something.
     #[error("{0}")]
     Permanent(String),
+    /// As `Permanent`, with what is to be backed up.
+    #[error("{0}")]
+    Source(String),
     /// There is nothing where the repository should be.
     #[error("{0}")]
     Gone(String),
@@ -231,6 +234,7 @@ impl From<Failure> for EngineError {
     fn from(failure: Failure) -> Self {
         match failure.class {
             Class::Permanent => Self::Permanent(failure.message),
+            Class::Source => Self::Source(failure.message),
             Class::Gone => Self::Gone(failure.message),
             Class::Transient => Self::Transient(failure.message),
         }

@@ -46,7 +46,7 @@ pub fn resolve(paths: &[PathBuf]) -> Result<Vec<PathBuf>, Failure> {
     let mut roots = Vec::new();
     for path in paths {
         if !path.is_absolute() {
-            return Err(Failure::permanent(format!("the source path {} is not absolute", path.display())));
+            return Err(Failure::of_source(format!("the source path {} is not absolute", path.display())));
         }
         let root = fs::canonicalize(path).map_err(|error| unusable(path, &error))?;
         let readable =
@@ -57,7 +57,7 @@ pub fn resolve(paths: &[PathBuf]) -> Result<Vec<PathBuf>, Failure> {
     roots.sort();
     roots.dedup_by(|later, earlier| later.starts_with(&*earlier));
     if roots.is_empty() {
-        return Err(Failure::permanent("the backup has no source path"));
+        return Err(Failure::of_source("the backup has no source path"));
     }
     Ok(roots)
 }
@@ -72,7 +72,7 @@ pub fn excludes(patterns: &[String]) -> Result<Override, Failure> {
     // The builder calls a pattern that leaves something out `!pattern`, the reverse of `.gitignore`.
     let mut builder = OverrideBuilder::new("");
     for pattern in patterns {
-        let bad = |why: &str| Failure::permanent(format!("the exclude pattern {pattern:?} is bad: {why}"));
+        let bad = |why: &str| Failure::of_source(format!("the exclude pattern {pattern:?} is bad: {why}"));
         if pattern.trim_matches('/').is_empty() || pattern.starts_with('!') {
             return Err(bad("it is empty or begins with '!'"));
         }
@@ -85,8 +85,8 @@ pub fn excludes(patterns: &[String]) -> Result<Override, Failure> {
 fn unusable(path: &Path, error: &io::Error) -> Failure {
     let path = path.display();
     match error.kind() {
-        io::ErrorKind::NotFound => Failure::permanent(format!("the source path {path} does not exist")),
-        _ => failure::permanent(&format!("the source path {path} cannot be read"), error),
+        io::ErrorKind::NotFound => Failure::of_source(format!("the source path {path} does not exist")),
+        _ => Failure::of_source(format!("the source path {path} cannot be read: {}", failure::chain(error))),
     }
 }
 

@@ -119,7 +119,9 @@ pub(super) fn away(target: &TargetName) -> Ended {
 impl From<EngineError> for Ended {
     fn from(error: EngineError) -> Self {
         match error {
-            EngineError::Permanent(_) | EngineError::Gone(_) => refuse(error.to_string()),
+            EngineError::Permanent(_) | EngineError::Source(_) | EngineError::Gone(_) => {
+                refuse(error.to_string())
+            }
             EngineError::Transient(_) | EngineError::Process(_) | EngineError::Crashed { .. } => retry(error),
             EngineError::Cancelled | EngineError::LeaseLost => Self::Interrupted,
         }

@@ -14,7 +14,7 @@ use uuid::Uuid;
 
 use super::attempt::{Attempt, refuse, retry};
 use super::repository::{self, unexpected};
-use crate::engine::parent::Completed;
+use crate::engine::parent::{Completed, EngineError};
 use crate::engine::protocol::{self, Backup, BackupResult, Operation, OperationResult};
 use crate::outcome::Outcome;
 use shared::db::definition::JobWithTargets;
@@ -43,8 +43,14 @@ pub(super) async fn run(attempt: &Attempt<'_>, plan: &JobWithTargets) -> Result<
         manifest_out: manifest_out.clone(),
     });
     let started = std::time::Instant::now();
-    let Completed { result: OperationResult::Backup(result), warnings } = attempt.engine(operation).await?
-    else {
+    let completed = match attempt.engine(operation).await {
+        Err(EngineError::Source(error)) => {
+            let detail = Some(json!({ "failed_at": "source" }));
+            return Ok(Outcome { detail, ..Outcome::refused(error) });
+        }
+        completed => completed?,
+    };
+    let Completed { result: OperationResult::Backup(result), warnings } = completed else {
         return Err(unexpected());
     };
     let seconds = started.elapsed().as_secs_f64();

@@ -1,5 +1,7 @@
-//! What keeps nothing from being applied, but is likely not meant: jobs that cannot keep what is demanded of them.
+//! What keeps nothing from being applied, but is likely not meant: jobs that cannot keep what is demanded of them, and alerts that nobody
+//! is told of.
 
+mod alerts;
 mod gaps;
 mod intervals;
 mod rules;
@@ -20,13 +22,13 @@ pub struct Warning {
     /// Where.
     #[serde(flatten)]
     pub origin: Origin,
-    /// The rule that cannot be kept: `rpo`, `verify`, or one of the five.
+    /// What cannot be kept: `rpo`, `verify`, one of the five rules; or `maintenance`, `routes`.
     pub rule: &'static str,
     /// Why, for people.
     pub message: String,
 }
 
-/// Looks at all active jobs that are defined, in the order of files and lines.
+/// Looks at all that is defined, of jobs at those that are active, in the order of files and lines.
 pub(super) fn of(definitions: &Definitions, stored: &Stored, now: DateTime<Utc>) -> Vec<Warning> {
     let mut targets: BTreeMap<&TargetName, &Target> =
         stored.targets.iter().map(|(name, stored)| (name, &stored.target)).collect();
@@ -40,6 +42,8 @@ pub(super) fn of(definitions: &Definitions, stored: &Stored, now: DateTime<Utc>)
         warnings.extend(intervals::verification(defined, &mut gaps));
         warnings.extend(rules::of(defined, &its_targets, now));
     }
+    warnings.extend(alerts::windows(definitions));
+    warnings.extend(alerts::channels(definitions, stored));
     warnings.sort();
     warnings
 }

@@ -19,7 +19,7 @@ pub(in crate::commands) struct Args {
     /// Alerts about this job
     #[arg(long, value_name = "NAME")]
     job: Option<JobName>,
-    /// Alerts about this target, or about a job that has it
+    /// Alerts about this target, or about a job whose first one it is
     #[arg(long, value_name = "NAME")]
     target: Option<TargetName>,
     /// Alerts about jobs of this owner

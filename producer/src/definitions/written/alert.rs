@@ -112,7 +112,7 @@ struct Match {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(default, schema_with = "name")]
     job: Option<String>,
-    /// About this target, or about a job that has it.
+    /// About this target, or about a job whose first one it is.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(default, schema_with = "name")]
     target: Option<String>,

@@ -4,7 +4,7 @@ use chrono::TimeDelta;
 use deadpool_postgres::GenericClient;
 use shared::alert::{Effective, Rule};
 use shared::db::running::{self, Stuck};
-use shared::db::{Error, dead_task, worker};
+use shared::db::{Error, dead_task, pulse, worker};
 
 use super::super::finding::Finding;
 use super::{Context, moment};
@@ -82,6 +82,19 @@ pub(super) async fn lost_workers<C: GenericClient>(
         Finding::of(Rule::WorkerLost, &setting, Some(&lost.id.to_string()), &summary).called(&lost.name)
     };
     Ok(lost.iter().map(finding).collect())
+}
+
+/// That no producer is there: nothing is scheduled, handed to the broker, or taken over from workers that are gone.
+pub(super) async fn lost_producers<C: GenericClient>(
+    client: &C,
+    context: &Context<'_>,
+) -> Result<Vec<Finding>, Error> {
+    let Some(setting) = context.setting(Rule::ProducerLost) else { return Ok(Vec::new()) };
+    if pulse::look(client).await?.producer {
+        return Ok(Vec::new());
+    }
+    let summary = "no producer was heard of: nothing is scheduled, and nothing new comes to the broker";
+    Ok(vec![Finding::of(Rule::ProducerLost, &setting, None, summary)])
 }
 
 /// Kinds of which some tasks are dead, and nobody has decided about them.

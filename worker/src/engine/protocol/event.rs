@@ -79,6 +79,11 @@ impl Failure {
         Self { class: Class::Permanent, message: message.into() }
     }
 
+    /// What is to be backed up cannot be: the target has nothing to do with it.
+    pub fn of_source(message: impl Into<String>) -> Self {
+        Self { class: Class::Source, message: message.into() }
+    }
+
     /// There is nothing where the repository should be.
     pub fn gone(message: impl Into<String>) -> Self {
         Self { class: Class::Gone, message: message.into() }
@@ -96,6 +101,8 @@ impl Failure {
 pub enum Class {
     /// Somebody has to change something first: wrong password, missing path, another repository, ...
     Permanent,
+    /// As `Permanent`, with what is to be backed up.
+    Source,
     /// There is nothing where the repository should be. Only a person can bring it back; a probe of a medium that was
     /// taken away expects it.
     Gone,
