@@ -16,18 +16,18 @@ mod suppression;
 use std::collections::HashSet;
 use std::time::{Duration, Instant};
 
-use shared::alert::{Rule, Settings};
+use shared::alert::{Rule, Settings, SuppressedBy};
 use shared::db::{self, Database, alert_setting, maintenance, silence};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use crate::events;
-use crate::leadership::Lead;
+use crate::leadership::{Lead, Term};
 use crate::metrics::Pressure;
 use crate::untold::Untold;
-use fold::Fold;
 use jobs::Jobs;
 use rules::Context;
+use suppression::Quiet;
 
 /// How often it is looked whether there is something to do.
 const LOOK: Duration = Duration::from_secs(1);
@@ -43,35 +43,26 @@ pub async fn run(
     pressure: watch::Receiver<Option<Pressure>>,
     stop: &CancellationToken,
 ) {
-    let mut alerts = Alerts {
-        lead: lead.clone(),
-        refresh,
-        looked: None,
-        fold: Fold::default(),
-        jobs: Jobs::default(),
-        untold: Untold::default(),
-        pressure,
-    };
+    let mut alerts =
+        Alerts { refresh, looked: None, jobs: Jobs::default(), untold: Untold::default(), pressure };
     while lead.is_had(stop).await {
         // Whatever it is at can be begun anew.
-        lead.during(stop, alerts.go_on(database)).await;
+        lead.during(stop, |term| alerts.go_on(database, term)).await;
     }
 }
 
 struct Alerts {
-    lead: Lead,
     refresh: Duration,
     looked: Option<Instant>,
-    fold: Fold,
     jobs: Jobs,
     untold: Untold,
     pressure: watch::Receiver<Option<Pressure>>,
 }
 
 impl Alerts {
-    async fn go_on(&mut self, database: &Database) {
+    async fn go_on(&mut self, database: &Database, term: Term) {
         loop {
-            let stepped = db::within(STEP_LIMIT, self.step(database)).await;
+            let stepped = db::within(STEP_LIMIT, self.step(database, term)).await;
             let rest = stepped.unwrap_or_else(|error| {
                 events::alerts_failed(&error);
                 LOOK
@@ -81,10 +72,10 @@ impl Alerts {
     }
 
     /// Does what is next; returns how long there is nothing more to do.
-    async fn step(&mut self, database: &Database) -> Result<Duration, db::Error> {
+    async fn step(&mut self, database: &Database, term: Term) -> Result<Duration, db::Error> {
         let mut client = database.client().await?;
         // What was not folded yet would be missing: then nothing is said at all.
-        if !self.fold.step(&mut client).await? {
+        if !fold::step(&mut client).await? {
             return Ok(Duration::ZERO);
         }
         let rest = self.refresh.min(LOOK);
@@ -104,10 +95,17 @@ impl Alerts {
         let now = db::now(&client).await?;
         let context = Context { settings: &settings, jobs: &self.jobs, pressure: pressure.as_ref(), now };
         let found = rules::find(&client, &context).await.without(&unknown);
-        let silences = self.untold.readable("silence", silence::current(&client).await?);
-        let windows = self.untold.readable("maintenance window", maintenance::all(&client).await?);
-        let quiet = suppression::Quiet { silences: &silences, windows: &windows, jobs: &self.jobs, now };
-        if !store::write(&mut client, &self.lead, found, &quiet, &mut self.untold, began).await? {
+        let (silences, windows) = (silence::current(&client).await?, maintenance::all(&client).await?);
+        let silences_unread = silences.unreadable.iter().map(|silence| silence.key);
+        let windows_unread = windows.unreadable.iter().map(|window| window.key.clone());
+        let unread = silences_unread
+            .map(|id| SuppressedBy::Silence(id).to_string())
+            .chain(windows_unread.map(|name| format!("maintenance:{name}")))
+            .collect();
+        let silences = self.untold.readable("silence", silences);
+        let windows = self.untold.readable("maintenance window", windows);
+        let quiet = Quiet { silences: &silences, windows: &windows, unread: &unread, jobs: &self.jobs, now };
+        if !store::write(&mut client, term, found, &quiet, &mut self.untold, began).await? {
             // Somebody else leads: what was seen here is of no use.
             self.looked = None;
         }

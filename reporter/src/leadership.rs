@@ -2,8 +2,8 @@
 //!
 //! One row says who leads and until when; this process asks for it again and again, and its duties follow what it has heard. That the others
 //! rest saves work and no more: a process that was stopped may go on as leader after another one has taken over. So each duty makes
-//! its writes safe by itself: by keys and locks of its own, or by looking at that row in the transaction that writes
-//! ([`Lead::is_still_had`]).
+//! its writes safe by itself: by keys and locks of its own, or by looking at that row before the transaction that writes commits
+//! ([`Term::lasts`]).
 
 use std::time::{Duration, Instant};
 
@@ -17,6 +17,8 @@ use crate::events;
 
 /// How often the lead is asked for or extended.
 const LOOK: Duration = Duration::from_secs(1);
+/// How long an answer is waited for: there is time for another try, on another connection.
+const PATIENCE: Duration = Duration::from_millis(1500);
 /// How long a leader may go without a word.
 pub const TTL: Duration = Duration::from_secs(5);
 /// The role in the table of leaders.
@@ -50,13 +52,14 @@ impl Leadership {
     }
 
     /// Leads whenever nobody else does, until `stop`; gives the lead up at the end.
+    ///
+    /// The connections of `database` are to be its own, two at least: what its duties do with others must not keep it from being heard.
     pub async fn run(self, database: &Database, stop: &CancellationToken) {
         let mut until = Instant::now();
         while !stop.is_cancelled() {
             // What the database counts from is not earlier.
             let asked = Instant::now();
-            let patience = until.saturating_duration_since(asked).max(LOOK);
-            match db::within(patience, self.hold(database)).await {
+            match db::within(PATIENCE, self.hold(database)).await {
                 Ok(term) => {
                     until = asked + TTL;
                     self.tell(term);
@@ -104,24 +107,34 @@ impl Lead {
 
     /// Does some work for as long as this process leads without a break, at most until `stop`. Then the work is dropped where it waits;
     /// its transaction is rolled back.
-    pub async fn during(&mut self, stop: &CancellationToken, work: impl Future<Output = ()>) {
+    pub async fn during<W>(&mut self, stop: &CancellationToken, work: impl FnOnce(Term) -> W)
+    where
+        W: Future<Output = ()>,
+    {
         let had = *self.term.borrow_and_update();
-        if had.is_none() {
-            return;
-        }
+        let Some(number) = had else { return };
         tokio::select! {
-            () = work => {}
+            () = work(Term { holder: self.id, number }) => {}
             _ = self.term.wait_for(|term| *term != had) => {}
             () = stop.cancelled() => {}
         }
     }
+}
 
-    /// Whether the table says so as well. If it does, nobody else leads before the transaction ends: what is written in it is written by
-    /// the leader.
+/// A term of this process as leader.
+#[derive(Debug, Clone, Copy)]
+pub struct Term {
+    holder: Uuid,
+    number: i64,
+}
+
+impl Term {
+    /// Whether it lasts, by the table. If it does, nobody else leads before the transaction ends: what it has written is written by the
+    /// leader. To be asked last: until the end the lead cannot be extended either.
     ///
     /// # Errors
     /// The database's.
-    pub async fn is_still_had(&self, transaction: &Transaction<'_>) -> Result<bool, db::Error> {
-        leader::holds(transaction, ROLE, self.id).await
+    pub async fn lasts(self, transaction: &Transaction<'_>) -> Result<bool, db::Error> {
+        leader::holds(transaction, ROLE, self.holder, self.number).await
     }
 }

@@ -25,7 +25,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use shared::broker::Broker;
-use shared::db::Database;
+use shared::db::{Database, DatabaseConfig};
 use shared::lifecycle::Lifecycle;
 use tokio::sync::watch;
 
@@ -89,9 +89,10 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
     let leadership = Leadership::default();
     spawn_duties(&lifecycle, &leadership.lead(), &database, reach, seen, config.refresh);
     lifecycle.spawn("leadership", {
-        let stop = stop.clone();
+        let own = DatabaseConfig { pool_size: 2, ..config.base.database };
+        let (own, stop) = (Database::new(&own, "reporter")?, stop.clone());
         async move {
-            leadership.run(&database, &stop).await;
+            leadership.run(&own, &stop).await;
             Ok(())
         }
     });

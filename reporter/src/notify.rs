@@ -39,9 +39,9 @@ use crate::leadership::Lead;
 
 /// Decides who is told what, whenever this process leads, until `stop`.
 pub async fn route(mut lead: Lead, database: &Database, stop: &CancellationToken) {
-    let mut router = router::Router::new(lead.clone());
+    let mut router = router::Router::default();
     while lead.is_had(stop).await {
-        lead.during(stop, router.go_on(database)).await;
+        lead.during(stop, |term| router.go_on(database, term)).await;
     }
 }
 
@@ -54,13 +54,13 @@ pub async fn deliver(database: &Database, stop: &CancellationToken) {
 pub async fn beat(mut lead: Lead, database: &Database, look: Look<'_>, stop: &CancellationToken) {
     let mut beats = heartbeat::Beats::default();
     while lead.is_had(stop).await {
-        lead.during(stop, beats.go_on(database, look)).await;
+        lead.during(stop, |_| beats.go_on(database, look)).await;
     }
 }
 
 /// Has open alerts stay open in Alertmanagers, whenever this process leads, until `stop`.
 pub async fn refresh(mut lead: Lead, database: &Database, stop: &CancellationToken) {
     while lead.is_had(stop).await {
-        lead.during(stop, refresh::go_on(database)).await;
+        lead.during(stop, |_| refresh::go_on(database)).await;
     }
 }

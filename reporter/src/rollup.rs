@@ -66,7 +66,7 @@ pub async fn step_of(client: &mut Client, most: i64) -> Result<Step, Error> {
 pub async fn run(mut lead: Lead, database: &Database, rest: Duration, stop: &CancellationToken) {
     let mut duty = Duty::default();
     while lead.is_had(stop).await {
-        lead.during(stop, duty.go_on(database, rest)).await;
+        lead.during(stop, |_| duty.go_on(database, rest)).await;
     }
 }
 

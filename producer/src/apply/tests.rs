@@ -144,7 +144,7 @@ fn alerts_that_would_be_told_to_nobody_are_warned_of_where_that_is_said() {
     assert_eq!(window("0 */4 * * *", ""), [ever]);
     assert_eq!(window("0 */5 * * *", ""), [""; 0]);
     assert_eq!(window("0 * * * *", ", matches: [{ rule: backup_failed }]"), [""; 0]);
-    let channel = "channels:\n- { name: chat, kind: slack, url: { env: CHAT } }\n- { name: alive, kind: heartbeat, url: { env: PING } }\n";
+    let channel = "channels:\n- { name: chat, kind: slack, url: { env: CHAT } }\n- { name: alive, kind: heartbeat, url: { env: PING }, every: 1m }\n";
     let idle = "demo.yaml:2: channels.chat: no route leads to it: nobody is told anything by it";
     assert_eq!(warned(channel), [idle]);
     assert_eq!(warned(&format!("{channel}routes:\n- {{ name: all, channels: [chat] }}\n")), [""; 0]);

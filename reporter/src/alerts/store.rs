@@ -13,28 +13,27 @@ use super::life::{self, Step};
 use super::rules::Found;
 use super::suppression::Quiet;
 use crate::events;
-use crate::leadership::Lead;
+use crate::leadership::Term;
 use crate::metrics;
 use crate::untold::Untold;
 
 /// Decides about all alerts by what was found, and writes that. Returns `false`, and writes nothing, if somebody else leads by now.
 pub(super) async fn write(
     client: &mut Client,
-    lead: &Lead,
+    term: Term,
     found: Found,
     quiet: &Quiet<'_>,
     untold: &mut Untold,
     began: Instant,
 ) -> Result<bool, Error> {
     let transaction = client.transaction().await?;
-    if !lead.is_still_had(&transaction).await? {
-        return Ok(false);
-    }
     let Found { mut findings, judged } = found;
     let cooldown = findings.iter().map(|finding| finding.cooldown).max().unwrap_or(Duration::ZERO);
     let stored = alert::current(&transaction, cooldown).await?;
     // An alert that cannot be read stays as it is, and no other of its cause opens.
-    findings.retain(|finding| stored.unreadable.iter().all(|alert| alert.key != finding.about.cause));
+    let unread =
+        |cause: &str| stored.unreadable.iter().any(|alert| !alert.key.is_over && alert.key.cause == cause);
+    findings.retain(|finding| !unread(&finding.about.cause));
     let stored = untold.readable("alert", stored);
     let judged = |about: &About| {
         judged.contains(&about.rule) && about.job.is_none_or(|job| !quiet.jobs.is_unreadable(job))
@@ -47,6 +46,9 @@ pub(super) async fn write(
     let events: Vec<Event> = written.iter().flat_map(|(id, step)| events_of(*id, step)).collect();
     alert_event::insert(&transaction, quiet.now, &events).await?;
     alert_evaluation::finish(&transaction, quiet.now, began.elapsed()).await?;
+    if !term.lasts(&transaction).await? {
+        return Ok(false);
+    }
     transaction.commit().await?;
     for (_, step) in &written {
         for transition in &step.transitions {

@@ -1,5 +1,7 @@
 //! Of which alerts nobody is told: another one explains them, a person silenced them, or it is the time of a maintenance window.
 
+use std::collections::HashSet;
+
 use chrono::{DateTime, Utc};
 use shared::alert::{Maintenance, Rule, Subject, SuppressedBy, Transition};
 use shared::db::alert::About;
@@ -14,15 +16,17 @@ use super::life::Step;
 pub(super) struct Quiet<'a> {
     pub(super) silences: &'a [Silence],
     pub(super) windows: &'a [Maintenance],
+    /// Silences and windows that cannot be read, as they are written where they suppress something: nobody knows whether that is over.
+    pub(super) unread: &'a HashSet<String>,
     pub(super) jobs: &'a Jobs,
     pub(super) now: DateTime<Utc>,
 }
 
 impl Quiet<'_> {
-    /// Decides about all alerts that are open after their steps. One that is pending is told to nobody anyway, and one that is over
-    /// keeps what was said of it.
+    /// Decides about all alerts that are open after their steps. One that is pending is told to nobody anyway, one that is over keeps
+    /// what was said of it, and so does one that cannot be decided about.
     pub(super) fn apply(&self, steps: &mut [Step]) {
-        let open: std::collections::HashSet<String> =
+        let open: HashSet<String> =
             steps.iter().filter(|step| step.is_open()).map(|step| step.about.cause.clone()).collect();
         let windows: Vec<&Maintenance> =
             self.windows.iter().filter(|window| window.lasts_at(self.now)).collect();
@@ -30,6 +34,12 @@ impl Quiet<'_> {
             let opens = step.opens();
             let by = self.suppresses(&step.about, &windows, |cause| open.contains(cause));
             let Some(life) = &mut step.life else { continue };
+            let is_unread = |by: &SuppressedBy| self.unread.contains(&by.to_string());
+            if step.about.job.is_some_and(|job| self.jobs.is_unreadable(job))
+                || life.suppressed_by.as_ref().is_some_and(is_unread)
+            {
+                continue;
+            }
             match (&life.suppressed_by, &by) {
                 (None, Some(_)) if !opens => step.transitions.push(Transition::Suppressed),
                 (Some(_), None) if !opens => step.transitions.push(Transition::Released),

@@ -53,7 +53,7 @@ impl Attempted {
         Self { status: Some(status), ..self }
     }
 
-    /// After what time the next attempt begins; `None` when there is none. `age` is how long the notification waits already, and
+    /// After what time the next attempt begins; `None` when there is none. `age` is how long ago the first one began, and
     /// `chance` a number from 0 to 1.
     pub(super) fn again(&self, attempt: i32, age: Duration, chance: f64) -> Option<Duration> {
         match self.outcome {

@@ -2,7 +2,7 @@
 //!
 //! An attempt is begun in a transaction of its own, before anything is sent; no other one begins within its lease, and nothing is sent
 //! after it. A process that dies between sending and writing that down leaves an attempt of which nothing is known, and
-//! another one follows with the same id: that is the one way in which a receiver gets something twice.
+//! another one follows with the same id; so it does after a receiver that took something and did not say so in time.
 
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
@@ -102,7 +102,8 @@ async fn attempt(
     let events: Result<Vec<Event>, _> = events.into_iter().map(serde_json::from_value).collect();
     let attempted = match (channel, events) {
         (None, _) => Attempted::refused("no channel has this name any more"),
-        (_, Err(error)) => Attempted::refused(format!("written by another version: {error}")),
+        // That version delivers as well.
+        (_, Err(error)) => Attempted::failed(format!("written by another version: {error}")),
         (Some(channel), Ok(events)) => {
             let message = Message { id, channel: name.to_owned(), test: false, events };
             let sending = tokio::time::timeout_at(deadline.into(), send::send(channel, &message));

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use futures_util::future::join_all;
-use shared::channel::{Alertmanager, Channel, Means};
+use shared::channel::{Alertmanager, ChannelName, Means};
 use shared::db::delivery::Outcome;
 use shared::db::unrouted::Told;
 use shared::db::{self, Database, channel, unrouted};
@@ -15,43 +15,55 @@ use crate::untold::Untold;
 /// Posts again and again.
 pub(super) async fn go_on(database: &Database) {
     let mut untold = Untold::default();
+    let mut every = tokio::time::interval(alertmanager::REFRESH);
+    every.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
+        every.tick().await;
         if let Err(error) = post(database, &mut untold).await {
             events::refreshing_failed(&error);
         }
-        tokio::time::sleep(alertmanager::REFRESH).await;
     }
 }
 
-/// Posts what is open to each Alertmanager that was told of it; one that is slow holds up no other.
+/// Posts what is open to each Alertmanager that was told of it; one that is slow holds up no other for longer than until the next time.
 async fn post(database: &Database, untold: &mut Untold) -> Result<(), db::Error> {
-    let (channels, standing) = {
+    let (alertmanagers, standing) = {
         let client = database.client().await?;
         let channels = untold.readable("channel", channel::all(&client).await?);
-        if !channels.iter().any(|channel| matches!(channel.means, Means::Alertmanager(_))) {
+        let alertmanagers = channels.into_iter().filter_map(|channel| match channel.means {
+            Means::Alertmanager(means) => Some((channel.name, means)),
+            _ => None,
+        });
+        let alertmanagers: Vec<(ChannelName, Alertmanager)> = alertmanagers.collect();
+        if alertmanagers.is_empty() {
             return Ok(());
         }
-        (channels, unrouted::standing(&client).await?)
+        let names: Vec<&str> = alertmanagers.iter().map(|(name, _)| name.as_str()).collect();
+        let standing = unrouted::standing(&client, &names).await?;
+        (alertmanagers, untold.readable("alert", standing))
     };
     let mut open: HashMap<String, Vec<Told>> = HashMap::new();
     for standing in standing {
         open.entry(standing.channel).or_default().push(standing.alert);
     }
-    let posts = channels.iter().filter_map(|channel| match &channel.means {
-        Means::Alertmanager(means) => {
-            Some(post_to(channel, means, open.get(channel.name.as_str())?.as_slice()))
-        }
-        _ => None,
+    let posts = alertmanagers.iter().filter_map(|(name, means)| {
+        let posts = post_to(name, means, open.get(name.as_str())?);
+        Some(async move {
+            if tokio::time::timeout(alertmanager::REFRESH, posts).await.is_err() {
+                events::not_refreshed(name, Some("not taken in time"));
+            }
+        })
     });
     join_all(posts).await;
     Ok(())
 }
 
-async fn post_to(channel: &Channel, means: &Alertmanager, alerts: &[Told]) {
+/// Posts as many as are taken.
+async fn post_to(name: &ChannelName, means: &Alertmanager, alerts: &[Told]) {
     for alerts in alerts.chunks(alertmanager::AT_ONCE) {
         let attempted = alertmanager::post(means, alerts.iter(), false).await;
         if attempted.outcome != Outcome::Delivered {
-            events::not_refreshed(&channel.name, attempted.error.as_deref());
+            return events::not_refreshed(name, attempted.error.as_deref());
         }
     }
 }

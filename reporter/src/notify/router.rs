@@ -18,7 +18,7 @@ use uuid::Uuid;
 use super::message::Event;
 use super::outbox::{self, ToTell};
 use crate::events;
-use crate::leadership::Lead;
+use crate::leadership::Term;
 use crate::untold::Untold;
 
 /// How often it is looked for something new.
@@ -29,24 +29,21 @@ const STEP_LIMIT: Duration = Duration::from_secs(5);
 const REPEATS: Duration = Duration::from_secs(10);
 /// Transitions that are routed in one transaction.
 const BATCH: i64 = 500;
+/// Alerts that are told again at one look.
+const MOST_REPEATED: usize = 2_000;
 
-/// Decides who is told what, while it leads.
-#[derive(Debug)]
+/// Decides who is told what.
+#[derive(Debug, Default)]
 pub(super) struct Router {
-    lead: Lead,
     repeated: Option<Instant>,
     untold: Untold,
 }
 
 impl Router {
-    pub(super) fn new(lead: Lead) -> Self {
-        Self { lead, repeated: None, untold: Untold::default() }
-    }
-
     /// Routes again and again.
-    pub(super) async fn go_on(&mut self, database: &Database) {
+    pub(super) async fn go_on(&mut self, database: &Database, term: Term) {
         loop {
-            match db::within(STEP_LIMIT, self.step(database)).await {
+            match db::within(STEP_LIMIT, self.step(database, term)).await {
                 Ok(0) => tokio::time::sleep(LOOK).await,
                 Ok(routed) => events::routed(routed),
                 Err(error) => {
@@ -58,23 +55,20 @@ impl Router {
     }
 
     /// Returns how many transitions it has routed.
-    async fn step(&mut self, database: &Database) -> Result<usize, db::Error> {
-        let routed = self.route(database).await?;
+    async fn step(&mut self, database: &Database, term: Term) -> Result<usize, db::Error> {
+        let routed = self.route(database, term).await?;
         // What is new goes first, and repeats that take too long hold up nothing but themselves.
         if routed == 0 && self.repeated.is_none_or(|at| at.elapsed() >= REPEATS) {
             self.repeated = Some(Instant::now());
-            self.repeat(database).await?;
+            self.repeat(database, term).await?;
         }
         Ok(routed)
     }
 
     /// Routes what is new; returns how many transitions that is.
-    async fn route(&mut self, database: &Database) -> Result<usize, db::Error> {
+    async fn route(&mut self, database: &Database, term: Term) -> Result<usize, db::Error> {
         let mut client = database.client().await?;
         let transaction = client.transaction().await?;
-        if !self.lead.is_still_had(&transaction).await? {
-            return Ok(0);
-        }
         let unrouted = unrouted::first(&transaction, BATCH).await?;
         if unrouted.is_empty() {
             return Ok(0);
@@ -86,29 +80,36 @@ impl Router {
         outbox::put(&transaction, to_tell).await?;
         let events: Vec<i64> = unrouted.iter().map(|unrouted| unrouted.event).collect();
         unrouted::mark(&transaction, &events).await?;
+        if !term.lasts(&transaction).await? {
+            return Ok(0);
+        }
         transaction.commit().await?;
         Ok(unrouted.len())
     }
 
-    /// Tells again what is still wrong, where a route says so.
-    async fn repeat(&mut self, database: &Database) -> Result<(), db::Error> {
+    /// Tells again what is still wrong, where a route says so: a part of it, where it is much.
+    async fn repeat(&mut self, database: &Database, term: Term) -> Result<(), db::Error> {
         let mut client = database.client().await?;
         let transaction = client.transaction().await?;
-        if !self.lead.is_still_had(&transaction).await? {
-            return Ok(());
-        }
         let routes = self.untold.readable("route", route::all(&transaction).await?);
-        if routes.iter().all(|route| route.repeat.is_none()) {
+        let repeating = routes.iter().filter(|route| route.repeat.is_some());
+        let channels: Vec<&str> =
+            repeating.flat_map(|route| &route.channels).map(ChannelName::as_str).collect();
+        if channels.is_empty() {
             return Ok(());
         }
-        // The server's own limit: a statement that nobody waits for any more would keep the leader's row.
+        // What is new does not wait for longer.
         transaction.batch_execute("set local statement_timeout = '3s'").await?;
         let now = db::now(&transaction).await?;
-        let standing = unrouted::standing(&transaction).await?;
-        let due: Vec<ToTell> =
-            standing.into_iter().filter_map(|standing| again(&routes, standing, now)).collect();
+        let standing = unrouted::standing(&transaction, &channels).await?;
+        let standing = self.untold.readable("alert", standing);
+        let due = standing.into_iter().filter_map(|standing| again(&routes, standing, now));
+        let due: Vec<ToTell> = due.take(MOST_REPEATED).collect();
         let repeated = due.len();
         outbox::put(&transaction, due).await?;
+        if !term.lasts(&transaction).await? {
+            return Ok(());
+        }
         transaction.commit().await?;
         events::repeated(repeated);
         Ok(())
@@ -122,9 +123,10 @@ struct Known(BTreeMap<(i64, String), Heard>);
 /// What a channel was told of an alert last.
 #[derive(Debug, Clone, Copy)]
 struct Heard {
-    told: Telling,
     /// How bad it was then.
     severity: Option<Severity>,
+    /// The alert has come to an end since, which the channel may not have been told.
+    over: bool,
     /// The notification in which it was told of the alert first; `None` when that has no number yet.
     first: Option<Uuid>,
 }
@@ -132,16 +134,27 @@ struct Heard {
 impl Known {
     fn new(last: Vec<Last>) -> Self {
         let heard = |last: Last| {
-            let heard = Heard { told: last.told, severity: last.severity, first: Some(last.first) };
+            let over = last.over || last.told == Telling::Resolved;
+            let heard = Heard { severity: last.severity, over, first: Some(last.first) };
             ((last.alert, last.channel), heard)
         };
         Self(last.into_iter().map(heard).collect())
     }
 
     /// The channels that wait for the end of an alert.
-    fn waiting(&self, alert: i64) -> impl Iterator<Item = &String> {
+    fn waiting(&self, alert: i64) -> impl Iterator<Item = (&String, &Heard)> {
         let of_alert = self.0.range((alert, String::new())..).take_while(move |((of, _), _)| *of == alert);
-        of_alert.filter(|(_, heard)| heard.told != Telling::Resolved).map(|((_, channel), _)| channel)
+        of_alert.filter(|(_, heard)| !heard.over).map(|((_, channel), heard)| (channel, heard))
+    }
+
+    /// Notes the end of an alert: what comes after it is new to all.
+    fn end(&mut self, alert: i64) {
+        for ((of, _), heard) in self.0.range_mut((alert, String::new())..) {
+            if *of != alert {
+                break;
+            }
+            heard.over = true;
+        }
     }
 }
 
@@ -160,10 +173,13 @@ fn decide(routes: &[Route], unrouted: &Unrouted, known: &mut Known) -> Vec<ToTel
         let before = known.0.get(&key).copied();
         let Some(telling) = telling(unrouted, before) else { continue };
         let first = before.and_then(|heard| heard.first);
-        known.0.insert(key, Heard { told: telling, severity: Some(alert.severity), first });
+        known.0.insert(key, Heard { severity: Some(alert.severity), over: false, first });
         let alert = alert.clone();
         let event = Event { number: *number, transition: telling, at: *at, alert, follows: first };
         to_tell.push(ToTell { channel, group_key: group_key.clone(), wait, repetition: 0, event });
+    }
+    if *transition == Transition::Resolved {
+        known.end(alert.id);
     }
     to_tell
 }
@@ -185,12 +201,16 @@ fn channels<'a>(routes: &'a [Route], alert: &Told) -> impl Iterator<Item = (&'a 
 /// The channels that are told of an alert's end, each with how long that waits for others: those that were told of the alert, whatever
 /// routes there are now, but for those whose route wants no ends.
 fn channels_of_end(routes: &[Route], alert: &Told, known: &Known) -> Vec<(String, Duration)> {
-    let subject = subject(alert);
-    let told = known.waiting(alert.id).filter_map(|channel| {
-        let leads = |route: &&Route| {
-            route.concerns(&subject) && route.channels.iter().any(|name| name.as_str() == channel)
-        };
-        match routes.iter().find(leads) {
+    let told = known.waiting(alert.id).filter_map(|(channel, heard)| {
+        // By the route by which it was told: the alert may have been worse then, or less bad.
+        let then = Subject { severity: heard.severity.unwrap_or(alert.severity), ..subject(alert) };
+        let mut leading =
+            routes.iter().filter(|route| route.channels.iter().any(|name| name.as_str() == channel));
+        match leading
+            .clone()
+            .find(|route| route.takes(&then))
+            .or_else(|| leading.find(|route| route.concerns(&then)))
+        {
             Some(route) => route.resolved.then(|| (channel.clone(), route.group_wait)),
             None => Some((channel.clone(), Duration::ZERO)),
         }
@@ -211,7 +231,7 @@ fn subject(alert: &Told) -> Subject<'_> {
 
 /// How a channel is told of a transition; `before` is what it was told last. `None` when it is not.
 fn telling(unrouted: &Unrouted, before: Option<Heard>) -> Option<Telling> {
-    let over = before.is_none_or(|heard| heard.told == Telling::Resolved);
+    let over = before.is_none_or(|heard| heard.over);
     let worse = before.and_then(|heard| heard.severity).is_some_and(|then| then < unrouted.alert.severity);
     match unrouted.transition {
         // Also when nobody is to be told of the alert now: whoever knows of it waits for its end.
@@ -308,6 +328,25 @@ mod tests {
         assert_eq!(told_of[1].len(), 2, "{told_of:?}");
         let quiet = [Route { resolved: false, ..route("all", &["chat"]) }];
         assert_eq!(told(&quiet, &[(Opened, info, false), (Resolved, info, false)])[1], []);
+    }
+
+    #[test]
+    fn what_comes_back_is_new_to_a_channel_that_was_not_told_of_the_end() {
+        use Transition::{Opened, Released, Reopened, Resolved};
+        let (quiet, info) = ([Route { resolved: false, ..route("all", &["chat"]) }], Severity::Info);
+        let life =
+            [(Opened, info, false), (Resolved, info, false), (Reopened, info, true), (Released, info, false)];
+        assert_eq!(told(&quiet, &life), [chat(Telling::Opened), vec![], vec![], chat(Telling::Opened)]);
+    }
+
+    #[test]
+    fn an_end_is_told_as_the_route_says_by_which_the_alert_was_told() {
+        use Transition::{Opened, Resolved};
+        let severe = |resolved| Route { severity: Severity::Critical, resolved, ..route("a", &["chat"]) };
+        let all = |resolved| Route { resolved, ..route("b", &["chat"]) };
+        let life = [(Opened, Severity::Warning, false), (Resolved, Severity::Warning, false)];
+        assert_eq!(told(&[severe(false), all(true)], &life)[1], chat(Telling::Resolved));
+        assert_eq!(told(&[severe(true), all(false)], &life)[1], []);
     }
 
     #[test]

@@ -2,6 +2,7 @@
 //! acknowledge them.
 
 use std::collections::{HashMap, HashSet};
+use std::fmt;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
@@ -90,11 +91,11 @@ const COLUMNS: &str = "a.id, a.cause, a.rule, a.severity, a.state, a.subject, a.
      a.summary, a.detail, a.since, a.opened_at, a.resolved_at, a.reopened, a.acknowledged_at, a.acknowledged_by, \
      a.acknowledged_note, a.acknowledged_until, a.suppressed_by";
 
-/// The alerts that are not over, and those that were over at most so long ago; one that cannot be read is told by its cause.
+/// The alerts that are not over, and those that were over at most so long ago.
 pub async fn current<C: GenericClient>(
     client: &C,
     resolved_within: Duration,
-) -> Result<Readable<Alert>, Error> {
+) -> Result<Readable<Alert, Unread>, Error> {
     let statement = format!(
         "select {COLUMNS} from alert a where a.state <> 'resolved'
          union all
@@ -102,7 +103,26 @@ pub async fn current<C: GenericClient>(
     );
     let statement = prepared(client, &statement).await?;
     let rows = client.query(&statement, &[&resolved_within.as_secs_f64()]).await?;
-    Readable::each(&rows, |row| Ok(row.try_get("cause")?), alert)
+    let unread = |row: &Row| {
+        let is_over = row.try_get::<_, &str>("state")? == State::Resolved.as_str();
+        Ok(Unread { cause: row.try_get("cause")?, is_over })
+    };
+    Readable::each(&rows, unread, alert)
+}
+
+/// What is known of an alert of which no more can be read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unread {
+    /// What is wrong.
+    pub cause: String,
+    /// Whether it is over.
+    pub is_over: bool,
+}
+
+impl fmt::Display for Unread {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.cause)
+    }
 }
 
 /// Writes alerts that are new; returns their numbers in the same order.
@@ -353,9 +373,10 @@ pub async fn tags<C: GenericClient>(client: &C, ids: &[AlertId]) -> Result<Vec<(
 pub async fn is_sweep_due<C: GenericClient>(client: &C) -> Result<bool, Error> {
     let statement = format!(
         "select exists (select from alert where state = 'resolved' and resolved_at < now() - interval '90 days')
-             or exists (select from notification where created_at < now() - interval '90 days')
+             or exists (select from notification where {})
              or exists (select from silence where ends_at < now() - interval '90 days')
              or exists (select from job_day where day < (now() at time zone 'UTC')::date - {})",
+        super::notification::OLD,
         super::job_health::DAYS
     );
     let statement = prepared(client, &statement).await?;

@@ -242,14 +242,6 @@ pub async fn first_xact<C: GenericClient>(client: &C) -> Result<Option<Xact>, Er
     client.query_opt(&statement, &[]).await?.as_ref().map(xact).transpose()
 }
 
-/// How many attempts the transactions from `from` until before `to` wrote.
-pub async fn count_between<C: GenericClient>(client: &C, from: Xact, to: Xact) -> Result<u64, Error> {
-    let statement = "select count(*) from execution where xact >= $1::text::xid8 and xact < $2::text::xid8";
-    let statement = prepared(client, statement).await?;
-    let row = client.query_one(&statement, &[&from.0.to_string(), &to.0.to_string()]).await?;
-    Ok(unsigned(row.try_get(0)?))
-}
-
 fn xact(row: &tokio_postgres::Row) -> Result<Xact, Error> {
     Ok(Xact(parsed(row, "xact")?))
 }

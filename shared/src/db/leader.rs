@@ -22,7 +22,8 @@ pub async fn hold<C: GenericClient>(
 ) -> Result<Option<i64>, Error> {
     let statement = "insert into leader as l (role, holder, term, expires_at)
          values ($1, $2, 1, $3::timestamptz + make_interval(secs => $4))
-         on conflict (role) do update set holder = $2, expires_at = $3::timestamptz + make_interval(secs => $4),
+         on conflict (role) do update set holder = $2,
+             expires_at = case when l.holder = $2 then greatest(l.expires_at, excluded.expires_at) else excluded.expires_at end,
              term = l.term + case when l.holder = $2 then 0 else 1 end
          where l.holder = $2 or l.expires_at <= $3
          returning term";
@@ -31,12 +32,18 @@ pub async fn hold<C: GenericClient>(
     Ok(row.map(|row| row.try_get(0)).transpose()?)
 }
 
-/// Whether somebody still has a role. If so, nobody else has it before the transaction ends: what a leader writes together with
+/// Whether somebody's term in a role lasts. If so, nobody else has it before the transaction ends: what a leader writes together with
 /// this look, it writes as leader.
-pub async fn holds(transaction: &Transaction<'_>, role: &str, holder: Uuid) -> Result<bool, Error> {
-    let statement = "select from leader where role = $1 and holder = $2 and expires_at > clock_timestamp() for no key update";
+pub async fn holds(
+    transaction: &Transaction<'_>,
+    role: &str,
+    holder: Uuid,
+    term: i64,
+) -> Result<bool, Error> {
+    let statement = "select from leader
+         where role = $1 and holder = $2 and term = $3 and expires_at > clock_timestamp() for no key update";
     let statement = prepared(transaction, statement).await?;
-    Ok(transaction.query_opt(&statement, &[&role, &holder]).await?.is_some())
+    Ok(transaction.query_opt(&statement, &[&role, &holder, &term]).await?.is_some())
 }
 
 /// Gives a role up, so that another process need not wait until it expires.

@@ -59,6 +59,8 @@ pub struct Last {
     pub told: Telling,
     /// How bad the alert was then; `None` if that is not known any more.
     pub severity: Option<Severity>,
+    /// Whether the alert has come to an end since that the channel was not told of.
+    pub over: bool,
     /// The first notification in which it was told of the alert.
     pub first: Uuid,
 }
@@ -66,6 +68,8 @@ pub struct Last {
 /// What the channels that there are were told of some alerts.
 pub async fn last_told(transaction: &Transaction<'_>, alerts: &[i64]) -> Result<Vec<Last>, Error> {
     let statement = "select distinct on (n.alert_id, n.channel) n.alert_id, n.channel, n.told, e.severity,
+             exists (select from alert_event r where r.alert_id = n.alert_id and r.id > n.event_id
+                 and r.transition = 'resolved' and r.routed_at is not null) as over,
              first_value(notification_id) over (partition by n.alert_id, n.channel order by event_id, repetition) as first
          from notification_event n join channel c on c.name = n.channel left join alert_event e on e.id = n.event_id
          where n.alert_id = any($1)
@@ -77,6 +81,7 @@ pub async fn last_told(transaction: &Transaction<'_>, alerts: &[i64]) -> Result<
             channel: row.try_get("channel")?,
             told: parsed(row, "told")?,
             severity: parsed(row, "severity").ok(),
+            over: row.try_get("over")?,
             first: row.try_get("first")?,
         })
     };
@@ -204,7 +209,7 @@ pub struct Claimed {
     pub id: Uuid,
     /// Which attempt, from 1.
     pub attempt: i32,
-    /// For how long it waits already.
+    /// How long ago its first attempt began.
     pub age: Duration,
     /// What is said of each of its transitions, in their order.
     pub events: Vec<Value>,
@@ -228,7 +233,8 @@ pub async fn claim<C: GenericClient>(
          begun as (
              update notification n set attempts = attempts + 1, next_at = now() + make_interval(secs => $2)
              from due where n.id = due.id
-             returning n.id, n.attempts, extract(epoch from now() - n.created_at)::float8 as age),
+             returning n.id, n.attempts, (select coalesce(extract(epoch from now() - min(d.at)), 0) from delivery d
+                 where d.notification_id = n.id)::float8 as age),
          logged as (insert into delivery (notification_id, attempt) select id, attempts from begun)
          select id, attempts, age from begun order by id";
     let statement = prepared(client, statement).await?;
@@ -401,15 +407,20 @@ pub async fn waiting<C: GenericClient>(client: &C) -> Result<(i64, f64), Error> 
     Ok((row.try_get(0)?, row.try_get(1)?))
 }
 
-/// Removes notifications that ended 90 days ago with what they told and their attempts, at most `limit`; returns how many. What was told of
-/// an alert that is not over stays: whoever was told of it waits for its end.
+/// Notifications that ended 90 days ago. What was told of an alert that is not over, or was not until lately, stays: whoever was told of
+/// it waits for its end.
+pub(super) const OLD: &str =
+    "created_at < now() - interval '90 days' and ended_at < now() - interval '90 days'
+     and not exists (select from notification_event e join alert a on a.id = e.alert_id
+         where e.notification_id = notification.id
+             and (a.state <> 'resolved' or a.resolved_at > now() - interval '90 days'))";
+
+/// Removes notifications that are old with what they told and their attempts, at most `limit`; returns how many.
 pub async fn sweep<C: GenericClient>(client: &C, limit: i64) -> Result<u64, Error> {
-    let statement = "delete from notification where id in (
-             select id from notification
-             where created_at < now() - interval '90 days' and ended_at < now() - interval '90 days'
-                 and not exists (select from notification_event e join alert a on a.id = e.alert_id
-                     where e.notification_id = notification.id and a.state <> 'resolved')
-             order by created_at limit $1)";
-    let statement = prepared(client, statement).await?;
+    let statement = format!(
+        "delete from notification where id in (
+             select id from notification where {OLD} order by created_at limit $1)"
+    );
+    let statement = prepared(client, &statement).await?;
     Ok(client.execute(&statement, &[&limit]).await?)
 }

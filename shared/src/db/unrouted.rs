@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use tokio_postgres::Row;
 use uuid::Uuid;
 
+use super::readable::Readable;
 use super::{Error, from_json, parsed, prepared};
 use crate::alert::{Rule, Severity, Tag, Transition};
 use crate::job::JobName;
@@ -118,8 +119,11 @@ pub struct Standing {
     pub alert: Told,
 }
 
-/// What channels were told of alerts that are open and are not suppressed.
-pub async fn standing<C: GenericClient>(client: &C) -> Result<Vec<Standing>, Error> {
+/// What some channels were told of alerts that are open and are not suppressed.
+pub async fn standing<C: GenericClient>(
+    client: &C,
+    channels: &[&str],
+) -> Result<Readable<Standing, i64>, Error> {
     let statement = format!(
         "select e.channel, e.event_id, e.repetition, e.ended_at, a.acknowledged_at is not null as acknowledged,
              (select f.notification_id from notification_event f where f.alert_id = a.id and f.channel = c.name
@@ -131,7 +135,7 @@ pub async fn standing<C: GenericClient>(client: &C) -> Result<Vec<Standing>, Err
                  where t.alert_id = a.id and t.channel = c.name
                  order by t.event_id desc, t.repetition desc limit 1) e
              left join job j on j.id = a.job_id left join target t on t.id = a.target_id
-         where a.state = 'open' and a.suppressed_by is null and e.told <> 'resolved'"
+         where c.name = any($1) and a.state = 'open' and a.suppressed_by is null and e.told <> 'resolved'"
     );
     let statement = prepared(client, &statement).await?;
     let standing = |row: &Row| {
@@ -146,7 +150,8 @@ pub async fn standing<C: GenericClient>(client: &C) -> Result<Vec<Standing>, Err
             alert: told(row)?,
         })
     };
-    client.query(&statement, &[]).await?.iter().map(standing).collect()
+    let rows = client.query(&statement, &[&channels]).await?;
+    Readable::each(&rows, |row| Ok(row.try_get("alert_id")?), standing)
 }
 
 /// What cannot be read of its job counts as absent: it is told without it rather than to nobody.

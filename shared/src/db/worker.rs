@@ -6,6 +6,7 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use deadpool_postgres::{GenericClient, Transaction};
 use serde::{Deserialize, Serialize};
+use tokio_postgres::Row;
 use tokio_postgres::types::{Json, ToSql};
 
 use super::{Error, from_json, prepared};
@@ -111,7 +112,7 @@ pub async fn members<C: GenericClient>(client: &C, lease: Duration) -> Result<Ve
     rows.iter()
         .map(|row| {
             let id = WorkerId(row.try_get("id")?);
-            Ok(Member { id, pools: from_json(row, "pools")?, shares: from_json(row, "shares")? })
+            Ok(Member { id, pools: pools(row)?, shares: from_json(row, "shares")? })
         })
         .collect()
 }
@@ -155,12 +156,18 @@ pub async fn present<C: GenericClient>(client: &C) -> Result<Vec<Worker>, Error>
                 id: WorkerId(row.try_get("id")?),
                 name: row.try_get("name")?,
                 version: row.try_get("version")?,
-                pools: from_json(row, "pools")?,
+                pools: pools(row)?,
                 batches: from_json(row, "batches")?,
                 counters: from_json(row, "counters")?,
             })
         })
         .collect()
+}
+
+/// The pools of the kinds that this version knows.
+fn pools(row: &Row) -> Result<BTreeMap<TaskKind, PoolUse>, Error> {
+    let pools: BTreeMap<String, PoolUse> = from_json(row, "pools")?;
+    Ok(pools.into_iter().filter_map(|(kind, pool)| Some((kind.parse().ok()?, pool))).collect())
 }
 
 /// A worker that is gone without a word.

@@ -70,27 +70,24 @@ async fn a_leader_that_was_stopped_for_a_while_writes_nothing_when_it_goes_on() 
     watched.stop().await;
 }
 
-/// Changes the leader in a transaction that holds its row until whoever led before waits for it, at `statement`.
-async fn take_over(world: &World, statement: &str, happens: impl AsyncFnOnce()) {
+/// Makes somebody else the leader in a transaction that is open until the process that led until now waits for its row, which it does
+/// before it commits what it has written.
+async fn take_over(world: &World, begins: impl AsyncFnOnce()) {
     let mut client = world.database.client().await.unwrap();
     let transaction = client.transaction().await.unwrap();
-    let taken = "update leader set holder = gen_random_uuid(), term = term + 1, expires_at = 'infinity' where role = 'reporter'";
+    let taken = "update leader set holder = gen_random_uuid(), term = term + 1, expires_at = 'infinity'
+         where role = 'reporter'";
     assert_eq!(transaction.execute(taken, &[]).await.unwrap(), 1);
-    happens().await;
-    let waits = format!(
-        "select count(*) from pg_stat_activity where wait_event_type = 'Lock' and query like '{statement}%'"
-    );
-    eventually("the leader looks at its row before it writes", async || {
-        (world.number(&waits).await > 0).then_some(())
+    begins().await;
+    let waits = "select count(*) from pg_stat_activity where datname = current_database()
+         and wait_event_type = 'Lock' and query like 'select from leader%'";
+    eventually("the leader looks at its row before it commits", async || {
+        (world.number(waits).await > 0).then_some(())
     })
     .await;
     transaction.commit().await.unwrap();
-    eventually("it has nothing left to write", async || (world.number(&waits).await == 0).then_some(()))
-        .await;
+    eventually("nothing is left to commit", async || (world.number(waits).await == 0).then_some(())).await;
 }
-
-/// How a duty looks at the leader's row.
-const LOOKS: &str = "select from leader";
 
 #[tokio::test]
 async fn what_a_leader_saw_before_another_one_took_over_is_not_written() {
@@ -98,10 +95,16 @@ async fn what_a_leader_saw_before_another_one_took_over_is_not_written() {
     let world = &watched.world;
     look(world).await;
     define(world, &json!({ "failure_rate": 1.0 }), &json!({})).await;
-    take_over(world, LOOKS, async || back_up(world, "docs").await).await;
+    // It cannot look at the rules before the failure is there and somebody else has taken over.
+    let mut client = world.database.client().await.unwrap();
+    let held = client.transaction().await.unwrap();
+    held.execute("select from alert_evaluation for update", &[]).await.unwrap();
+    back_up(world, "docs").await;
+    take_over(world, async || held.rollback().await.unwrap()).await;
     eventually("it knows", async || watched.reporter.log().contains("another reporter leads").then_some(()))
         .await;
     assert_eq!(states(world, "backup_failed/docs").await, [""; 0]);
+    assert_eq!(world.number("select failed_in_a_row::bigint from job_health").await, 1, "it had seen it");
     watched.stop().await;
 }
 
@@ -115,7 +118,7 @@ async fn what_a_leader_was_about_to_route_when_another_one_took_over_is_not_rout
     world.apply(&json!({ "channels": [channel], "routes": [route] })).await;
     let (reporter, _) = world.start_reporter().await;
     eventually("somebody leads", async || world.text(HELD).await).await;
-    take_over(&world, LOOKS, async || {
+    take_over(&world, async || {
         world.open_alert("docs", shared::alert::Severity::Critical, None).await;
     })
     .await;

@@ -196,6 +196,15 @@ pub(crate) fn files_below(directory: &Path) -> Vec<PathBuf> {
     files
 }
 
+/// The message of an error for which the target is not to blame.
+#[track_caller]
+pub(crate) fn of_source<T: std::fmt::Debug>(outcome: Result<T, EngineError>) -> String {
+    match outcome {
+        Err(EngineError::Source(message)) => message,
+        other => panic!("expected an error of the source, got {other:?}"),
+    }
+}
+
 /// The message of a permanent error.
 #[track_caller]
 pub(crate) fn permanent<T: std::fmt::Debug>(outcome: Result<T, EngineError>) -> String {

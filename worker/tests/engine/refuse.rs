@@ -10,7 +10,7 @@ use std::{
 
 use worker::engine::protocol::{Level, Secret};
 
-use crate::fixture::{Place, gone, permanent, transient};
+use crate::fixture::{Place, gone, of_source, permanent, transient};
 
 #[tokio::test]
 async fn a_wrong_password_is_named() {
@@ -85,7 +85,7 @@ async fn an_unusable_source_fails_before_anything_is_saved() {
     let (place, repository) = Place::ready().await;
     let mut request = place.backup_request(&repository);
     request.paths.push(place.path("missing"));
-    let message = permanent(place.backup(request).await);
+    let message = of_source(place.backup(request).await);
     assert_eq!(message, format!("the source path {} does not exist", place.path("missing").display()));
 
     for (paths, exclude) in [
@@ -96,7 +96,7 @@ async fn an_unusable_source_fails_before_anything_is_saved() {
     ] {
         let request =
             worker::engine::protocol::Backup { paths, exclude, ..place.backup_request(&repository) };
-        permanent(place.backup(request).await);
+        of_source(place.backup(request).await);
     }
     assert_eq!(place.snapshots("repository"), 0);
 }
