@@ -79,14 +79,22 @@ async fn take_over(world: &World, begins: impl AsyncFnOnce()) {
          where role = 'reporter'";
     assert_eq!(transaction.execute(taken, &[]).await.unwrap(), 1);
     begins().await;
-    let waits = "select count(*) from pg_stat_activity where datname = current_database()
-         and wait_event_type = 'Lock' and query like 'select from leader%'";
     eventually("the leader looks at its row before it commits", async || {
-        (world.number(waits).await > 0).then_some(())
+        waits(world, "select from leader").await.then_some(())
     })
     .await;
     transaction.commit().await.unwrap();
-    eventually("nothing is left to commit", async || (world.number(waits).await == 0).then_some(())).await;
+    let commits = async || (!waits(world, "select from leader").await).then_some(());
+    eventually("nothing is left to commit", commits).await;
+}
+
+/// Whether somebody waits for a lock with such a statement.
+async fn waits(world: &World, statement: &str) -> bool {
+    let statement = format!(
+        "select count(*) from pg_stat_activity where datname = current_database() and pid <> pg_backend_pid()
+             and wait_event_type = 'Lock' and query like '%{statement}%'"
+    );
+    world.number(&statement).await > 0
 }
 
 #[tokio::test]
@@ -95,10 +103,21 @@ async fn what_a_leader_saw_before_another_one_took_over_is_not_written() {
     let world = &watched.world;
     look(world).await;
     define(world, &json!({ "failure_rate": 1.0 }), &json!({})).await;
-    // It cannot look at the rules before the failure is there and somebody else has taken over.
+    // It cannot begin to look before the failure is there and somebody else has taken over. A look that has begun already goes on first.
     let mut client = world.database.client().await.unwrap();
-    let held = client.transaction().await.unwrap();
-    held.execute("select from alert_evaluation for update", &[]).await.unwrap();
+    let held = loop {
+        let held = client.transaction().await.unwrap();
+        held.execute("select from alert_evaluation for update", &[]).await.unwrap();
+        let waiting = eventually("somebody waits", async || {
+            let begins = waits(world, "select folded").await;
+            (begins || waits(world, "update alert_evaluation").await).then_some(begins)
+        });
+        if waiting.await {
+            break held;
+        }
+        held.rollback().await.unwrap();
+        client = world.database.client().await.unwrap();
+    };
     back_up(world, "docs").await;
     take_over(world, async || held.rollback().await.unwrap()).await;
     eventually("it knows", async || watched.reporter.log().contains("another reporter leads").then_some(()))
