@@ -9,7 +9,7 @@ use std::time::Duration;
 use chrono::{DateTime, TimeDelta, Utc};
 use deadpool_postgres::Transaction;
 use shared::db::schedule::{Advance, Firing, Open, Run, Stored};
-use shared::db::{self, Database, leader, schedule};
+use shared::db::{self, Database, leader, schedule, session};
 use shared::job::JobId;
 use shared::schedule::Overlap;
 use shared::task::{Priority, Task, TaskId};
@@ -84,9 +84,7 @@ impl Scheduler {
             return Ok(0);
         }
         let transaction = client.transaction().await?;
-        let statement =
-            format!("set local idle_in_transaction_session_timeout = {}", LONGEST_STOP.as_millis());
-        transaction.batch_execute(&statement).await?;
+        session::set_longest_idle(&transaction, LONGEST_STOP).await?;
         let Firing { readable: firing, unreadable } =
             schedule::take_firing(&transaction, now, i64::try_from(BATCH).unwrap_or(i64::MAX)).await?;
         let taken = firing.len() + unreadable.len();

@@ -42,6 +42,7 @@ pub mod running;
 pub mod schedule;
 pub mod session;
 pub mod silence;
+pub mod statement;
 pub mod target;
 pub mod target_health;
 pub mod task;
@@ -65,9 +66,10 @@ use deadpool_postgres::{
 };
 use secrecy::{ExposeSecret, SecretString};
 use tokio_postgres::types::{FromSql, Type};
-use tokio_postgres::{NoTls, Row, Statement};
+use tokio_postgres::{NoTls, Row};
 
 pub use error::Error;
+use statement::statement;
 
 use crate::settings::Settings;
 
@@ -102,6 +104,8 @@ pub struct DatabaseConfig {
     /// Tables of waiting and running tasks are empty at one moment and full of dead rows at the next: a plan that was
     /// made for the empty table, and reads it from end to end, would be kept for as long as nobody looks again.
     pub by_index: bool,
+    /// How long a statement may take before it is logged with its plan; zero is for ever.
+    pub slow_statement: Duration,
 }
 
 impl DatabaseConfig {
@@ -116,6 +120,7 @@ impl DatabaseConfig {
             connection_lifetime: Duration::from_hours(1),
             verify_connections: true,
             by_index: false,
+            slow_statement: statement::SLOW,
         }
     }
 
@@ -134,6 +139,7 @@ impl DatabaseConfig {
             connection_lifetime: settings
                 .duration("database.connection_lifetime", default.connection_lifetime),
             verify_connections: settings.get("database.verify_connections", default.verify_connections),
+            slow_statement: settings.duration("database.slow_statement", default.slow_statement),
             ..default
         };
         if !(1..=MAX_POOL_SIZE).contains(&config.pool_size) {
@@ -166,6 +172,7 @@ pub struct Database {
     pool: Pool,
     wait: Duration,
     exhausted: Arc<AtomicU64>,
+    slow: Duration,
 }
 
 impl Database {
@@ -208,7 +215,7 @@ impl Database {
             })
             .build()
             .map_err(|error| Error::Url(error.to_string()))?;
-        Ok(Self { pool, wait: database.pool_wait, exhausted: Arc::default() })
+        Ok(Self { pool, wait: database.pool_wait, exhausted: Arc::default(), slow: database.slow_statement })
     }
 
     /// A connection of the pool.
@@ -244,15 +251,15 @@ impl Database {
 
     /// Whether the database answers.
     pub async fn ping(&self) -> Result<(), Error> {
-        self.client().await?.simple_query("select 1").await?;
+        statement!("database.ping", "select 1").query_one(&self.client().await?, &[]).await?;
         Ok(())
     }
 }
 
 /// The time on the database's clock, also within a transaction that began earlier.
 pub async fn now<C: GenericClient>(client: &C) -> Result<DateTime<Utc>, Error> {
-    let statement = prepared(client, "select clock_timestamp()").await?;
-    Ok(client.query_one(&statement, &[]).await?.try_get(0)?)
+    let statement = statement!("clock.now", "select clock_timestamp()");
+    Ok(statement.query_one(client, &[]).await?.try_get(0)?)
 }
 
 /// The use of a process's connections, in numbers of connections.
@@ -283,11 +290,6 @@ pub struct Committed(());
 pub async fn commit(transaction: Transaction<'_>) -> Result<Committed, Error> {
     transaction.commit().await?;
     Ok(Committed(()))
-}
-
-/// Prepares a statement once a connection.
-async fn prepared<C: GenericClient>(client: &C, statement: &str) -> Result<Statement, Error> {
-    Ok(client.prepare_cached(statement).await?)
 }
 
 /// Reads a text column into one of our own types.

@@ -11,7 +11,7 @@ use shared::alert::{Subject, Transition};
 use shared::channel::ChannelName;
 use shared::db::notification::{self, Last, Telling};
 use shared::db::unrouted::{self, Standing, Told, Unrouted};
-use shared::db::{self, Database, leader, route};
+use shared::db::{self, Database, leader, route, session};
 use shared::route::Route;
 use uuid::Uuid;
 
@@ -20,6 +20,8 @@ use super::outbox::{self, ToTell};
 
 /// Transitions that are routed in one transaction.
 const BATCH: i64 = 500;
+/// How long a look at what is still wrong may keep the leader's row.
+const LONGEST_STATEMENT: Duration = Duration::from_secs(3);
 
 /// Routes what is new, as long as this process has the role; returns how many transitions it has routed.
 pub(super) async fn route(database: &Database, role: &str, holder: Uuid) -> Result<usize, db::Error> {
@@ -55,7 +57,7 @@ pub(super) async fn repeat(database: &Database, role: &str, holder: Uuid) -> Res
         return Ok(0);
     }
     // The server's own limit: a statement that nobody waits for any more would keep the leader's row.
-    transaction.batch_execute("set local statement_timeout = '3s'").await?;
+    session::set_longest_statement(&transaction, LONGEST_STATEMENT).await?;
     let now = db::now(&transaction).await?;
     let standing = unrouted::standing(&transaction).await?;
     let due: Vec<ToTell> =

@@ -3,13 +3,14 @@
 use deadpool_postgres::{GenericClient, Transaction};
 use tokio_postgres::types::Json;
 
-use super::{Error, from_json, parsed, prepared};
+use super::statement::statement;
+use super::{Error, from_json, parsed};
 use crate::alert::{Rule, Setting, Settings};
 
 /// All of them.
 pub async fn all<C: GenericClient>(client: &C) -> Result<Settings, Error> {
-    let statement = prepared(client, "select rule, setting from alert_setting").await?;
-    let rows = client.query(&statement, &[]).await?;
+    let statement = statement!("alert_setting.all", "select rule, setting from alert_setting");
+    let rows = statement.query(client, &[]).await?;
     let settings = rows.iter().map(|row| Ok((parsed(row, "rule")?, from_json(row, "setting")?)));
     Ok(Settings(settings.collect::<Result<_, Error>>()?))
 }
@@ -21,11 +22,16 @@ pub async fn change(
     removed: &[Rule],
 ) -> Result<(), Error> {
     let removed: Vec<&str> = removed.iter().map(|rule| rule.as_str()).collect();
-    transaction.execute("delete from alert_setting where rule = any($1)", &[&removed]).await?;
-    let statement = "insert into alert_setting (rule, setting) select * from unnest($1::text[], $2::jsonb[])
-         on conflict (rule) do update set setting = excluded.setting";
+    statement!("alert_setting.remove", "delete from alert_setting where rule = any($1)")
+        .execute(transaction, &[&removed])
+        .await?;
+    let statement = statement!(
+        "alert_setting.upsert",
+        "insert into alert_setting (rule, setting) select * from unnest($1::text[], $2::jsonb[])
+         on conflict (rule) do update set setting = excluded.setting"
+    );
     let rules: Vec<&str> = set.iter().map(|(rule, _)| rule.as_str()).collect();
     let settings: Vec<_> = set.iter().map(|(_, setting)| Json(setting)).collect();
-    transaction.execute(statement, &[&rules, &settings]).await?;
+    statement.execute(transaction, &[&rules, &settings]).await?;
     Ok(())
 }

@@ -3,13 +3,14 @@
 use deadpool_postgres::{GenericClient, Transaction};
 use tokio_postgres::types::Json;
 
-use super::{Error, from_json, prepared};
+use super::statement::statement;
+use super::{Error, from_json};
 use crate::alert::{Maintenance, MaintenanceName};
 
 /// All of them, by name.
 pub async fn all<C: GenericClient>(client: &C) -> Result<Vec<Maintenance>, Error> {
-    let statement = prepared(client, "select definition from maintenance order by name").await?;
-    client.query(&statement, &[]).await?.iter().map(|row| from_json(row, "definition")).collect()
+    let statement = statement!("maintenance.all", "select definition from maintenance order by name");
+    statement.query(client, &[]).await?.iter().map(|row| from_json(row, "definition")).collect()
 }
 
 /// Writes some and takes others away.
@@ -19,11 +20,16 @@ pub async fn change(
     removed: &[MaintenanceName],
 ) -> Result<(), Error> {
     let removed: Vec<&str> = removed.iter().map(MaintenanceName::as_str).collect();
-    transaction.execute("delete from maintenance where name = any($1)", &[&removed]).await?;
-    let statement = "insert into maintenance (name, definition) select * from unnest($1::text[], $2::jsonb[])
-         on conflict (name) do update set definition = excluded.definition";
+    statement!("maintenance.remove", "delete from maintenance where name = any($1)")
+        .execute(transaction, &[&removed])
+        .await?;
+    let statement = statement!(
+        "maintenance.upsert",
+        "insert into maintenance (name, definition) select * from unnest($1::text[], $2::jsonb[])
+         on conflict (name) do update set definition = excluded.definition"
+    );
     let names: Vec<&str> = set.iter().map(|window| window.name.as_str()).collect();
     let definitions: Vec<_> = set.iter().map(Json).collect();
-    transaction.execute(statement, &[&names, &definitions]).await?;
+    statement.execute(transaction, &[&names, &definitions]).await?;
     Ok(())
 }

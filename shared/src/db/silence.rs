@@ -5,7 +5,8 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use deadpool_postgres::{GenericClient, Transaction};
 
-use super::{Error, parsed, prepared};
+use super::statement::statement;
+use super::{Error, parsed};
 use crate::alert::{Matcher, SilenceId};
 
 /// A silence.
@@ -34,13 +35,15 @@ pub async fn insert(
     by: &str,
     why: &str,
 ) -> Result<Silence, Error> {
-    let statement = "insert into silence (rule, job, target, owner, tag, severity, ends_at, created_by, why)
-         values ($1, $2, $3, $4, $5, $6, now() + make_interval(secs => $7), $8, $9) returning *";
-    let statement = prepared(transaction, statement).await?;
+    let statement = statement!(
+        "silence.insert",
+        "insert into silence (rule, job, target, owner, tag, severity, ends_at, created_by, why)
+         values ($1, $2, $3, $4, $5, $6, now() + make_interval(secs => $7), $8, $9) returning *"
+    );
     let Matcher { rule, job, target, owner, tag, severity } = matcher;
-    let row = transaction
+    let row = statement
         .query_one(
-            &statement,
+            transaction,
             &[
                 &rule.map(crate::alert::Rule::as_str),
                 &job.as_ref().map(crate::job::JobName::as_str),
@@ -60,23 +63,25 @@ pub async fn insert(
 /// Those that are not over yet, in the order of their ends.
 pub async fn current<C: GenericClient>(client: &C) -> Result<Vec<Silence>, Error> {
     let statement =
-        prepared(client, "select * from silence where ends_at > now() order by ends_at, id").await?;
-    client.query(&statement, &[]).await?.iter().map(silence).collect()
+        statement!("silence.current", "select * from silence where ends_at > now() order by ends_at, id");
+    statement.query(client, &[]).await?.iter().map(silence).collect()
 }
 
 /// Ends one that is not over yet; returns what it was.
 pub async fn end(transaction: &Transaction<'_>, id: SilenceId) -> Result<Option<Silence>, Error> {
     let statement =
-        prepared(transaction, "delete from silence where id = $1 and ends_at > now() returning *").await?;
-    transaction.query_opt(&statement, &[&id.0]).await?.as_ref().map(silence).transpose()
+        statement!("silence.end", "delete from silence where id = $1 and ends_at > now() returning *");
+    statement.query_opt(transaction, &[&id.0]).await?.as_ref().map(silence).transpose()
 }
 
 /// Removes those that were over 90 days ago, at most `limit`; returns how many.
 pub async fn sweep<C: GenericClient>(client: &C, limit: i64) -> Result<u64, Error> {
-    let statement = "delete from silence where id in (
-             select id from silence where ends_at < now() - interval '90 days' limit $1)";
-    let statement = prepared(client, statement).await?;
-    Ok(client.execute(&statement, &[&limit]).await?)
+    let statement = statement!(
+        "silence.sweep",
+        "delete from silence where id in (
+             select id from silence where ends_at < now() - interval '90 days' limit $1)"
+    );
+    Ok(statement.execute(client, &[&limit]).await?)
 }
 
 fn silence(row: &tokio_postgres::Row) -> Result<Silence, Error> {

@@ -5,7 +5,8 @@ use deadpool_postgres::{GenericClient, Transaction};
 use serde::{Deserialize, Serialize};
 use tokio_postgres::Row;
 
-use super::{Error, from_json, parsed, prepared};
+use super::statement::statement;
+use super::{Error, from_json, parsed};
 use crate::alert::{Rule, Severity, Tag, Transition};
 use crate::job::JobName;
 use crate::target::TargetName;
@@ -62,13 +63,15 @@ pub struct Unrouted {
 
 /// The first transitions that were not routed, in their order.
 pub async fn first(transaction: &Transaction<'_>, limit: i64) -> Result<Vec<Unrouted>, Error> {
-    let statement = format!(
-        "select e.id, e.transition, e.at, e.suppressed_by is not null as suppressed, {TOLD}
+    let statement = statement!(
+        "unrouted.first",
+        format!(
+            "select e.id, e.transition, e.at, e.suppressed_by is not null as suppressed, {TOLD}
          from alert_event e join alert a on a.id = e.alert_id
              left join job j on j.id = a.job_id left join target t on t.id = a.target_id
          where e.routed_at is null order by e.id limit $1"
+        )
     );
-    let statement = prepared(transaction, &statement).await?;
     let unrouted = |row: &Row| {
         Ok(Unrouted {
             event: row.try_get("id")?,
@@ -79,14 +82,16 @@ pub async fn first(transaction: &Transaction<'_>, limit: i64) -> Result<Vec<Unro
             alert: told(row)?,
         })
     };
-    transaction.query(&statement, &[&limit]).await?.iter().map(unrouted).collect()
+    statement.query(transaction, &[&limit]).await?.iter().map(unrouted).collect()
 }
 
 /// Notes that transitions were routed.
 pub async fn mark(transaction: &Transaction<'_>, events: &[i64]) -> Result<(), Error> {
-    let statement = "update alert_event set routed_at = now() where id = any($1) and routed_at is null";
-    let statement = prepared(transaction, statement).await?;
-    let marked = transaction.execute(&statement, &[&events]).await?;
+    let statement = statement!(
+        "unrouted.mark",
+        "update alert_event set routed_at = now() where id = any($1) and routed_at is null"
+    );
+    let marked = statement.execute(transaction, &[&events]).await?;
     if marked == events.len() as u64 { Ok(()) } else { Err(Error::Moved(events.len() as u64 - marked)) }
 }
 
@@ -111,8 +116,10 @@ pub struct Standing {
 
 /// What channels were told of alerts that are open and are not suppressed.
 pub async fn standing<C: GenericClient>(client: &C) -> Result<Vec<Standing>, Error> {
-    let statement = format!(
-        "select e.channel, e.event_id, e.repetition, e.told_at, a.acknowledged_at is not null as acknowledged, {TOLD}
+    let statement = statement!(
+        "unrouted.standing",
+        format!(
+            "select e.channel, e.event_id, e.repetition, e.told_at, a.acknowledged_at is not null as acknowledged, {TOLD}
          from alert a cross join channel c
              cross join lateral (
                  select t.*, a.severity, a.summary, n.created_at as told_at
@@ -121,8 +128,8 @@ pub async fn standing<C: GenericClient>(client: &C) -> Result<Vec<Standing>, Err
                  order by t.event_id desc, t.repetition desc limit 1) e
              left join job j on j.id = a.job_id left join target t on t.id = a.target_id
          where a.state = 'open' and a.suppressed_by is null and e.told <> 'resolved'"
+        )
     );
-    let statement = prepared(client, &statement).await?;
     let standing = |row: &Row| {
         Ok(Standing {
             channel: row.try_get("channel")?,
@@ -134,7 +141,7 @@ pub async fn standing<C: GenericClient>(client: &C) -> Result<Vec<Standing>, Err
             alert: told(row)?,
         })
     };
-    client.query(&statement, &[]).await?.iter().map(standing).collect()
+    statement.query(client, &[]).await?.iter().map(standing).collect()
 }
 
 fn told(row: &Row) -> Result<Told, Error> {
