@@ -22,7 +22,7 @@ mod events;
 
 use anyhow::Context as _;
 use shared::broker::Broker;
-use shared::db::Database;
+use shared::db::{Database, statement};
 use shared::lifecycle::Lifecycle;
 use tokio::sync::watch;
 
@@ -57,6 +57,13 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
         let stop = stop.clone();
         async move {
             queues::observe(&broker, &session, &stop).await;
+            Ok(())
+        }
+    });
+    lifecycle.spawn("slow statements", {
+        let (database, stop) = (database.clone(), stop.clone());
+        async move {
+            statement::slow::watch(&database, &stop).await;
             Ok(())
         }
     });
