@@ -23,6 +23,7 @@ mod events;
 mod outbox;
 
 use shared::broker::{Broker, Publisher};
+use shared::db::keeping::Keeping;
 use shared::db::{Database, statement};
 use shared::lifecycle::Lifecycle;
 use shared::scrape;
@@ -90,7 +91,7 @@ pub async fn run(config: Config, database: Database) -> anyhow::Result<()> {
             Ok(())
         }
     });
-    let keeping = upkeep::Keeping { id_window: config.id_window, history: config.history };
+    let keeping = Keeping { id_window: config.id_window, history: config.history };
     lifecycle.spawn("upkeep", async move {
         upkeep::run(&database, keeping, &shutdown.soft).await;
         Ok(())

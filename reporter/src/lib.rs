@@ -8,6 +8,7 @@
 pub mod commands;
 pub mod config;
 
+pub mod advice;
 pub mod alerts;
 pub mod expiry;
 pub mod figures;

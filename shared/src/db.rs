@@ -8,6 +8,7 @@ pub mod api_token;
 pub mod audit;
 pub mod backlog;
 pub mod cap;
+pub mod care;
 pub mod channel;
 pub mod compliance_hour;
 pub mod dead_task;
@@ -19,6 +20,7 @@ pub mod execution;
 pub mod idempotency;
 pub mod job;
 pub mod job_health;
+pub mod keeping;
 pub mod known_id;
 pub mod leader;
 pub mod lease;
@@ -43,6 +45,7 @@ pub mod schedule;
 pub mod session;
 pub mod silence;
 pub mod statement;
+pub mod sweep;
 pub mod target;
 pub mod target_health;
 pub mod task;
@@ -69,7 +72,7 @@ use tokio_postgres::types::{FromSql, Type};
 use tokio_postgres::{NoTls, Row};
 
 pub use error::Error;
-use statement::statement;
+use statement::{command, statement};
 
 use crate::settings::Settings;
 
@@ -172,6 +175,8 @@ pub struct Database {
     pool: Pool,
     wait: Duration,
     exhausted: Arc<AtomicU64>,
+    config: tokio_postgres::Config,
+    session: String,
     slow: Duration,
 }
 
@@ -194,10 +199,11 @@ impl Database {
             if database.verify_connections { RecyclingMethod::Verified } else { RecyclingMethod::Fast };
         let lifetime = database.connection_lifetime;
         let session = if database.by_index { format!("{SESSION}; {BY_INDEX}") } else { SESSION.to_owned() };
-        let pool = Pool::builder(Manager::from_config(config, NoTls, ManagerConfig { recycling_method }))
+        let (of_pool, of_each) = (config.clone(), session.clone());
+        let pool = Pool::builder(Manager::from_config(of_pool, NoTls, ManagerConfig { recycling_method }))
             .max_size(database.pool_size)
             .post_create(Hook::async_fn(move |client, _| {
-                let session = session.clone();
+                let session = of_each.clone();
                 Box::pin(async move { client.batch_execute(&session).await.map_err(HookError::Backend) })
             }))
             .pre_recycle(Hook::sync_fn(move |_, metrics| {
@@ -215,7 +221,8 @@ impl Database {
             })
             .build()
             .map_err(|error| Error::Url(error.to_string()))?;
-        Ok(Self { pool, wait: database.pool_wait, exhausted: Arc::default(), slow: database.slow_statement })
+        let (wait, slow) = (database.pool_wait, database.slow_statement);
+        Ok(Self { pool, wait, exhausted: Arc::default(), config, session, slow })
     }
 
     /// A connection of the pool.
@@ -230,6 +237,26 @@ impl Database {
             }
             other => Error::Pool(other),
         })
+    }
+
+    /// A connection beside the pool, with the settings that the pool's have and `more` of its own. It is closed with its last use:
+    /// nobody else gets its settings.
+    ///
+    /// # Errors
+    /// The server does not answer, or refuses a setting.
+    pub async fn beside(&self, more: &str) -> Result<Client, Error> {
+        let manager = ManagerConfig { recycling_method: RecyclingMethod::Fast };
+        let timeouts = Timeouts { create: Some(CONNECT_TIMEOUT), ..Timeouts::new() };
+        // A pool for this one connection, which outlives it.
+        let pool = Pool::builder(Manager::from_config(self.config.clone(), NoTls, manager))
+            .max_size(1)
+            .runtime(Runtime::Tokio1)
+            .timeouts(timeouts)
+            .build()
+            .map_err(|error| Error::Url(error.to_string()))?;
+        let client = pool.get().await?;
+        command!("database.beside").run(&client, &format!("{}; {more}", self.session)).await?;
+        Ok(client)
     }
 
     /// How the pool is used at this moment.

@@ -360,6 +360,7 @@ pub async fn is_sweep_due<C: GenericClient>(client: &C) -> Result<bool, Error> {
         "alert.is_sweep_due",
         format!(
             "select exists (select from alert where state = 'resolved' and resolved_at < now() - interval '90 days')
+             or exists (select from report where created_at < now() - interval '90 days')
              or exists (select from notification where created_at < now() - interval '90 days')
              or exists (select from silence where ends_at < now() - interval '90 days')
              or exists (select from job_day where day < (now() at time zone 'UTC')::date - {})",
@@ -369,12 +370,14 @@ pub async fn is_sweep_due<C: GenericClient>(client: &C) -> Result<bool, Error> {
     Ok(statement.query_one(client, &[]).await?.try_get(0)?)
 }
 
+/// Which are old.
+pub(super) const OLD: &str = "state = 'resolved' and resolved_at < now() - interval '90 days'";
+
 /// Removes alerts that were over 90 days ago with their events, at most `limit`; returns how many.
 pub async fn sweep<C: GenericClient>(client: &C, limit: i64) -> Result<u64, Error> {
     let statement = statement!(
         "alert.sweep",
-        "delete from alert where id in (
-             select id from alert where state = 'resolved' and resolved_at < now() - interval '90 days' limit $1)"
+        format!("delete from alert where id in (select id from alert where {OLD} limit $1)")
     );
     Ok(statement.execute(client, &[&limit]).await?)
 }

@@ -58,9 +58,14 @@ pub async fn record(
     Ok(())
 }
 
-/// Forgets changes of longer ago than this; returns how many.
-pub async fn sweep<C: GenericClient>(client: &C, after: Duration) -> Result<u64, Error> {
-    let statement =
-        statement!("audit.sweep", "delete from audit where at < now() - make_interval(secs => $1)");
-    Ok(statement.execute(client, &[&after.as_secs_f64()]).await?)
+/// Which are old, after so many seconds.
+pub(super) const OLD: &str = "at < now() - make_interval(secs => $1)";
+
+/// Forgets changes of longer ago than this, at most `limit`; returns how many.
+pub async fn sweep<C: GenericClient>(client: &C, after: Duration, limit: i64) -> Result<u64, Error> {
+    let statement = statement!(
+        "audit.sweep",
+        format!("delete from audit where ctid = any(array(select ctid from audit where {OLD} limit $2))")
+    );
+    Ok(statement.execute(client, &[&after.as_secs_f64(), &limit]).await?)
 }

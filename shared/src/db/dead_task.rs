@@ -281,13 +281,16 @@ pub async fn open_by_kind<C: GenericClient>(client: &C) -> Result<Vec<Open>, Err
         .collect()
 }
 
-/// Removes dead tasks that were decided about 90 days ago; returns how many.
-pub async fn sweep<C: GenericClient>(client: &C) -> Result<u64, Error> {
+/// Which are old.
+pub(super) const OLD: &str = "state <> 'open' and settled_at < now() - interval '90 days'";
+
+/// Removes what a person decided about 90 days ago, at most `limit`; returns how many.
+pub async fn sweep<C: GenericClient>(client: &C, limit: i64) -> Result<u64, Error> {
     let statement = statement!(
         "dead_task.sweep",
-        "delete from dead_task where state <> 'open' and settled_at < now() - interval '90 days'"
+        format!("delete from dead_task where id in (select id from dead_task where {OLD} limit $1)")
     );
-    Ok(statement.execute(client, &[]).await?)
+    Ok(statement.execute(client, &[&limit]).await?)
 }
 
 fn stored(row: &tokio_postgres::Row) -> Result<Stored, Error> {

@@ -71,11 +71,16 @@ pub async fn answer(
     Ok(())
 }
 
-/// Forgets answers of longer ago than this; returns how many.
-pub async fn sweep<C: GenericClient>(client: &C, after: Duration) -> Result<u64, Error> {
+/// Which are old, after so many seconds.
+pub(super) const OLD: &str = "at < now() - make_interval(secs => $1)";
+
+/// Forgets answers of longer ago than this, at most `limit`; returns how many.
+pub async fn sweep<C: GenericClient>(client: &C, after: Duration, limit: i64) -> Result<u64, Error> {
     let statement = statement!(
         "idempotency.sweep",
-        "delete from idempotency where at < now() - make_interval(secs => $1)"
+        format!(
+            "delete from idempotency where ctid = any(array(select ctid from idempotency where {OLD} limit $2))"
+        )
     );
-    Ok(statement.execute(client, &[&after.as_secs_f64()]).await?)
+    Ok(statement.execute(client, &[&after.as_secs_f64(), &limit]).await?)
 }

@@ -172,13 +172,15 @@ pub async fn successes<C: GenericClient>(client: &C) -> Result<Vec<Successes>, E
         .collect()
 }
 
+/// Which days are old; as many as [`DAYS`] are counted.
+pub(super) const OLD_DAYS: &str = "day < (now() at time zone 'UTC')::date - 31";
+
 /// Removes days that are not counted any more, at most `limit` rows; returns how many.
 pub async fn sweep_days<C: GenericClient>(client: &C, limit: i64) -> Result<u64, Error> {
     let statement = statement!(
         "job_health.sweep_days",
         format!(
-            "delete from job_day where (job_id, day) in (
-             select job_id, day from job_day where day < (now() at time zone 'UTC')::date - {DAYS} limit $1)"
+            "delete from job_day where (job_id, day) in (select job_id, day from job_day where {OLD_DAYS} limit $1)"
         )
     );
     Ok(statement.execute(client, &[&limit]).await?)

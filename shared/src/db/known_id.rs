@@ -6,8 +6,8 @@ use std::time::Duration;
 use chrono::NaiveDate;
 use deadpool_postgres::{GenericClient, Transaction};
 
-use super::Error;
 use super::statement::statement;
+use super::{Error, unsigned};
 use crate::task::TaskId;
 
 /// Remembers ids and returns those that were not known before.
@@ -58,18 +58,30 @@ pub async fn today<C: GenericClient>(client: &C) -> Result<NaiveDate, Error> {
     Ok(statement.query_one(client, &[]).await?.try_get(0)?)
 }
 
+/// Which are old, after so many days.
+const OLD: &str = "day < current_date - $1::integer
+         and not exists (select from task t where t.id = k.id)
+         and not exists (select from lease l where l.task_id = k.id)
+         and not exists (select from dead_task d where d.id = k.id)";
+
+fn days(window: Duration) -> i32 {
+    i32::try_from(window.as_secs().div_ceil(86_400)).unwrap_or(i32::MAX)
+}
+
+/// How many ids [`forget`] would forget on all pages.
+pub async fn count_old<C: GenericClient>(client: &C, window: Duration) -> Result<u64, Error> {
+    let statement = statement!("known_id.count_old", format!("select count(*) from known_id k where {OLD}"));
+    Ok(unsigned(statement.query_one(client, &[&days(window)]).await?.try_get(0)?))
+}
+
 /// Forgets the ids on some pages whose window, in whole days, is over and whose task is neither waiting nor running nor
 /// dead; returns how many.
 pub async fn forget<C: GenericClient>(client: &C, window: Duration, pages: Pages) -> Result<u64, Error> {
     let statement = statement!(
         "known_id.forget",
-        "delete from known_id k where ctid >= $2::text::tid and ctid < $3::text::tid
-         and day < current_date - $1::integer
-         and not exists (select from task t where t.id = k.id)
-         and not exists (select from lease l where l.task_id = k.id)
-         and not exists (select from dead_task d where d.id = k.id)"
+        format!("delete from known_id k where ctid >= $2::text::tid and ctid < $3::text::tid and {OLD}")
     );
-    let days = i32::try_from(window.as_secs().div_ceil(86_400)).unwrap_or(i32::MAX);
+    let days = days(window);
     let (from, to) = (format!("({},0)", pages.first), format!("({},0)", pages.first + pages.count));
     Ok(statement.execute(client, &[&days, &from, &to]).await?)
 }

@@ -370,17 +370,21 @@ pub async fn waiting<C: GenericClient>(client: &C) -> Result<(i64, f64), Error> 
     Ok((row.try_get(0)?, row.try_get(1)?))
 }
 
+/// Which are old: all that their alert was told of goes with it.
+pub(super) const OLD: &str =
+    "created_at < now() - interval '90 days' and ended_at < now() - interval '90 days'
+             and not exists (select from notification_event e join alert a on a.id = e.alert_id
+                 where e.notification_id = notification.id and a.state <> 'resolved')";
+
 /// Removes notifications that ended 90 days ago with what they told and their attempts, at most `limit`; returns how many. What was told of
 /// an alert that is not over stays: whoever was told of it waits for its end.
 pub async fn sweep<C: GenericClient>(client: &C, limit: i64) -> Result<u64, Error> {
     let statement = statement!(
         "notification.sweep",
-        "delete from notification where id in (
-             select id from notification
-             where created_at < now() - interval '90 days' and ended_at < now() - interval '90 days'
-                 and not exists (select from notification_event e join alert a on a.id = e.alert_id
-                     where e.notification_id = notification.id and a.state <> 'resolved')
-             order by created_at limit $1)"
+        format!(
+            "delete from notification where id in (
+             select id from notification where {OLD} order by created_at limit $1)"
+        )
     );
     Ok(statement.execute(client, &[&limit]).await?)
 }

@@ -109,6 +109,29 @@ pub async fn create_ahead(
     Ok(created)
 }
 
+/// The months that [`drop_oldest`] would drop now.
+///
+/// # Errors
+/// The database's.
+pub async fn oldest<C: GenericClient>(
+    client: &C,
+    now: DateTime<Utc>,
+    history: Duration,
+) -> Result<Vec<String>, Error> {
+    let mut oldest = Vec::new();
+    for table in History::ALL {
+        let month = months_of(client, table).await?.first().copied();
+        let is_over =
+            month.and_then(Month::end).zip(cutoff(now, history)).is_some_and(|(end, cutoff)| end <= cutoff);
+        oldest.extend(month.filter(|_| is_over).map(|month| table.partition(month)));
+    }
+    Ok(oldest)
+}
+
+fn cutoff(now: DateTime<Utc>, history: Duration) -> Option<DateTime<Utc>> {
+    now.checked_sub_signed(chrono::Duration::from_std(history).unwrap_or(chrono::Duration::MAX))
+}
+
 /// Drops the oldest month of each table that ended longer than `history` before `now`, at most one of each at a time:
 /// should the clock be wrong, somebody can notice. Evidence that facts and verdicts rest on still is kept.
 ///
@@ -119,11 +142,7 @@ pub async fn drop_oldest(
     now: DateTime<Utc>,
     history: Duration,
 ) -> Result<Vec<String>, Error> {
-    let Some(cutoff) =
-        now.checked_sub_signed(chrono::Duration::from_std(history).unwrap_or(chrono::Duration::MAX))
-    else {
-        return Ok(Vec::new());
-    };
+    let Some(cutoff) = cutoff(now, history) else { return Ok(Vec::new()) };
     let mut dropped = Vec::new();
     for table in History::ALL {
         let months = months_of(client, table).await?;

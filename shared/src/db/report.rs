@@ -76,3 +76,15 @@ pub async fn newest<C: GenericClient>(client: &C, kind: ReportKind) -> Result<Op
         task: TaskId(row.try_get("task_id")?),
     }))
 }
+
+/// Which are old.
+pub(super) const OLD: &str = "created_at < now() - interval '90 days'";
+
+/// Removes reports that were made 90 days ago, at most `limit`; returns how many.
+pub async fn sweep<C: GenericClient>(client: &C, limit: i64) -> Result<u64, Error> {
+    let statement = statement!(
+        "report.sweep",
+        format!("delete from report where id in (select id from report where {OLD} limit $1)")
+    );
+    Ok(statement.execute(client, &[&limit]).await?)
+}

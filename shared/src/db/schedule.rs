@@ -1,10 +1,8 @@
 //! Tables `schedule` and `schedule_run`: what is enqueued again and again, and which due times were seen to.
 
-use std::collections::{BTreeMap, HashSet};
-use std::time::Duration;
-
 use chrono::{DateTime, Utc};
 use deadpool_postgres::{GenericClient, Transaction};
+use std::collections::{BTreeMap, HashSet};
 use tokio_postgres::Row;
 use tokio_postgres::types::Json;
 
@@ -313,13 +311,18 @@ pub async fn set_paused<C: GenericClient>(
     Ok(statement.execute(client, &[&kind.as_str(), &name, &by]).await?)
 }
 
-/// Forgets which due times were seen to longer ago than this; returns how many.
-pub async fn forget<C: GenericClient>(client: &C, after: Duration) -> Result<u64, Error> {
+/// Which due times are old: each schedule knows by itself where it goes on.
+pub(super) const OLD: &str = "seen_at < now() - interval '30 days'";
+
+/// Forgets due times that were seen to 30 days ago, at most `limit`; returns how many.
+pub async fn forget<C: GenericClient>(client: &C, limit: i64) -> Result<u64, Error> {
     let statement = statement!(
         "schedule.forget",
-        "delete from schedule_run where seen_at < now() - make_interval(secs => $1)"
+        format!(
+            "delete from schedule_run where ctid = any(array(select ctid from schedule_run where {OLD} limit $1))"
+        )
     );
-    Ok(statement.execute(client, &[&after.as_secs_f64()]).await?)
+    Ok(statement.execute(client, &[&limit]).await?)
 }
 
 /// The schedule of a name, or all of the kind that a job of that name has; kept from others until the transaction ends.

@@ -74,12 +74,14 @@ pub async fn end(transaction: &Transaction<'_>, id: SilenceId) -> Result<Option<
     statement.query_opt(transaction, &[&id.0]).await?.as_ref().map(silence).transpose()
 }
 
+/// Which are old.
+pub(super) const OLD: &str = "ends_at < now() - interval '90 days'";
+
 /// Removes those that were over 90 days ago, at most `limit`; returns how many.
 pub async fn sweep<C: GenericClient>(client: &C, limit: i64) -> Result<u64, Error> {
     let statement = statement!(
         "silence.sweep",
-        "delete from silence where id in (
-             select id from silence where ends_at < now() - interval '90 days' limit $1)"
+        format!("delete from silence where id in (select id from silence where {OLD} limit $1)")
     );
     Ok(statement.execute(client, &[&limit]).await?)
 }

@@ -7,7 +7,6 @@
 pub mod plan;
 pub mod slow;
 
-use std::borrow::Cow;
 use std::cell::Cell;
 use std::sync::{LazyLock, OnceLock};
 use std::time::{Duration, Instant};
@@ -42,11 +41,12 @@ pub fn all() -> Vec<&'static Statement> {
     all
 }
 
-/// A statement with its name. The text may be put together from constants; it is made once.
+/// A statement with its name. The text may be put together from constants; it is made once, and begins with the name as a comment,
+/// so that the server's own views and logs tell it as well.
 macro_rules! statement {
-    ($name:literal, $text:expr $(,)?) => {{
+    ($name:expr, $text:expr $(,)?) => {{
         static STATEMENT: $crate::db::statement::Statement =
-            $crate::db::statement::Statement::new($name, || ::std::borrow::Cow::from($text));
+            $crate::db::statement::Statement::new($name, || ::std::format!("/* {} */ {}", $name, $text));
         #[expect(unsafe_code, reason = "the linker gathers the list: no statement can be left out of it")]
         #[::linkme::distributed_slice($crate::db::statement::ALL)]
         static LISTED: &$crate::db::statement::Statement = &STATEMENT;
@@ -69,13 +69,13 @@ type Parameters<'a> = &'a [&'a (dyn ToSql + Sync)];
 /// A statement with its name, its text, and what was measured of it.
 pub struct Statement {
     measured: Measured,
-    text: LazyLock<Cow<'static, str>>,
+    text: LazyLock<String>,
 }
 
 impl Statement {
     /// For [`statement`]: only so is it listed.
     #[must_use]
-    pub const fn new(name: &'static str, text: fn() -> Cow<'static, str>) -> Self {
+    pub const fn new(name: &'static str, text: fn() -> String) -> Self {
         Self { measured: Measured::new(name), text: LazyLock::new(text) }
     }
 
@@ -84,7 +84,7 @@ impl Statement {
         self.measured.name
     }
 
-    /// Its text, with `$1` and so on for what it is given.
+    /// Its text, with its name in front, and `$1` and so on for what it is given.
     pub fn text(&self) -> &str {
         &self.text
     }

@@ -3,7 +3,7 @@
 //! It is the generic plan, which the server makes without looking at any value: PostgreSQL 16 has an option of `explain` for
 //! it, and since 12 the plan of a statement that is prepared under `plan_cache_mode = force_generic_plan` is one.
 
-use deadpool_postgres::{ClientWrapper, Object};
+use deadpool_postgres::Client;
 use serde::Serialize;
 use serde_json::Value;
 
@@ -60,25 +60,30 @@ pub async fn explain(database: &Database, statement: &Statement, form: Form) -> 
 ///
 /// # Errors
 /// The database's.
-pub async fn session(database: &Database) -> Result<ClientWrapper, Error> {
-    // Not given back to the pool: it has other settings now, and statements that nobody else knows.
-    let client = Object::take(database.client().await?);
-    client.batch_execute(SESSION).await?;
-    Ok(client)
+pub async fn session(database: &Database) -> Result<Client, Error> {
+    database.beside(SESSION).await
 }
 
 /// As [`explain`], on a connection that [`session`] made.
 ///
 /// # Errors
 /// As of [`explain`].
-pub async fn explain_on(client: &ClientWrapper, statement: &Statement, form: Form) -> Result<Plan, Error> {
-    client.batch_execute(&format!("prepare explained as {}", statement.text())).await?;
+pub async fn explain_on(client: &Client, statement: &Statement, form: Form) -> Result<Plan, Error> {
+    explain_text(client, statement.text(), form).await
+}
+
+/// As [`explain_on`], of a text that this program made.
+///
+/// # Errors
+/// As of [`explain`].
+pub async fn explain_text(client: &Client, text: &str, form: Form) -> Result<Plan, Error> {
+    client.batch_execute(&format!("prepare explained as {text}")).await?;
     let explained = explained(client, form).await;
     client.batch_execute("deallocate explained").await?;
     explained
 }
 
-async fn explained(client: &ClientWrapper, form: Form) -> Result<Plan, Error> {
+async fn explained(client: &Client, form: Form) -> Result<Plan, Error> {
     let types = "select parameter_types::text[] from pg_prepared_statements where name = 'explained'";
     let parameters: Vec<String> = client.query_one(types, &[]).await?.try_get(0)?;
     let nulls = vec!["null"; parameters.len()].join(", ");
