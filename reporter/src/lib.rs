@@ -5,10 +5,10 @@
 //! broker ([`metrics`]) and answers over HTTP ([`http`]). Any number of it may run at once; each shows the same numbers, and one of
 //! them ([`leadership`]) rolls up what was done ([`rollup`]).
 
+pub mod advice;
 pub mod commands;
 pub mod config;
 
-pub mod advice;
 pub mod alerts;
 pub mod expiry;
 pub mod figures;

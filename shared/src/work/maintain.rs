@@ -9,7 +9,12 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 
 use super::values::{Read, optional};
-use crate::name::text_enum;
+use crate::name::{name_type, text_enum};
+
+name_type! {
+    /// What upkeep of the database is called, as definitions say it.
+    UpkeepName
+}
 
 text_enum! {
     /// What is done.
