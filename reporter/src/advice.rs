@@ -88,8 +88,8 @@ impl Figure {
         Self { value: rows as f64, unit: Unit::Rows, basis: Basis::Estimated }
     }
 
-    fn cost(cost: f64, basis: Basis) -> Self {
-        Self { value: cost, unit: Unit::Cost, basis }
+    fn cost(cost: f64) -> Self {
+        Self { value: cost, unit: Unit::Cost, basis: Basis::Planned }
     }
 }
 

@@ -32,7 +32,7 @@ use crate::operations::tasks::{self, Cancelled, Order};
 pub(super) struct NewTask {
     /// Its id, which runs once; a new one when absent.
     id: Option<Uuid>,
-    /// What to do.
+    /// What to do; `maintain` is for admins.
     #[schema(schema_with = kinds)]
     kind: TaskKind,
     /// The job to do it for: needed by all kinds but `report` and `maintain`.

@@ -6,7 +6,6 @@
 use std::collections::BTreeMap;
 
 use deadpool_postgres::Client;
-use shared::db::care::bloat::Basis;
 use shared::db::care::work::{Failure, Session};
 use shared::db::care::{index, scan, table};
 use shared::db::statement::{self, plan};
@@ -62,7 +61,14 @@ pub(super) async fn find(
     }
     for table in read {
         let before = missing.len();
-        for (scan, (cost, statement)) in found.iter().filter(|(scan, _)| scan.table == table.name) {
+        let of_table = || found.keys().filter(|scan| scan.table == table.name);
+        for scan in of_table() {
+            // What a longer one begins with, that one does as well.
+            let longer = |other: &scan::Scan| other != scan && other.columns.starts_with(&scan.columns);
+            if of_table().any(longer) {
+                continue;
+            }
+            let Some((cost, statement)) = found.get(scan) else { continue };
             missing.push(of_scan(table, scan, *cost, statement));
         }
         if missing.len() == before {
@@ -89,7 +95,7 @@ fn of_scan(table: &table::State, scan: &scan::Scan, cost: f64, statement: &state
             table.scans,
             table.scanned_rows / table.scans
         ),
-        before: Figure::cost(cost, Basis::Estimated),
+        before: Figure::cost(cost),
         after: None,
         remedy: format!("create index concurrently on {} ({columns})", table.name),
     };
@@ -117,7 +123,7 @@ async fn references(session: &Client) -> Result<Vec<Missing>, Error> {
                 "it refers to {}, of which {} rows were deleted: each time all of it is read",
                 reference.to, reference.deleted
             ),
-            before: Figure::cost(plan.cost().unwrap_or_default(), Basis::Estimated),
+            before: Figure::cost(plan.cost().unwrap_or_default()),
             after: None,
             remedy: format!("create index concurrently on {} ({columns})", reference.table),
         };
@@ -153,7 +159,7 @@ pub(super) async fn measure(
         // Whatever came of it, nothing is left behind.
         session.drop_trial(table).await?;
         let (cost, bytes, took) = measured?;
-        missing.advice.after = Some(Figure::cost(cost, Basis::Measured));
+        missing.advice.after = Some(Figure::cost(cost));
         missing.advice.why = format!(
             "{}; tried: it takes {} and was built in {:.1} s",
             missing.advice.why,

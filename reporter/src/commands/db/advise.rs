@@ -87,7 +87,7 @@ fn shown(figure: &Figure) -> String {
         Unit::Cost => format!("cost {:.1}", figure.value),
     };
     match figure.basis {
-        Basis::Measured => value,
+        Basis::Measured | Basis::Planned => value,
         Basis::Estimated => format!("{value} (estimated)"),
     }
 }

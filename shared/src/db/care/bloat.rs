@@ -22,6 +22,8 @@ pub enum Basis {
     Estimated,
     /// Looked at.
     Measured,
+    /// By the server's planner, for what is there.
+    Planned,
 }
 
 /// An index or a table, with the room that it would need.

@@ -23,7 +23,7 @@ pub struct State {
     /// The server's number of it.
     #[serde(skip)]
     pub oid: u32,
-    /// How it was made.
+    /// How it was made; of the index of a month: how that of the whole table was.
     pub definition: String,
     /// What it is over, in order; expressions as they are written.
     pub columns: Vec<String>,
@@ -51,7 +51,7 @@ pub async fn states<C: GenericClient>(client: &C, tables: &[Table]) -> Result<Ve
         format!(
             "with {OURS}
              select o.name as ours, o.oid::regclass::text as of, i.indexrelid as oid, i.indexrelid::regclass::text as name,
-                 h.inhparent::regclass::text as parent, pg_get_indexdef(i.indexrelid) as definition,
+                 h.inhparent::regclass::text as parent, coalesce(pg_get_indexdef(h.inhparent), pg_get_indexdef(i.indexrelid)) as definition,
                  array(select pg_get_indexdef(i.indexrelid, n, true) from generate_series(1, i.indnatts) n order by n) as columns,
                  concat_ws(' ', c.relam, i.indnkeyatts = i.indnatts, i.indclass, i.indcollation, i.indoption,
                      pg_get_expr(i.indpred, i.indrelid)) as nature,
