@@ -23,8 +23,10 @@ mod events;
 mod outbox;
 
 use shared::broker::{Broker, Publisher};
-use shared::db::Database;
+use shared::db::keeping::Keeping;
+use shared::db::{Database, statement};
 use shared::lifecycle::Lifecycle;
+use shared::scrape;
 
 use config::Config;
 use scheduler::Scheduler;
@@ -78,11 +80,18 @@ pub async fn run(config: Config, database: Database) -> anyhow::Result<()> {
         }
     });
     if let Some(address) = config.listen {
-        let listener = api::listen(address).await?;
+        let (listener, metrics) = (api::listen(address).await?, scrape::install()?);
         let (database, stop) = (database.clone(), shutdown.soft.clone());
-        lifecycle.spawn("http", async move { Ok(api::serve(listener, database, stop).await?) });
+        lifecycle.spawn("http", async move { Ok(api::serve(listener, database, metrics, stop).await?) });
     }
-    let keeping = upkeep::Keeping { id_window: config.id_window, history: config.history };
+    lifecycle.spawn("slow statements", {
+        let (database, stop) = (database.clone(), shutdown.soft.clone());
+        async move {
+            statement::slow::watch(&database, &stop).await;
+            Ok(())
+        }
+    });
+    let keeping = Keeping { id_window: config.id_window, history: config.history };
     lifecycle.spawn("upkeep", async move {
         upkeep::run(&database, keeping, &shutdown.soft).await;
         Ok(())

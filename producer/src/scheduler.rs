@@ -10,7 +10,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use deadpool_postgres::Transaction;
 use shared::db::readable::Readable;
 use shared::db::schedule::{Advance, Open, Run, Stored};
-use shared::db::{self, Database, leader, schedule};
+use shared::db::{self, Database, leader, schedule, session};
 use shared::job::JobId;
 use shared::schedule::Overlap;
 use shared::task::{Priority, Task, TaskId};
@@ -85,9 +85,7 @@ impl Scheduler {
             return Ok(0);
         }
         let transaction = client.transaction().await?;
-        let statement =
-            format!("set local idle_in_transaction_session_timeout = {}", LONGEST_STOP.as_millis());
-        transaction.batch_execute(&statement).await?;
+        session::set_longest_idle(&transaction, LONGEST_STOP).await?;
         let Readable { rows: firing, unreadable } =
             schedule::take_firing(&transaction, now, i64::try_from(BATCH).unwrap_or(i64::MAX)).await?;
         let taken = firing.len() + unreadable.len();

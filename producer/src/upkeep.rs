@@ -4,13 +4,12 @@ use std::time::Duration;
 
 use chrono::NaiveDate;
 use serde_json::json;
+use shared::db::keeping::{self, Keeping};
 use shared::db::partition::Created;
-use shared::db::{
-    self, Database, alert, audit, dead_task, evidence_kept, idempotency, known_id, partition,
-    repository_lock, schedule, worker,
-};
+use shared::db::{self, Database, alert, evidence_kept, known_id, partition, repository_lock, sweep, worker};
 use shared::params::Params;
 use shared::task::{Priority, Task, TaskId, TaskKind};
+use shared::work::maintain::Old;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
@@ -20,22 +19,9 @@ use crate::{events, outbox};
 pub const MONTHS_AHEAD: u32 = 3;
 /// How often everything is looked after.
 const INTERVAL: Duration = Duration::from_hours(1);
-/// How long it is known which due times were seen to; each schedule knows by itself where it goes on.
-const DUE_TIMES: Duration = Duration::from_hours(30 * 24);
-/// Pages of ids that are looked through in one statement: some 40,000 ids.
-const FORGET_PAGES: i64 = 256;
 
 /// The ids of tasks that maintain the database, each with the number of its day since 1970: a UUID of version 8.
 const MAINTAIN_ID: u128 = 0x686f_6c64_6661_8000_8000_0000_0000_0000;
-
-/// How long what is kept.
-#[derive(Debug, Clone, Copy)]
-pub struct Keeping {
-    /// Ids, so that they run once.
-    pub id_window: Duration,
-    /// Executions and evidence, rounded up to whole months.
-    pub history: Duration,
-}
 
 /// Looks after the database at once, and then every hour until `stop`.
 pub async fn run(database: &Database, keeping: Keeping, stop: &CancellationToken) {
@@ -55,18 +41,19 @@ pub async fn run(database: &Database, keeping: Keeping, stop: &CancellationToken
 
 /// Each duty stands for itself: one that fails leaves the others to be done.
 async fn look_after(database: &Database, keeping: Keeping, forgotten: &mut Option<NaiveDate>) {
+    report("telling how long what is kept", tell(database, keeping).await);
     report("creating partitions", create_partitions(database).await.map(|created| created.len() as u64));
-    report("dropping partitions", drop_partitions(database, keeping.history).await);
+    report("dropping partitions", drop_partitions(database, keeping).await);
     report("sweeping kept evidence", sweep_evidence(database).await);
     watch(database).await;
     report("analyzing the history", analyze(database).await);
-    report("forgetting ids", forget_ids(database, keeping.id_window, forgotten).await);
+    report("forgetting ids", forget_ids(database, keeping, forgotten).await);
     report("sweeping repository locks", sweep_locks(database).await);
     report("sweeping workers", sweep_workers(database).await);
-    report("sweeping dead tasks", sweep_dead_tasks(database).await);
-    report("forgetting due times", forget_due_times(database).await);
-    report("forgetting answers", forget_answers(database, keeping.id_window).await);
-    report("sweeping the audit", sweep_audit(database, keeping.history).await);
+    report("sweeping dead tasks", sweep::run(database, Old::DeadTasks, keeping).await);
+    report("forgetting due times", sweep::run(database, Old::DueTimes, keeping).await);
+    report("forgetting answers", sweep::run(database, Old::Answers, keeping).await);
+    report("sweeping the audit", sweep::run(database, Old::Audit, keeping).await);
     report("enqueueing what workers maintain", maintain(database).await);
 }
 
@@ -84,10 +71,15 @@ pub async fn create_partitions(database: &Database) -> Result<Vec<Created>, db::
     Ok(created)
 }
 
-async fn drop_partitions(database: &Database, history: Duration) -> Result<u64, db::Error> {
+/// Tasks that sweep go by what is written here.
+async fn tell(database: &Database, keeping: Keeping) -> Result<u64, db::Error> {
+    keeping::tell(&database.client().await?, keeping).await.map(|()| 0)
+}
+
+async fn drop_partitions(database: &Database, keeping: Keeping) -> Result<u64, db::Error> {
     let mut client = database.client().await?;
     let now = db::now(&client).await?;
-    let dropped = partition::drop_oldest(&mut client, now, history).await?;
+    let dropped = partition::drop_oldest(&mut client, now, keeping.history).await?;
     for name in &dropped {
         events::dropped(name);
     }
@@ -115,21 +107,15 @@ async fn analyze(database: &Database) -> Result<u64, db::Error> {
 /// Once a day: windows are whole days, and it reads the whole table.
 async fn forget_ids(
     database: &Database,
-    window: Duration,
+    keeping: Keeping,
     on: &mut Option<NaiveDate>,
 ) -> Result<u64, db::Error> {
-    let client = database.client().await?;
-    let today = known_id::today(&client).await?;
-    let mut forgotten = 0;
-    if *on != Some(today) {
-        let (mut first, end) = (0, known_id::pages(&client).await?);
-        while first < end {
-            let pages = known_id::Pages { first, count: FORGET_PAGES };
-            forgotten += known_id::forget(&client, window, pages).await?;
-            first += FORGET_PAGES;
-        }
-        *on = Some(today);
+    let today = known_id::today(&database.client().await?).await?;
+    if *on == Some(today) {
+        return Ok(0);
     }
+    let forgotten = sweep::run(database, Old::Ids, keeping).await?;
+    *on = Some(today);
     Ok(forgotten)
 }
 
@@ -139,22 +125,6 @@ async fn sweep_locks(database: &Database) -> Result<u64, db::Error> {
 
 async fn sweep_workers(database: &Database) -> Result<u64, db::Error> {
     worker::sweep(&database.client().await?).await
-}
-
-async fn sweep_dead_tasks(database: &Database) -> Result<u64, db::Error> {
-    dead_task::sweep(&database.client().await?).await
-}
-
-async fn forget_due_times(database: &Database) -> Result<u64, db::Error> {
-    schedule::forget(&database.client().await?, DUE_TIMES).await
-}
-
-async fn forget_answers(database: &Database, window: Duration) -> Result<u64, db::Error> {
-    idempotency::sweep(&database.client().await?, window).await
-}
-
-async fn sweep_audit(database: &Database, history: Duration) -> Result<u64, db::Error> {
-    audit::sweep(&database.client().await?, history).await
 }
 
 /// What workers remove some rows at a time is enqueued where there is something to remove: the day is the task's id, so that it

@@ -2,6 +2,7 @@
 
 pub mod alerts;
 pub mod compliance;
+pub mod db;
 pub mod figures;
 pub mod notifications;
 pub mod report;

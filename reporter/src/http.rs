@@ -13,14 +13,13 @@ use axum::{Json, Router};
 use metrics_exporter_prometheus::PrometheusHandle;
 use serde::Serialize;
 use shared::db::Database;
+use shared::scrape;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use crate::events;
 use crate::metrics::queues::Reach;
 
-/// The text format of Prometheus.
-const METRICS_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 /// What is not ready by then is not ready; probes of orchestrators give up after few seconds themselves.
 const READINESS_TIMEOUT: Duration = Duration::from_secs(3);
 
@@ -88,5 +87,5 @@ async fn answer(ping: impl Future<Output = Result<(), String>>) -> Result<(), St
 }
 
 async fn metrics(State(observed): State<Observed>) -> impl IntoResponse {
-    ([(CONTENT_TYPE, METRICS_TYPE)], observed.metrics.render())
+    ([(CONTENT_TYPE, scrape::MEDIA_TYPE)], observed.metrics.render())
 }

@@ -5,6 +5,7 @@
 //! and answers over HTTP ([`http`]). Any number of it may run at once; each shows the same numbers, and one of them
 //! ([`leadership`]) rolls up what was done ([`rollup`]), looks for what is wrong ([`alerts`]) and decides who is told.
 
+pub mod advice;
 pub mod commands;
 pub mod config;
 
@@ -25,7 +26,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use shared::broker::Broker;
-use shared::db::{Database, DatabaseConfig};
+use shared::db::{Database, DatabaseConfig, statement};
 use shared::lifecycle::Lifecycle;
 use tokio::sync::watch;
 
@@ -60,6 +61,13 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
         let stop = stop.clone();
         async move {
             queues::observe(&broker, &session, &stop).await;
+            Ok(())
+        }
+    });
+    lifecycle.spawn("slow statements", {
+        let (database, stop) = (database.clone(), stop.clone());
+        async move {
+            statement::slow::watch(&database, &stop).await;
             Ok(())
         }
     });

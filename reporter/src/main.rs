@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use anyhow::Context as _;
 use clap::{Parser, Subcommand};
-use reporter::commands::{alerts, compliance, figures, notifications, report, rollup, status};
+use reporter::commands::{alerts, compliance, db, figures, notifications, report, rollup, status};
 use reporter::config::{Base, Config};
 use shared::db::Database;
 use shared::settings::Sources;
@@ -40,6 +40,9 @@ enum Command {
     /// Looks after the rollups that the figures are made of
     #[command(subcommand)]
     Rollup(rollup::Action),
+    /// Shows how the database is, how statements are planned, and what would help
+    #[command(subcommand)]
+    Db(db::Command),
     /// Shows what was told of alerts by which channels, and tries channels out
     #[command(subcommand)]
     Notifications(notifications::Command),
@@ -74,6 +77,7 @@ async fn execute(command: Command, sources: &Sources) -> anyhow::Result<ExitCode
         Command::Alerts(command) => alerts::run(&database, &command).await,
         Command::Report(args) => report::run(&database, &args).await,
         Command::Rollup(action) => rollup::run(&database, &action).await,
+        Command::Db(command) => db::run(&database, &command).await,
         Command::Notifications(command) => notifications::run(&database, &command).await,
         Command::Run => Ok(ExitCode::SUCCESS),
     }

@@ -17,9 +17,10 @@ mod pressure;
 use std::time::Duration;
 
 use metrics::{Unit, describe_counter, describe_gauge, describe_histogram};
-use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
+use metrics_exporter_prometheus::{Matcher, PrometheusHandle};
 use metrics_util::MetricKindMask;
-use shared::db::{Database, Error, backlog, worker};
+use shared::db::{Database, Error, backlog, statement, worker};
+use shared::scrape;
 use tokio_util::sync::CancellationToken;
 
 use tokio::sync::watch;
@@ -98,12 +99,13 @@ pub struct Collection {
 /// # Errors
 /// It was called before.
 pub fn install(refresh: Duration) -> anyhow::Result<PrometheusHandle> {
-    let handle = PrometheusBuilder::new()
+    let handle = scrape::recorder()?
         .set_buckets_for_metric(Matcher::Full(EXECUTION_DURATION.to_owned()), &DURATIONS)?
         .idle_timeout(MetricKindMask::GAUGE, Some(refresh * STALE_REFRESHES))
         .install_recorder()?;
     describe();
     describe_notifications();
+    statement::describe();
     Ok(handle)
 }
 

@@ -8,6 +8,7 @@ pub mod api_token;
 pub mod audit;
 pub mod backlog;
 pub mod cap;
+pub mod care;
 pub mod channel;
 pub mod compliance_hour;
 pub mod dead_task;
@@ -19,6 +20,7 @@ pub mod execution;
 pub mod idempotency;
 pub mod job;
 pub mod job_health;
+pub mod keeping;
 pub mod known_id;
 pub mod leader;
 pub mod lease;
@@ -43,6 +45,8 @@ pub mod running;
 pub mod schedule;
 pub mod session;
 pub mod silence;
+pub mod statement;
+pub mod sweep;
 pub mod target;
 pub mod target_health;
 pub mod task;
@@ -66,9 +70,10 @@ use deadpool_postgres::{
 };
 use secrecy::{ExposeSecret, SecretString};
 use tokio_postgres::types::{FromSql, Type};
-use tokio_postgres::{NoTls, Row, Statement};
+use tokio_postgres::{NoTls, Row};
 
 pub use error::Error;
+use statement::{command, statement};
 
 use crate::settings::Settings;
 
@@ -103,6 +108,8 @@ pub struct DatabaseConfig {
     /// Tables of waiting and running tasks are empty at one moment and full of dead rows at the next: a plan that was
     /// made for the empty table, and reads it from end to end, would be kept for as long as nobody looks again.
     pub by_index: bool,
+    /// How long a statement may take before it is logged with its plan; zero is for ever.
+    pub slow_statement: Duration,
 }
 
 impl DatabaseConfig {
@@ -117,6 +124,7 @@ impl DatabaseConfig {
             connection_lifetime: Duration::from_hours(1),
             verify_connections: true,
             by_index: false,
+            slow_statement: statement::SLOW,
         }
     }
 
@@ -135,6 +143,7 @@ impl DatabaseConfig {
             connection_lifetime: settings
                 .duration("database.connection_lifetime", default.connection_lifetime),
             verify_connections: settings.get("database.verify_connections", default.verify_connections),
+            slow_statement: settings.duration("database.slow_statement", default.slow_statement),
             ..default
         };
         if !(1..=MAX_POOL_SIZE).contains(&config.pool_size) {
@@ -167,6 +176,9 @@ pub struct Database {
     pool: Pool,
     wait: Duration,
     exhausted: Arc<AtomicU64>,
+    config: tokio_postgres::Config,
+    session: String,
+    slow: Duration,
 }
 
 impl Database {
@@ -188,10 +200,11 @@ impl Database {
             if database.verify_connections { RecyclingMethod::Verified } else { RecyclingMethod::Fast };
         let lifetime = database.connection_lifetime;
         let session = if database.by_index { format!("{SESSION}; {BY_INDEX}") } else { SESSION.to_owned() };
-        let pool = Pool::builder(Manager::from_config(config, NoTls, ManagerConfig { recycling_method }))
+        let (of_pool, of_each) = (config.clone(), session.clone());
+        let pool = Pool::builder(Manager::from_config(of_pool, NoTls, ManagerConfig { recycling_method }))
             .max_size(database.pool_size)
             .post_create(Hook::async_fn(move |client, _| {
-                let session = session.clone();
+                let session = of_each.clone();
                 Box::pin(async move { client.batch_execute(&session).await.map_err(HookError::Backend) })
             }))
             .pre_recycle(Hook::sync_fn(move |_, metrics| {
@@ -209,7 +222,8 @@ impl Database {
             })
             .build()
             .map_err(|error| Error::Url(error.to_string()))?;
-        Ok(Self { pool, wait: database.pool_wait, exhausted: Arc::default() })
+        let (wait, slow) = (database.pool_wait, database.slow_statement);
+        Ok(Self { pool, wait, exhausted: Arc::default(), config, session, slow })
     }
 
     /// A connection of the pool.
@@ -224,6 +238,26 @@ impl Database {
             }
             other => Error::Pool(other),
         })
+    }
+
+    /// A connection beside the pool, with the settings that the pool's have and `more` of its own. It is closed with its last use:
+    /// nobody else gets its settings.
+    ///
+    /// # Errors
+    /// The server does not answer, or refuses a setting.
+    pub async fn beside(&self, more: &str) -> Result<Client, Error> {
+        let manager = ManagerConfig { recycling_method: RecyclingMethod::Fast };
+        let timeouts = Timeouts { create: Some(CONNECT_TIMEOUT), ..Timeouts::new() };
+        // A pool for this one connection, which outlives it.
+        let pool = Pool::builder(Manager::from_config(self.config.clone(), NoTls, manager))
+            .max_size(1)
+            .runtime(Runtime::Tokio1)
+            .timeouts(timeouts)
+            .build()
+            .map_err(|error| Error::Url(error.to_string()))?;
+        let client = pool.get().await?;
+        command!("database.beside").run(&client, &format!("{}; {more}", self.session)).await?;
+        Ok(client)
     }
 
     /// How the pool is used at this moment.
@@ -245,15 +279,15 @@ impl Database {
 
     /// Whether the database answers.
     pub async fn ping(&self) -> Result<(), Error> {
-        self.client().await?.simple_query("select 1").await?;
+        statement!("database.ping", "select 1").query_one(&self.client().await?, &[]).await?;
         Ok(())
     }
 }
 
 /// The time on the database's clock, also within a transaction that began earlier.
 pub async fn now<C: GenericClient>(client: &C) -> Result<DateTime<Utc>, Error> {
-    let statement = prepared(client, "select clock_timestamp()").await?;
-    Ok(client.query_one(&statement, &[]).await?.try_get(0)?)
+    let statement = statement!("clock.now", "select clock_timestamp()");
+    Ok(statement.query_one(client, &[]).await?.try_get(0)?)
 }
 
 /// The use of a process's connections, in numbers of connections.
@@ -284,11 +318,6 @@ pub struct Committed(());
 pub async fn commit(transaction: Transaction<'_>) -> Result<Committed, Error> {
     transaction.commit().await?;
     Ok(Committed(()))
-}
-
-/// Prepares a statement once a connection.
-async fn prepared<C: GenericClient>(client: &C, statement: &str) -> Result<Statement, Error> {
-    Ok(client.prepare_cached(statement).await?)
 }
 
 /// Reads a text column into one of our own types.

@@ -35,6 +35,7 @@ pub mod clock;
 pub mod lifecycle;
 pub mod retention;
 pub mod schedule;
+pub mod scrape;
 pub mod settings;
 pub mod telemetry;
 pub mod terminal;

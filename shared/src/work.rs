@@ -1,6 +1,9 @@
 //! What a task asks for: its kind together with its checked parameters.
 
+pub mod maintain;
+
 mod record;
+mod values;
 
 use chrono::{DateTime, NaiveDate, Utc};
 use schemars::JsonSchema;
@@ -8,6 +11,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Map, Value};
 use uuid::Uuid;
 
+pub use maintain::MaintainParams;
 pub use record::{MOST_SKEW, RecordParams, Reported};
 
 use crate::name::{id_type, name_type, text_enum};
@@ -60,8 +64,8 @@ pub enum Work {
     Report(ReportParams),
     /// Note what another system did.
     Record(RecordParams),
-    /// Remove from the database what nobody looks at any more.
-    Maintain,
+    /// Look after the database.
+    Maintain(MaintainParams),
 }
 
 /// Parameters of `copy`.
@@ -156,7 +160,10 @@ impl Work {
                 let params: Map<String, Value> = typed(params)?;
                 RecordParams::read(&params).map(Self::Record).map_err(InvalidWork)
             }
-            TaskKind::Maintain => Ok(Self::Maintain),
+            TaskKind::Maintain => {
+                let params: Map<String, Value> = typed(params)?;
+                MaintainParams::read(&params).map(Self::Maintain).map_err(InvalidWork)
+            }
         }
     }
 
@@ -181,7 +188,7 @@ impl Work {
             Self::Forget(forget) => Some(&forget.target),
             Self::Restore(restore) => restore.target.as_ref(),
             Self::Record(record) => Some(&record.target),
-            Self::Backup | Self::Report(_) | Self::Maintain => None,
+            Self::Backup | Self::Report(_) | Self::Maintain(_) => None,
         }
     }
 }

@@ -13,7 +13,7 @@ pub(crate) struct Client {
     pub(crate) url: String,
     pub(crate) token: String,
     http: reqwest::Client,
-    _producer: Service,
+    producer: Service,
 }
 
 impl Client {
@@ -21,7 +21,12 @@ impl Client {
     pub(crate) async fn new(world: &World, role: &str) -> Self {
         let (producer, url) = world.start_api("api").await;
         let token = token(world, "erp", &["--role", role, "--machine"]).await;
-        Self { url, token, http: reqwest::Client::new(), _producer: producer }
+        Self { url, token, http: reqwest::Client::new(), producer }
+    }
+
+    /// What the producer has logged.
+    pub(crate) fn log(&self) -> String {
+        self.producer.log()
     }
 
     pub(crate) fn request(&self, method: Method, path: &str) -> reqwest::RequestBuilder {

@@ -11,6 +11,7 @@ mod alerts;
 mod back_pressure;
 mod bad_messages;
 mod calendar;
+mod care;
 mod claims;
 mod control;
 mod copies;

@@ -1,6 +1,7 @@
 //! A worker's configuration.
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -25,6 +26,8 @@ pub struct Config {
     pub heartbeat: Duration,
     /// How long running work may go on after a soft stop.
     pub grace: Duration,
+    /// Where metrics are served; nowhere when absent.
+    pub listen: Option<SocketAddr>,
     /// Where the `simulated` executor writes down what it does, for tests that compare it with the database.
     pub effect_log: Option<PathBuf>,
     /// Where restore tests and manifests are put while they are needed.
@@ -79,6 +82,7 @@ impl Config {
             lease: settings.duration("lease", Duration::from_mins(5)),
             heartbeat: settings.duration("heartbeat", Duration::from_secs(30)),
             grace: settings.duration("grace", Duration::from_secs(30)),
+            listen: settings.optional("listen"),
             effect_log: settings.optional("effect_log"),
             scratch: settings.get("scratch", std::env::temp_dir()),
             restore_root: settings.optional("restore_root"),

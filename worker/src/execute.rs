@@ -205,7 +205,7 @@ async fn execute(attempt: &Attempt<'_>) -> Outcome {
     };
     let ended = match (&work, attempt.plan.job()) {
         (Work::Report(params), _) => Box::pin(report::run(attempt, params)).await,
-        (Work::Maintain, _) => Box::pin(maintain::run(attempt)).await,
+        (Work::Maintain(params), _) => Box::pin(maintain::run(attempt, params)).await,
         (_, None) => {
             Err(Ended::Failed { retryable: false, error: "its job does not exist any more".to_owned() })
         }
@@ -242,6 +242,6 @@ async fn on_job(attempt: &Attempt<'_>, plan: &JobWithTargets, work: &Work) -> Re
         (_, Work::Probe(params)) => Box::pin(probe::run(attempt, plan, params)).await,
         (_, Work::Forget(params)) => Box::pin(forget::run(attempt, plan, params)).await,
         (_, Work::Report(params)) => Box::pin(report::run(attempt, params)).await,
-        (_, Work::Maintain) => Box::pin(maintain::run(attempt)).await,
+        (_, Work::Maintain(params)) => Box::pin(maintain::run(attempt, params)).await,
     }
 }

@@ -36,13 +36,15 @@ pub mod worker;
 pub mod commands;
 pub mod engine;
 pub mod events;
+pub mod http;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use shared::broker::{Broker, Publisher};
-use shared::db::{Database, DatabaseConfig};
+use shared::db::{Database, DatabaseConfig, statement};
 use shared::lifecycle::Lifecycle;
+use shared::scrape;
 use shared::task::{TaskKind, WorkerId};
 use tokio_util::sync::CancellationToken;
 
@@ -57,6 +59,12 @@ use crate::worker::Worker;
 /// # Errors
 /// The failure of the first task of the process that failed.
 pub async fn run(config: Config) -> anyhow::Result<()> {
+    let lifecycle = Lifecycle::default();
+    if let Some(address) = config.listen {
+        let (listener, metrics) = (http::listen(address).await?, scrape::install()?);
+        let stop = lifecycle.shutdown().soft.clone();
+        lifecycle.spawn("http", async move { Ok(http::serve(listener, metrics, stop).await?) });
+    }
     let by_index = config.database.clone().by_index();
     let database = Database::new(&by_index, "holdfast worker")?;
     // Executors that use up the pool must not keep the leases from being extended.
@@ -70,7 +78,11 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
     let quarantine = Quarantine::new(std::env::current_exe()?, &config.sources);
     let worker = Arc::new(Worker::new(config, database, WorkerId::generate(), slots, Some(quarantine))?);
 
-    let lifecycle = Lifecycle::default();
+    let (watched, stop) = (worker.database.clone(), lifecycle.shutdown().soft.clone());
+    lifecycle.spawn("slow statements", async move {
+        statement::slow::watch(&watched, &stop).await;
+        Ok(())
+    });
     // Heartbeats and dead letters go on until the pipeline has settled what it holds.
     let settled = CancellationToken::new();
     let (publisher, publishing) = Publisher::new(broker.clone(), "publish");

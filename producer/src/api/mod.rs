@@ -18,6 +18,7 @@ mod pools;
 mod schedules;
 mod tasks;
 
+use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -25,12 +26,15 @@ use std::time::Duration;
 use anyhow::Context as _;
 use axum::extract::{DefaultBodyLimit, State};
 use axum::http::StatusCode;
+use axum::http::header::CONTENT_TYPE;
 use axum::middleware;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Json, Router};
+use metrics_exporter_prometheus::PrometheusHandle;
 use serde::Serialize;
 use shared::db::{self, Database};
+use shared::scrape;
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
@@ -58,6 +62,7 @@ const READINESS_TIMEOUT: Duration = Duration::from_secs(3);
 #[derive(Clone)]
 pub(crate) struct Api {
     database: Database,
+    metrics: PrometheusHandle,
     paces: Arc<Paces>,
     lockout: Arc<Lockout>,
     /// Requests that may use the database at once, so that the others of this process always find a connection.
@@ -81,26 +86,34 @@ pub(crate) async fn listen(address: SocketAddr) -> anyhow::Result<TcpListener> {
 pub(crate) async fn serve(
     listener: TcpListener,
     database: Database,
+    metrics: PrometheusHandle,
     stop: CancellationToken,
 ) -> std::io::Result<()> {
     let api = Api {
         database,
+        metrics,
         paces: Arc::default(),
         lockout: Arc::default(),
         places: Arc::new(Semaphore::new(PLACES)),
     };
-    let paces = Arc::clone(&api.paces);
+    let (paces, metrics, upkeep) = (Arc::clone(&api.paces), api.metrics.clone(), stop.clone());
     let service = router(api).into_make_service_with_connect_info::<SocketAddr>();
     let serving = axum::serve(listener, service).with_graceful_shutdown(stop.cancelled_owned());
     tokio::select! {
         served = serving.into_future() => served,
         never = paces.tidy() => match never {},
+        never = async {
+            scrape::keep(&metrics, &upkeep).await;
+            std::future::pending::<Infallible>().await
+        } => match never {},
     }
 }
 
 fn router(api: Api) -> Router {
     let (commands, document) = commands().split_for_parts();
     let commands = commands
+        // What is slow is nobody's business who has no token.
+        .route("/metrics", get(metrics))
         .layer(middleware::from_fn_with_state(api.clone(), caller::authenticate))
         .layer(middleware::from_fn(in_time))
         .layer(DefaultBodyLimit::max(MOST_BYTES));
@@ -154,6 +167,10 @@ async fn in_time(request: axum::extract::Request, next: middleware::Next) -> Res
             Problem::new(StatusCode::SERVICE_UNAVAILABLE, why).retry_after(5).into_response()
         }
     }
+}
+
+async fn metrics(State(api): State<Api>) -> impl IntoResponse {
+    ([(CONTENT_TYPE, scrape::MEDIA_TYPE)], api.metrics.render())
 }
 
 /// The body of `/readyz`.

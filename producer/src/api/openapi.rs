@@ -145,10 +145,9 @@ pub(super) enum Refusals {
     Unavailable(Problem),
 }
 
-/// The kinds of tasks that others may ask for.
+/// The kinds of tasks.
 pub(super) fn kinds() -> Schema {
-    let kinds = TaskKind::ALL.iter().filter(|kind| kind.is_for_others()).map(|kind| kind.as_str());
-    words(kinds)
+    words(TaskKind::ALL.iter().map(|kind| kind.as_str()))
 }
 
 /// One of some words.

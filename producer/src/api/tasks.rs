@@ -6,7 +6,7 @@ use axum::response::{IntoResponse as _, Response};
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
-use shared::access::Holder;
+use shared::access::{Holder, Role};
 use shared::db;
 use shared::db::api_token::Token;
 use shared::job::JobName;
@@ -32,10 +32,10 @@ use crate::operations::tasks::{self, Cancelled, Order};
 pub(super) struct NewTask {
     /// Its id, which runs once; a new one when absent.
     id: Option<Uuid>,
-    /// What to do.
+    /// What to do; `maintain` is for admins.
     #[schema(schema_with = kinds)]
     kind: TaskKind,
-    /// The job to do it for: needed by all kinds but `report`.
+    /// The job to do it for: needed by all kinds but `report` and `maintain`.
     #[schema(value_type = Option<String>, pattern = "^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$", example = "docs")]
     job: Option<JobName>,
     /// What the kind needs beside the job.
@@ -160,6 +160,10 @@ impl NewTask {
     /// The task as it would come over the wire, so that one place knows what a task may be.
     fn order(self, token: &Token, trace: Option<&TraceContext>) -> Result<Order, Refusal> {
         let may_be_above = token.holder == Holder::Person;
+        if !self.kind.is_for_others() && token.role < Role::Admin {
+            let why = format!("{}: the token has the role {}, admin is needed", self.kind, token.role);
+            return Err(Refusal::UnknownKind(why));
+        }
         let now = shared::clock::now();
         let message = json!({
             "version": message::VERSION,

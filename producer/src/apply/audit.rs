@@ -48,6 +48,12 @@ impl Plan<'_> {
             |name| stored.reports.get(name).map(|report| json(&written::Report::from(report))),
             |number| defined.reports.get(number).map(|report| json(&written::Report::from(report))),
         );
+        let upkeep = changed(
+            "upkeep",
+            &self.upkeep,
+            |name| stored.upkeep.get(name).map(|upkeep| json(&written::Upkeep::from(upkeep))),
+            |number| defined.upkeep.get(number).map(|upkeep| json(&written::Upkeep::from(upkeep))),
+        );
         let alerts = changed(
             "alert rule",
             &self.alerts,
@@ -72,7 +78,7 @@ impl Plan<'_> {
             |name| stored.routes.get(name).map(|route| json(&written::Route::from(route))),
             |number| defined.routes.get(number).map(|route| json(&written::Route::from(route))),
         );
-        let definitions = targets.chain(jobs).chain(limits).chain(reports);
+        let definitions = targets.chain(jobs).chain(limits).chain(reports).chain(upkeep);
         let definitions = definitions.chain(alerts).chain(maintenance).chain(channels).chain(routes);
         let all: Vec<Changed> = definitions.collect();
         if all.is_empty() {

@@ -28,6 +28,7 @@ use shared::limit::Key;
 use shared::route::RouteName;
 use shared::target::TargetName;
 use shared::work::ReportName;
+use shared::work::maintain::UpkeepName;
 
 pub use change::{Change, Difference};
 pub use removals::Removals;
@@ -50,6 +51,8 @@ pub struct Plan<'a> {
     pub limits: Vec<(Key, Change)>,
     /// What becomes of reports.
     pub reports: Vec<(ReportName, Change)>,
+    /// What becomes of upkeep of the database.
+    pub upkeep: Vec<(UpkeepName, Change)>,
     /// What becomes of the settings of rules of alerts.
     pub alerts: Vec<(Rule, Change)>,
     /// What becomes of maintenance windows.
@@ -112,6 +115,10 @@ impl<'a> Plan<'a> {
             let before = stored.reports.get(&report.name);
             (report.name.clone(), compared(before, report, |report| written::Report::from(report)))
         });
+        let upkeep = definitions.upkeep.iter().map(|upkeep| {
+            let before = stored.upkeep.get(&upkeep.name);
+            (upkeep.name.clone(), compared(before, upkeep, |upkeep| written::Upkeep::from(upkeep)))
+        });
         let alerts = definitions.alerts.iter().map(|(rule, setting)| {
             let before = stored.alerts.get(rule);
             (*rule, compared(before, setting, |setting| written::Setting::from(setting)))
@@ -133,6 +140,7 @@ impl<'a> Plan<'a> {
             jobs: jobs.collect(),
             limits: limits.collect(),
             reports: reports.collect(),
+            upkeep: upkeep.collect(),
             alerts: alerts.collect(),
             maintenance: maintenance.collect(),
             channels: channels.collect(),
@@ -169,6 +177,8 @@ impl<'a> Plan<'a> {
 
         let reports = removals.reports.iter().filter(|name| stored.reports.contains_key(name));
         self.reports.extend(reports.map(|name| (name.clone(), Change::REMOVED)));
+        let upkeep = removals.upkeep.iter().filter(|name| stored.upkeep.contains_key(name));
+        self.upkeep.extend(upkeep.map(|name| (name.clone(), Change::REMOVED)));
         let rules = removals.alerts.iter().filter(|rule| stored.alerts.contains_key(rule));
         self.alerts.extend(rules.map(|rule| (*rule, Change::REMOVED)));
         let windows = removals.maintenance.iter().filter(|name| stored.maintenance.contains_key(name));

@@ -9,6 +9,7 @@ use shared::limit::Key;
 use shared::route::RouteName;
 use shared::target::TargetName;
 use shared::work::ReportName;
+use shared::work::maintain::UpkeepName;
 
 use super::Stored;
 use crate::definitions::Definitions;
@@ -24,6 +25,8 @@ pub struct Removals {
     pub limits: BTreeSet<Key>,
     /// Reports.
     pub reports: BTreeSet<ReportName>,
+    /// Upkeep of the database.
+    pub upkeep: BTreeSet<UpkeepName>,
     /// Settings of rules of alerts: what is built in counts again.
     pub alerts: BTreeSet<Rule>,
     /// Maintenance windows.
@@ -43,6 +46,7 @@ impl Removals {
         let targets = stored.targets.keys().filter(|name| !names.targets.contains_key(name.as_str()));
         let limits = stored.limits.keys().filter(|key| !definitions.limited.contains_key(key));
         let reports = stored.reports.keys().filter(|name| !names.reports.contains_key(name.as_str()));
+        let upkeep = stored.upkeep.keys().filter(|name| !names.upkeep.contains_key(name.as_str()));
         let alerts = stored.alerts.keys().filter(|rule| !definitions.ruled.contains_key(rule));
         let maintenance =
             stored.maintenance.keys().filter(|name| !names.maintenance.contains_key(name.as_str()));
@@ -53,6 +57,7 @@ impl Removals {
             targets: targets.cloned().collect(),
             limits: limits.cloned().collect(),
             reports: reports.cloned().collect(),
+            upkeep: upkeep.cloned().collect(),
             alerts: alerts.copied().collect(),
             maintenance: maintenance.cloned().collect(),
             channels: channels.cloned().collect(),

@@ -7,7 +7,7 @@ use shared::params::Params;
 use shared::task::TaskKind;
 use shared::work::{ForgetParams, VerifyParams};
 
-use crate::definitions::Report;
+use crate::definitions::{Report, Upkeep};
 
 /// All that a job has done again and again. Whatever else it is to have done becomes one more function here.
 pub(super) fn of_job(job: &Job, id: JobId) -> impl Iterator<Item = Defined<'_>> {
@@ -58,5 +58,15 @@ pub(super) fn of_report(report: &Report) -> Defined<'_> {
         job: None,
         params: Params::from(&json!(report.params())),
         spec: &report.schedule,
+    }
+}
+
+pub(super) fn of_upkeep(upkeep: &Upkeep) -> Defined<'_> {
+    Defined {
+        kind: TaskKind::Maintain,
+        name: upkeep.name.to_string(),
+        job: None,
+        params: Params::from(&json!(upkeep.params())),
+        spec: &upkeep.schedule,
     }
 }

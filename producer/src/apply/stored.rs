@@ -15,10 +15,11 @@ use shared::limit::{Key, Limit};
 use shared::route::{Route, RouteName};
 use shared::target::TargetName;
 use shared::task::TaskKind;
-use shared::work::{ReportName, ReportParams};
+use shared::work::maintain::UpkeepName;
+use shared::work::{ReportName, ReportParams, Work};
 
-use crate::definitions::Report;
 use crate::definitions::written;
+use crate::definitions::{Report, Upkeep};
 
 /// Everything that is defined.
 #[derive(Debug, Default)]
@@ -31,6 +32,8 @@ pub struct Stored {
     pub limits: BTreeMap<Key, Limit>,
     /// Reports.
     pub reports: BTreeMap<ReportName, Report>,
+    /// Upkeep of the database.
+    pub upkeep: BTreeMap<UpkeepName, Upkeep>,
     /// Settings of rules of alerts.
     pub alerts: BTreeMap<Rule, Setting>,
     /// Maintenance windows.
@@ -61,6 +64,7 @@ impl Stored {
         let limits = limit::all(client).await?.into_iter();
         let limits = limits.filter(|setting| setting.origin == Origin::Definitions);
         let schedules = schedule::of_kind(client, TaskKind::Report).await?;
+        let upkeep = schedule::of_kind(client, TaskKind::Maintain).await?.into_iter().filter_map(upkeep);
         let windows = maintenance::all(client).await?.all()?.into_iter();
         let channels = channel::all(client).await?.all()?.into_iter();
         let routes = route::all(client).await?.all()?.into_iter();
@@ -73,6 +77,7 @@ impl Stored {
                 .filter_map(report)
                 .map(|report| (report.name.clone(), report))
                 .collect(),
+            upkeep: upkeep.map(|upkeep| (upkeep.name.clone(), upkeep)).collect(),
             alerts: alert_setting::all(client).await?.all()?.into_iter().collect(),
             maintenance: windows.map(|window| (window.name.clone(), window)).collect(),
             channels: channels.map(|channel| (channel.name.clone(), channel)).collect(),
@@ -109,6 +114,7 @@ impl Stored {
                 .filter_map(|(key, limit)| written::OtherLimit::new(key, limit))
                 .collect(),
             reports: self.reports.values().map(written::Report::from).collect(),
+            upkeep: self.upkeep.values().map(written::Upkeep::from).collect(),
             alerts: self.alerts.iter().map(|(rule, setting)| (*rule, setting.into())).collect(),
             maintenance: self.maintenance.values().map(written::Maintenance::from).collect(),
             channels: self.channels.values().map(written::Channel::from).collect(),
@@ -121,4 +127,12 @@ impl Stored {
 fn report(stored: schedule::Stored) -> Option<Report> {
     let params = ReportParams::deserialize(stored.params.json()).ok()?;
     Some(Report { name: stored.name.parse().ok()?, report: params.report, schedule: stored.spec })
+}
+
+/// The upkeep that a schedule does; `None` where a newer version has written something else.
+fn upkeep(stored: schedule::Stored) -> Option<Upkeep> {
+    let Ok(Work::Maintain(params)) = Work::parse(TaskKind::Maintain, stored.params.json()) else {
+        return None;
+    };
+    Upkeep::of(stored.name.parse().ok()?, params, stored.spec)
 }

@@ -4,9 +4,11 @@ use shared::db::job::StoredJob;
 use shared::db::target::StoredTarget;
 use shared::job::JobId;
 use shared::target::{TargetId, TargetState};
+use shared::task::TaskKind;
+use shared::work::Work;
 
 use super::*;
-use crate::definitions::any;
+use crate::definitions::{Upkeep, any};
 
 /// What is stored once definitions are applied.
 fn applied(definitions: &Definitions) -> Stored {
@@ -33,6 +35,14 @@ fn applied(definitions: &Definitions) -> Stored {
     let jobs = definitions.jobs.iter().map(|defined| (defined.job.name.clone(), job(defined)));
     let limits = definitions.limits.iter().map(|(key, limit)| (key.clone(), through_json(limit)));
     let reports = definitions.reports.iter().map(|report| (report.name.clone(), report.clone()));
+    let upkeep = definitions.upkeep.iter().map(|upkeep| {
+        let params = through_json::<serde_json::Value>(&serde_json::json!(upkeep.params()));
+        let Ok(Work::Maintain(params)) = Work::parse(TaskKind::Maintain, params) else {
+            panic!("{upkeep:?}")
+        };
+        let read = Upkeep::of(upkeep.name.clone(), params, upkeep.schedule.clone()).unwrap();
+        (upkeep.name.clone(), read)
+    });
     let alerts = definitions.alerts.iter().map(|(rule, setting)| (*rule, through_json(setting)));
     let maintenance =
         definitions.maintenance.iter().map(|window| (window.name.clone(), through_json(window)));
@@ -43,6 +53,7 @@ fn applied(definitions: &Definitions) -> Stored {
         jobs: jobs.collect(),
         limits: limits.collect(),
         reports: reports.collect(),
+        upkeep: upkeep.collect(),
         alerts: alerts.collect(),
         maintenance: maintenance.collect(),
         channels: channels.collect(),
@@ -202,15 +213,16 @@ fn unchanged(text: &str, stored: &Stored) -> Result<(), TestCaseError> {
     prop_assert!(plan.jobs.iter().all(|(_, change)| kept(change)), "{:?}\n{}", plan.jobs, text);
     prop_assert!(plan.limits.iter().all(|(_, change)| kept(change)), "{:?}\n{}", plan.limits, text);
     prop_assert!(plan.reports.iter().all(|(_, change)| kept(change)), "{:?}\n{}", plan.reports, text);
+    prop_assert!(plan.upkeep.iter().all(|(_, change)| kept(change)), "{:?}\n{}", plan.upkeep, text);
     prop_assert!(plan.alerts.iter().all(|(_, change)| kept(change)), "{:?}\n{}", plan.alerts, text);
     let windows = &plan.maintenance;
     prop_assert!(windows.iter().all(|(_, change)| kept(change)), "{:?}\n{}", windows, text);
     prop_assert!(plan.channels.iter().all(|(_, change)| kept(change)), "{:?}\n{}", plan.channels, text);
     prop_assert!(plan.routes.iter().all(|(_, change)| kept(change)), "{:?}\n{}", plan.routes, text);
-    let Removals { jobs, targets, limits, reports, alerts, maintenance, channels, routes } = removals;
+    let Removals { jobs, targets, limits, reports, upkeep, alerts, maintenance, channels, routes } = removals;
     let removed = [targets.len(), jobs.len(), limits.len(), reports.len(), alerts.len(), maintenance.len()];
     prop_assert_eq!(removed, [0; 6], "{}", text);
-    prop_assert_eq!([channels.len(), routes.len()], [0; 2], "{}", text);
+    prop_assert_eq!([channels.len(), routes.len(), upkeep.len()], [0; 3], "{}", text);
     Ok(())
 }
 

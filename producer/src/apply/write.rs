@@ -15,9 +15,10 @@ use shared::route::{Route, RouteName};
 use shared::target::{Target, TargetId, TargetName};
 use shared::task::TaskKind;
 use shared::work::ReportName;
+use shared::work::maintain::UpkeepName;
 
 use super::{Change, Plan, schedules};
-use crate::definitions::Report;
+use crate::definitions::{Report, Upkeep};
 
 impl Plan<'_> {
     /// Writes all of it, in the name of `actor`; the transaction is that in which the stored definitions were locked. Jobs that
@@ -71,7 +72,7 @@ impl Plan<'_> {
         Ok(ids)
     }
 
-    /// Has jobs and reports made when they say, from now on.
+    /// Has jobs, reports and upkeep done when they say, from now on.
     async fn schedule(
         &self,
         transaction: &Transaction<'_>,
@@ -87,12 +88,18 @@ impl Plan<'_> {
         }
         let reports: Vec<&Report> = written(&self.definitions.reports, &self.reports).collect();
         defined.extend(reports.into_iter().map(schedules::of_report));
+        let upkeep: Vec<&Upkeep> = written(&self.definitions.upkeep, &self.upkeep).collect();
+        defined.extend(upkeep.into_iter().map(schedules::of_upkeep));
         if !defined.is_empty() {
             schedule::upsert(transaction, &defined, db::now(transaction).await?).await?;
         }
         let unreported: Vec<&str> = removed(&self.reports).map(ReportName::as_str).collect();
         if !unreported.is_empty() {
             schedule::remove(transaction, TaskKind::Report, &unreported).await?;
+        }
+        let ended: Vec<&str> = removed(&self.upkeep).map(UpkeepName::as_str).collect();
+        if !ended.is_empty() {
+            schedule::remove(transaction, TaskKind::Maintain, &ended).await?;
         }
         Ok(())
     }

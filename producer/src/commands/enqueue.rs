@@ -25,7 +25,7 @@ pub(super) const REQUESTED_BY: &str = "cli";
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// What to do: backup, copy, verify, restore, probe, forget, report
+    /// What to do: backup, copy, verify, restore, probe, forget, report, maintain
     #[arg(required_unless_present = "from")]
     kind: Option<TaskKind>,
     /// Takes many tasks from a file, or from standard input as `-`: one a line, as JSON in the form of a message

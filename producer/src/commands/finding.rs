@@ -8,7 +8,7 @@ use shared::db::{self, Database};
 use shared::task::{Outcome, TaskId};
 use shared::terminal;
 
-use super::Exit;
+use super::{Exit, figures};
 
 /// The JSON object that `--json` prints; the fields after `state` are those of the newest attempt.
 #[derive(Debug, Serialize)]
@@ -59,6 +59,9 @@ impl Finding {
         println!("{line}");
         if let Some(error) = &self.error {
             println!("{error}");
+        }
+        if let Some(figures) = self.detail.as_ref().and_then(figures::text) {
+            println!("{figures}");
         }
         if let Some(waiting_for) = self.detail.as_ref().and_then(|detail| detail.get("waiting_for")) {
             println!("waits for {}", waiting_for.as_str().unwrap_or_default());

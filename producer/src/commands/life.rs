@@ -16,6 +16,7 @@ use shared::params::Params;
 use shared::task::{Outcome, Priority, TaskId, TaskKind};
 use shared::{clock, terminal};
 
+use super::figures;
 use super::shown::{self, moment, moment_ago};
 
 /// The longest text that is shown of an error, in characters.
@@ -135,6 +136,10 @@ impl Life {
             text.push_str("\nended attempts: none\n");
         } else {
             _ = writeln!(text, "\nended attempts\n{}", attempts(&self.executions));
+            let detail = self.executions.last().and_then(|last| last.detail.as_ref());
+            if let Some(figures) = detail.and_then(figures::text) {
+                _ = writeln!(text, "\n{figures}");
+            }
         }
         text
     }

@@ -17,6 +17,7 @@ mod token;
 mod dead;
 mod tasks;
 
+mod figures;
 mod finding;
 mod life;
 mod probes;

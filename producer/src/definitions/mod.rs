@@ -24,6 +24,7 @@ mod schedule;
 mod secret;
 mod source;
 mod target;
+mod upkeep;
 
 pub mod schema;
 pub mod written;
@@ -41,6 +42,7 @@ use shared::target::{Target, TargetName};
 pub use passage::Passage;
 pub use problem::{Origin, Problem, Problems};
 pub use report::Report;
+pub use upkeep::Upkeep;
 
 use fields::Fields;
 pub(crate) use fields::Located;
@@ -57,6 +59,8 @@ pub struct Definitions {
     pub limits: Vec<(Key, Limit)>,
     /// Reports, in the order of the texts.
     pub reports: Vec<Report>,
+    /// Upkeep of the database, in the order of the texts.
+    pub upkeep: Vec<Upkeep>,
     /// How strict rules of alerts are, in the order of the texts.
     pub alerts: Vec<(Rule, Setting)>,
     /// Maintenance windows, in the order of the texts.
@@ -93,6 +97,7 @@ pub(crate) struct Names {
     pub(crate) targets: BTreeMap<String, Origin>,
     pub(crate) jobs: BTreeMap<String, Origin>,
     pub(crate) reports: BTreeMap<String, Origin>,
+    pub(crate) upkeep: BTreeMap<String, Origin>,
     pub(crate) maintenance: BTreeMap<String, Origin>,
     pub(crate) channels: BTreeMap<String, Origin>,
     pub(crate) routes: BTreeMap<String, Origin>,
@@ -123,6 +128,7 @@ impl Definitions {
         let Some(mut fields) = Fields::of(&root, whole(file), problems) else { return };
         let (targets, jobs) = (fields.nodes("targets"), fields.nodes("jobs"));
         let (limits, reports) = (fields.nodes("limits"), fields.nodes("reports"));
+        let upkeep = fields.nodes("upkeep");
         let alerts = fields.optional_below("alerts").map(|fields| alert::read(fields, |_| true));
         let windows = fields.nodes("maintenance");
         let (channels, routes) = (fields.nodes("channels"), fields.nodes("routes"));
@@ -174,7 +180,16 @@ impl Definitions {
             }
             self.limits.push((value, limit));
         }
+        self.add_upkeep(file, upkeep);
         self.add_notifications(file, channels, routes);
+    }
+
+    fn add_upkeep(&mut self, file: &str, upkeep: &[Node]) {
+        let Self { problems, names, .. } = self;
+        for (node, at) in each(file, "upkeep", upkeep) {
+            note_name(&mut names.upkeep, node, &at, problems);
+            self.upkeep.extend(Fields::of(node, at, problems).and_then(upkeep::read));
+        }
     }
 
     fn add_notifications(&mut self, file: &str, channels: &[Node], routes: &[Node]) {

@@ -344,7 +344,7 @@ fn a_file_that_is_no_definition_is_reported() {
         ("jobs:\n- 17", "demo.yaml:2: jobs[0]: is a number, a mapping is needed"),
         (
             "hosts: []",
-            "demo.yaml:1: hosts: is unknown, use one of: targets, jobs, limits, reports, alerts, maintenance, channels, routes",
+            "demo.yaml:1: hosts: is unknown, use one of: targets, jobs, limits, reports, upkeep, alerts, maintenance, channels, routes",
         ),
         ("jobs:\n  - a\n bad", "demo.yaml:3: "),
         ("jobs: []\njobs: []", "demo.yaml:2: duplicate mapping key `jobs`"),

@@ -11,7 +11,7 @@ use shared::alert::{Severity, Subject, Transition};
 use shared::channel::ChannelName;
 use shared::db::notification::{self, Last, Telling};
 use shared::db::unrouted::{self, Standing, Told, Unrouted};
-use shared::db::{self, Database, route};
+use shared::db::{self, Database, route, session};
 use shared::route::Route;
 use uuid::Uuid;
 
@@ -31,6 +31,8 @@ const REPEATS: Duration = Duration::from_secs(10);
 const BATCH: i64 = 500;
 /// Alerts that are told again at one look.
 const MOST_REPEATED: usize = 2_000;
+/// How long a look at what is still wrong may take: what is new does not wait for longer.
+const LONGEST_STATEMENT: Duration = Duration::from_secs(3);
 
 /// Decides who is told what.
 #[derive(Debug, Default)]
@@ -98,8 +100,7 @@ impl Router {
         if channels.is_empty() {
             return Ok(());
         }
-        // What is new does not wait for longer.
-        transaction.batch_execute("set local statement_timeout = '3s'").await?;
+        session::set_longest_statement(&transaction, LONGEST_STATEMENT).await?;
         let now = db::now(&transaction).await?;
         let standing = unrouted::standing(&transaction, &channels).await?;
         let standing = self.untold.readable("alert", standing);

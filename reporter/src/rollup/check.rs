@@ -43,7 +43,7 @@ pub async fn check(client: &mut Client) -> Result<Checked, Error> {
     let transaction =
         client.build_transaction().isolation_level(IsolationLevel::RepeatableRead).start().await?;
     // Before the snapshot is taken: no month goes between the two.
-    transaction.batch_execute("lock table execution in access share mode").await?;
+    execution::hold_months(&transaction).await?;
     let state = rollup::state(&transaction).await?;
     // After it was taken: what was swept until then is not expected.
     let now = db::now(&transaction).await?;

@@ -10,7 +10,8 @@ use deadpool_postgres::{GenericClient, Transaction};
 use tokio_postgres::Row;
 
 use super::readable::Readable;
-use super::{Error, parsed, prepared};
+use super::statement::statement;
+use super::{Error, parsed};
 use crate::alert::{AlertId, Rule, Severity, State, SuppressedBy, Tag};
 use crate::job::{JobId, JobName};
 use crate::target::TargetId;
@@ -96,13 +97,15 @@ pub async fn current<C: GenericClient>(
     client: &C,
     resolved_within: Duration,
 ) -> Result<Readable<Alert, Unread>, Error> {
-    let statement = format!(
-        "select {COLUMNS} from alert a where a.state <> 'resolved'
+    let statement = statement!(
+        "alert.current",
+        format!(
+            "select {COLUMNS} from alert a where a.state <> 'resolved'
          union all
          select {COLUMNS} from alert a where a.state = 'resolved' and a.resolved_at > now() - make_interval(secs => $1)"
+        )
     );
-    let statement = prepared(client, &statement).await?;
-    let rows = client.query(&statement, &[&resolved_within.as_secs_f64()]).await?;
+    let rows = statement.query(client, &[&resolved_within.as_secs_f64()]).await?;
     let unread = |row: &Row| {
         let is_over = row.try_get::<_, &str>("state")? == State::Resolved.as_str();
         Ok(Unread { cause: row.try_get("cause")?, is_over })
@@ -133,12 +136,14 @@ pub async fn insert(
     if alerts.is_empty() {
         return Ok(Vec::new());
     }
-    let statement = "insert into alert (cause, rule, severity, state, subject, job_id, target_id, owner, group_key, summary, \
+    let statement = statement!(
+        "alert.insert",
+        "insert into alert (cause, rule, severity, state, subject, job_id, target_id, owner, group_key, summary, \
              detail, since, opened_at, suppressed_by)
          select * from unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::integer[], $7::integer[], \
              $8::text[], $9::text[], $10::text[], $11::text[], $12::timestamptz[], $13::timestamptz[], $14::text[])
-         returning cause, id";
-    let statement = prepared(transaction, statement).await?;
+         returning cause, id"
+    );
     let columns = Columns::of(alerts);
     let about = || alerts.iter().map(|(about, _)| about);
     let causes: Vec<&str> = about().map(|about| about.cause.as_str()).collect();
@@ -146,9 +151,9 @@ pub async fn insert(
     let subjects: Vec<&str> = about().map(|about| about.subject.as_str()).collect();
     let jobs: Vec<Option<i32>> = about().map(|about| about.job.map(|job| job.0)).collect();
     let targets: Vec<Option<i32>> = about().map(|about| about.target.map(|target| target.0)).collect();
-    let rows = transaction
+    let rows = statement
         .query(
-            &statement,
+            transaction,
             &[
                 &causes,
                 &rules,
@@ -182,22 +187,24 @@ pub async fn update(
     if alerts.is_empty() {
         return Ok(());
     }
-    let statement = "update alert a set severity = n.severity, state = n.state, owner = n.owner, group_key = n.group_key, \
+    let statement = statement!(
+        "alert.update",
+        "update alert a set severity = n.severity, state = n.state, owner = n.owner, group_key = n.group_key, \
              summary = n.summary, detail = n.detail, since = n.since, opened_at = n.opened_at, resolved_at = n.resolved_at, \
              reopened = n.reopened, suppressed_by = n.suppressed_by
          from unnest($1::bigint[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[], \
              $8::timestamptz[], $9::timestamptz[], $10::timestamptz[], $11::integer[], $12::text[])
              as n(id, severity, state, owner, group_key, summary, detail, since, opened_at, resolved_at, reopened, \
              suppressed_by)
-         where a.id = n.id";
-    let statement = prepared(transaction, statement).await?;
+         where a.id = n.id"
+    );
     let columns = Columns::of(alerts);
     let ids: Vec<i64> = ids.iter().map(|id| id.0).collect();
     let resolved_at: Vec<Option<DateTime<Utc>>> = alerts.iter().map(|(_, life)| life.resolved_at).collect();
     let reopened: Vec<i32> = alerts.iter().map(|(_, life)| life.reopened).collect();
-    transaction
+    statement
         .execute(
-            &statement,
+            transaction,
             &[
                 &ids,
                 &columns.severities,
@@ -219,10 +226,9 @@ pub async fn update(
 
 /// Removes alerts that never opened.
 pub async fn discard(transaction: &Transaction<'_>, ids: &[AlertId]) -> Result<(), Error> {
-    let statement =
-        prepared(transaction, "delete from alert where id = any($1) and state = 'pending'").await?;
+    let statement = statement!("alert.discard", "delete from alert where id = any($1) and state = 'pending'");
     let ids: Vec<i64> = ids.iter().map(|id| id.0).collect();
-    transaction.execute(&statement, &[&ids]).await?;
+    statement.execute(transaction, &[&ids]).await?;
     Ok(())
 }
 
@@ -234,12 +240,13 @@ pub async fn acknowledge(
     note: Option<&str>,
     until: Option<DateTime<Utc>>,
 ) -> Result<(), Error> {
-    let statement =
+    let statement = statement!(
+        "alert.acknowledge",
         "update alert set acknowledged_at = now(), acknowledged_by = $2, acknowledged_note = $3, \
              acknowledged_until = $4
-         where id = $1";
-    let statement = prepared(transaction, statement).await?;
-    transaction.execute(&statement, &[&id.0, &by, &note, &until]).await?;
+         where id = $1"
+    );
+    statement.execute(transaction, &[&id.0, &by, &note, &until]).await?;
     Ok(())
 }
 
@@ -248,28 +255,29 @@ pub async fn unacknowledge(
     transaction: &Transaction<'_>,
     known: &[(AlertId, DateTime<Utc>)],
 ) -> Result<HashSet<AlertId>, Error> {
-    let statement =
+    let statement = statement!(
+        "alert.unacknowledge",
         "update alert a set acknowledged_at = null, acknowledged_by = null, acknowledged_note = null, \
              acknowledged_until = null
          from unnest($1::bigint[], $2::timestamptz[]) as k(id, at) where a.id = k.id and a.acknowledged_at = k.at
-         returning a.id";
-    let statement = prepared(transaction, statement).await?;
+         returning a.id"
+    );
     let (ids, at): (Vec<i64>, Vec<DateTime<Utc>>) = known.iter().map(|(id, at)| (id.0, *at)).unzip();
-    let rows = transaction.query(&statement, &[&ids, &at]).await?;
+    let rows = statement.query(transaction, &[&ids, &at]).await?;
     rows.iter().map(|row| Ok(AlertId(row.try_get("id")?))).collect()
 }
 
 /// Locks an alert until the transaction ends.
 pub async fn lock(transaction: &Transaction<'_>, id: AlertId) -> Result<Option<Alert>, Error> {
-    let statement = format!("select {COLUMNS} from alert a where a.id = $1 for update");
-    let statement = prepared(transaction, &statement).await?;
-    transaction.query_opt(&statement, &[&id.0]).await?.as_ref().map(alert).transpose()
+    let statement =
+        statement!("alert.lock", format!("select {COLUMNS} from alert a where a.id = $1 for update"));
+    statement.query_opt(transaction, &[&id.0]).await?.as_ref().map(alert).transpose()
 }
 
 /// An alert.
 pub async fn by_id<C: GenericClient>(client: &C, id: AlertId) -> Result<Option<Alert>, Error> {
-    let statement = prepared(client, &format!("select {COLUMNS} from alert a where a.id = $1")).await?;
-    client.query_opt(&statement, &[&id.0]).await?.as_ref().map(alert).transpose()
+    let statement = statement!("alert.by_id", format!("select {COLUMNS} from alert a where a.id = $1"));
+    statement.query_opt(client, &[&id.0]).await?.as_ref().map(alert).transpose()
 }
 
 /// Which alerts are meant; what is absent does not matter.
@@ -285,14 +293,16 @@ pub struct Filter {
 
 /// Alerts, the worst first and then the newest, at most `limit`.
 pub async fn list<C: GenericClient>(client: &C, filter: &Filter, limit: i64) -> Result<Vec<Alert>, Error> {
-    let statement = format!(
-        "select {COLUMNS} from alert a
+    let statement = statement!(
+        "alert.list",
+        format!(
+            "select {COLUMNS} from alert a
          where ($1::text[] = '{{}}' or a.state = any($1)) and ($2::text is null or a.job_id = (select id from job where name = $2))
              and ($3::text[] = '{{}}' or a.severity = any($3))
          order by a.state = 'resolved', array_position(array['critical', 'warning', 'info'], a.severity), a.since desc, a.id desc
          limit $4"
+        )
     );
-    let statement = prepared(client, &statement).await?;
     let states: Vec<&str> = filter.states.iter().map(|state| state.as_str()).collect();
     let severities: Vec<&str> = filter.severity.map_or_else(Vec::new, |least| {
         Severity::ALL
@@ -302,7 +312,7 @@ pub async fn list<C: GenericClient>(client: &C, filter: &Filter, limit: i64) -> 
             .collect()
     });
     let job = filter.job.as_ref().map(JobName::as_str);
-    client.query(&statement, &[&states, &job, &severities, &limit]).await?.iter().map(alert).collect()
+    statement.query(client, &[&states, &job, &severities, &limit]).await?.iter().map(alert).collect()
 }
 
 /// Alerts of one rule and one kind.
@@ -325,11 +335,13 @@ pub const COUNTED: [&str; 3] = ["pending", "open", "acknowledged"];
 
 /// Counts the alerts that are not over.
 pub async fn counts<C: GenericClient>(client: &C) -> Result<Vec<Count>, Error> {
-    let statement = "select rule, severity, case when state = 'pending' then 1 when acknowledged_at is null then 2 else 3 end as state, \
+    let statement = statement!(
+        "alert.counts",
+        "select rule, severity, case when state = 'pending' then 1 when acknowledged_at is null then 2 else 3 end as state, \
              suppressed_by is not null as suppressed, count(*) as alerts
-         from alert where state <> 'resolved' group by 1, 2, 3, 4";
-    let statement = prepared(client, statement).await?;
-    let rows = client.query(&statement, &[]).await?;
+         from alert where state <> 'resolved' group by 1, 2, 3, 4"
+    );
+    let rows = statement.query(client, &[]).await?;
     rows.iter()
         .map(|row| {
             let [pending, open, acknowledged] = COUNTED;
@@ -351,11 +363,13 @@ pub async fn counts<C: GenericClient>(client: &C) -> Result<Vec<Count>, Error> {
 
 /// What routes go by beside the alert itself: the tags of the jobs of some alerts; those without any are absent.
 pub async fn tags<C: GenericClient>(client: &C, ids: &[AlertId]) -> Result<Vec<(AlertId, Vec<Tag>)>, Error> {
-    let statement = "select a.id, array(select jsonb_array_elements_text(j.definition -> 'tags')) as tags
-         from alert a join job j on j.id = a.job_id where a.id = any($1) and j.definition ? 'tags'";
-    let statement = prepared(client, statement).await?;
+    let statement = statement!(
+        "alert.tags",
+        "select a.id, array(select jsonb_array_elements_text(j.definition -> 'tags')) as tags
+         from alert a join job j on j.id = a.job_id where a.id = any($1) and j.definition ? 'tags'"
+    );
     let ids: Vec<i64> = ids.iter().map(|id| id.0).collect();
-    let rows = client.query(&statement, &[&ids]).await?;
+    let rows = statement.query(client, &[&ids]).await?;
     rows.iter()
         .map(|row| {
             let tags: Vec<&str> = row.try_get("tags")?;
@@ -371,24 +385,31 @@ pub async fn tags<C: GenericClient>(client: &C, ids: &[AlertId]) -> Result<Vec<(
 
 /// Whether something is old enough to be removed, of alerts or of what they rest on.
 pub async fn is_sweep_due<C: GenericClient>(client: &C) -> Result<bool, Error> {
-    let statement = format!(
-        "select exists (select from alert where state = 'resolved' and resolved_at < now() - interval '90 days')
+    let statement = statement!(
+        "alert.is_sweep_due",
+        format!(
+            "select exists (select from alert where state = 'resolved' and resolved_at < now() - interval '90 days')
+             or exists (select from report where created_at < now() - interval '90 days')
              or exists (select from notification where {})
              or exists (select from silence where ends_at < now() - interval '90 days')
              or exists (select from job_day where day < (now() at time zone 'UTC')::date - {})",
         super::notification::OLD,
         super::job_health::DAYS
+    )
     );
-    let statement = prepared(client, &statement).await?;
-    Ok(client.query_one(&statement, &[]).await?.try_get(0)?)
+    Ok(statement.query_one(client, &[]).await?.try_get(0)?)
 }
+
+/// Which are old.
+pub(super) const OLD: &str = "state = 'resolved' and resolved_at < now() - interval '90 days'";
 
 /// Removes alerts that were over 90 days ago with their events, at most `limit`; returns how many.
 pub async fn sweep<C: GenericClient>(client: &C, limit: i64) -> Result<u64, Error> {
-    let statement = "delete from alert where id in (
-             select id from alert where state = 'resolved' and resolved_at < now() - interval '90 days' limit $1)";
-    let statement = prepared(client, statement).await?;
-    Ok(client.execute(&statement, &[&limit]).await?)
+    let statement = statement!(
+        "alert.sweep",
+        format!("delete from alert where id in (select id from alert where {OLD} limit $1)")
+    );
+    Ok(statement.execute(client, &[&limit]).await?)
 }
 
 /// The values that both a new and a changed alert are written with.

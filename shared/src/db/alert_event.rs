@@ -3,7 +3,8 @@
 use chrono::{DateTime, Utc};
 use deadpool_postgres::{GenericClient, Transaction};
 
-use super::{Error, parsed, prepared};
+use super::statement::statement;
+use super::{Error, parsed};
 use crate::alert::{AlertId, Severity, SuppressedBy, Transition};
 
 /// A change in an alert's life.
@@ -30,9 +31,11 @@ pub async fn insert(transaction: &Transaction<'_>, at: DateTime<Utc>, events: &[
     if events.is_empty() {
         return Ok(());
     }
-    let statement = "insert into alert_event (at, alert_id, transition, severity, summary, by, note, suppressed_by)
-         select $1, * from unnest($2::bigint[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[])";
-    let statement = prepared(transaction, statement).await?;
+    let statement = statement!(
+        "alert_event.insert",
+        "insert into alert_event (at, alert_id, transition, severity, summary, by, note, suppressed_by)
+         select $1, * from unnest($2::bigint[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[])"
+    );
     let alerts: Vec<i64> = events.iter().map(|event| event.alert.0).collect();
     let transitions: Vec<&str> = events.iter().map(|event| event.transition.as_str()).collect();
     let severities: Vec<&str> = events.iter().map(|event| event.severity.as_str()).collect();
@@ -41,8 +44,11 @@ pub async fn insert(transaction: &Transaction<'_>, at: DateTime<Utc>, events: &[
     let notes: Vec<Option<&str>> = events.iter().map(|event| event.note.as_deref()).collect();
     let suppressed: Vec<Option<String>> =
         events.iter().map(|event| event.suppressed_by.as_ref().map(ToString::to_string)).collect();
-    transaction
-        .execute(&statement, &[&at, &alerts, &transitions, &severities, &summaries, &by, &notes, &suppressed])
+    statement
+        .execute(
+            transaction,
+            &[&at, &alerts, &transitions, &severities, &summaries, &by, &notes, &suppressed],
+        )
         .await?;
     Ok(())
 }
@@ -52,8 +58,9 @@ pub async fn of_alert<C: GenericClient>(
     client: &C,
     alert: AlertId,
 ) -> Result<Vec<(DateTime<Utc>, Event)>, Error> {
-    let statement = prepared(client, "select * from alert_event where alert_id = $1 order by id").await?;
-    let rows = client.query(&statement, &[&alert.0]).await?;
+    let statement =
+        statement!("alert_event.of_alert", "select * from alert_event where alert_id = $1 order by id");
+    let rows = statement.query(client, &[&alert.0]).await?;
     rows.iter()
         .map(|row| {
             let suppressed_by: Option<&str> = row.try_get("suppressed_by")?;

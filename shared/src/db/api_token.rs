@@ -6,7 +6,8 @@ use serde::Serialize;
 use tokio_postgres::Row;
 use uuid::Uuid;
 
-use super::{Error, parsed, prepared};
+use super::statement::statement;
+use super::{Error, parsed};
 use crate::access::{Bearer, Holder, Role};
 
 /// A token without its secret.
@@ -49,44 +50,47 @@ const COLUMNS: &str = "id, name, role, holder, created_at, created_by, expires_a
 
 /// Stores a new token; says whether its name was free.
 pub async fn insert<C: GenericClient>(client: &C, bearer: &Bearer, new: &New<'_>) -> Result<bool, Error> {
-    let statement = "insert into api_token (id, name, role, holder, secret_sha256, created_by, expires_at)
-         values ($1, $2, $3, $4, $5, $6, $7) on conflict (name) where revoked_at is null do nothing";
-    let statement = prepared(client, statement).await?;
+    let statement = statement!(
+        "api_token.insert",
+        "insert into api_token (id, name, role, holder, secret_sha256, created_by, expires_at)
+         values ($1, $2, $3, $4, $5, $6, $7) on conflict (name) where revoked_at is null do nothing"
+    );
     let (role, holder) = (new.role.as_str(), new.holder.as_str());
-    let inserted = client
-        .execute(
-            &statement,
-            &[&bearer.id, &new.name, &role, &holder, &bearer.hash(), &new.by, &new.expires_at],
-        )
+    let inserted = statement
+        .execute(client, &[&bearer.id, &new.name, &role, &holder, &bearer.hash(), &new.by, &new.expires_at])
         .await?;
     Ok(inserted == 1)
 }
 
 /// The token of a bearer, if it is good now.
 pub async fn good<C: GenericClient>(client: &C, bearer: &Bearer) -> Result<Option<Token>, Error> {
-    let statement = format!(
-        "select {COLUMNS} from api_token
+    let statement = statement!(
+        "api_token.good",
+        format!(
+            "select {COLUMNS} from api_token
          where id = $1 and secret_sha256 = $2 and revoked_at is null and (expires_at is null or expires_at > now())"
+        )
     );
-    let statement = prepared(client, &statement).await?;
-    client.query_opt(&statement, &[&bearer.id, &bearer.hash()]).await?.as_ref().map(token).transpose()
+    statement.query_opt(client, &[&bearer.id, &bearer.hash()]).await?.as_ref().map(token).transpose()
 }
 
 /// All tokens, the newest first.
 pub async fn all<C: GenericClient>(client: &C) -> Result<Vec<Token>, Error> {
-    let statement = format!("select {COLUMNS} from api_token order by created_at desc");
-    let statement = prepared(client, &statement).await?;
-    client.query(&statement, &[]).await?.iter().map(token).collect()
+    let statement =
+        statement!("api_token.all", format!("select {COLUMNS} from api_token order by created_at desc"));
+    statement.query(client, &[]).await?.iter().map(token).collect()
 }
 
 /// Ends a token; returns it if it was not ended before.
 pub async fn revoke<C: GenericClient>(client: &C, name: &str, by: &str) -> Result<Option<Token>, Error> {
-    let statement = format!(
-        "update api_token set revoked_at = now(), revoked_by = $2 where name = $1 and revoked_at is null
+    let statement = statement!(
+        "api_token.revoke",
+        format!(
+            "update api_token set revoked_at = now(), revoked_by = $2 where name = $1 and revoked_at is null
          returning {COLUMNS}"
+        )
     );
-    let statement = prepared(client, &statement).await?;
-    client.query_opt(&statement, &[&name, &by]).await?.as_ref().map(token).transpose()
+    statement.query_opt(client, &[&name, &by]).await?.as_ref().map(token).transpose()
 }
 
 fn token(row: &Row) -> Result<Token, Error> {

@@ -7,7 +7,8 @@ use serde_json::Value;
 use tokio_postgres::types::Json;
 use uuid::Uuid;
 
-use super::{Error, prepared};
+use super::Error;
+use super::statement::statement;
 
 /// Who changes something.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -39,9 +40,11 @@ pub async fn record(
     actor: &Actor,
     entries: &[Entry<'_>],
 ) -> Result<(), Error> {
-    let statement = "insert into audit (actor, token_id, action, subject, name, before, after)
-         select $1, $2, * from unnest($3::text[], $4::text[], $5::text[], $6::json[], $7::json[])";
-    let statement = prepared(transaction, statement).await?;
+    let statement = statement!(
+        "audit.record",
+        "insert into audit (actor, token_id, action, subject, name, before, after)
+         select $1, $2, * from unnest($3::text[], $4::text[], $5::text[], $6::json[], $7::json[])"
+    );
     let actions: Vec<&str> = entries.iter().map(|entry| entry.action).collect();
     let subjects: Vec<&str> = entries.iter().map(|entry| entry.subject).collect();
     let names: Vec<&str> = entries.iter().map(|entry| entry.name).collect();
@@ -49,15 +52,20 @@ pub async fn record(
         entries.iter().map(|entry| entry.before.as_ref().map(Json)).collect();
     let after: Vec<Option<Json<&Value>>> =
         entries.iter().map(|entry| entry.after.as_ref().map(Json)).collect();
-    transaction
-        .execute(&statement, &[&actor.name, &actor.token, &actions, &subjects, &names, &before, &after])
+    statement
+        .execute(transaction, &[&actor.name, &actor.token, &actions, &subjects, &names, &before, &after])
         .await?;
     Ok(())
 }
 
-/// Forgets changes of longer ago than this; returns how many.
-pub async fn sweep<C: GenericClient>(client: &C, after: Duration) -> Result<u64, Error> {
-    let statement =
-        prepared(client, "delete from audit where at < now() - make_interval(secs => $1)").await?;
-    Ok(client.execute(&statement, &[&after.as_secs_f64()]).await?)
+/// Which are old, after so many seconds.
+pub(super) const OLD: &str = "at < now() - make_interval(secs => $1)";
+
+/// Forgets changes of longer ago than this, at most `limit`; returns how many.
+pub async fn sweep<C: GenericClient>(client: &C, after: Duration, limit: i64) -> Result<u64, Error> {
+    let statement = statement!(
+        "audit.sweep",
+        format!("delete from audit where ctid = any(array(select ctid from audit where {OLD} limit $2))")
+    );
+    Ok(statement.execute(client, &[&after.as_secs_f64(), &limit]).await?)
 }

@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use chrono::{DateTime, Utc};
 use deadpool_postgres::GenericClient;
 
-use super::{Error, line, parsed, prepared};
+use super::statement::statement;
+use super::{Error, line, parsed};
 use crate::limit::Key;
 use crate::task::TaskKind;
 
@@ -32,7 +33,9 @@ pub struct Backlog {
 
 /// The tasks of each kind at one moment; without those in queues that the database does not know.
 pub async fn by_kind<C: GenericClient>(client: &C) -> Result<BTreeMap<TaskKind, Backlog>, Error> {
-    let statement = "with waiting as (
+    let statement = statement!(
+        "backlog.by_kind",
+        "with waiting as (
              select kind, count(*) as waiting,
                  count(*) filter (where waiting_for = any($2) or is_due and publication = 0) as for_slot,
                  count(*) filter (where is_due and publication > 0) as published,
@@ -47,10 +50,10 @@ pub async fn by_kind<C: GenericClient>(client: &C) -> Result<BTreeMap<TaskKind, 
          select kind, coalesce(waiting, 0) as waiting, coalesce(for_slot, 0) as for_slot, coalesce(published, 0) as published,
              coalesce(publications, 0) as publications, coalesce(unpublished, 0) as unpublished, oldest_unpublished, oldest_due, \
              coalesce(running, 0) as running
-         from waiting full join running using (kind)";
-    let statement = prepared(client, statement).await?;
+         from waiting full join running using (kind)"
+    );
     let lines: Vec<String> = TaskKind::ALL.iter().map(|kind| line::waiting_for(&Key::Pool(*kind))).collect();
-    let rows = client.query(&statement, &[&super::task::known_kinds(), &lines]).await?;
+    let rows = statement.query(client, &[&super::task::known_kinds(), &lines]).await?;
     rows.iter()
         .map(|row| {
             let backlog = Backlog {

@@ -12,7 +12,8 @@ use uuid::Uuid;
 
 use super::definition::{Definitions, JobWithTargets};
 use super::evidence::Link;
-use super::{Error, from_json, prepared};
+use super::statement::{command, statement};
+use super::{Error, from_json};
 use crate::compliance::{self, Answer, Copy, POLICY_VERSION, Policy, Verdict, Verdicts};
 use crate::evidence::{self, Evidence, EvidenceId, Facts, Finding};
 use crate::job::JobId;
@@ -135,14 +136,18 @@ async fn lock(transaction: &Transaction<'_>, jobs: &[JobId]) -> Result<BTreeMap<
     // and equal keys stand in the index in the order of their rows: from the end the newest is found first, and the scan
     // ends there. A condition that the planner knows to have one value would be scanned from the front; and a bitmap, which
     // the planner prefers when a sample of so many versions holds few rows, would be one of all of them.
-    transaction.batch_execute("set local enable_seqscan = off; set local enable_bitmapscan = off").await?;
-    let statement = "select c.ctid::text as place, c.* from unnest($1::integer[]) as j(id)
+    command!("compliance.by_index")
+        .run(transaction, "set local enable_seqscan = off; set local enable_bitmapscan = off")
+        .await?;
+    let statement = statement!(
+        "compliance.lock",
+        "select c.ctid::text as place, c.* from unnest($1::integer[]) as j(id)
          cross join lateral (
              select ctid, job_id, chain_length, chain_head, facts, answers from compliance
-             where job_id >= j.id and job_id <= j.id order by job_id desc limit 1 for update) c";
-    let statement = prepared(transaction, statement).await?;
+             where job_id >= j.id and job_id <= j.id order by job_id desc limit 1 for update) c"
+    );
     let jobs: Vec<i32> = jobs.iter().map(|job| job.0).collect();
-    let rows = transaction.query(&statement, &[&jobs]).await?;
+    let rows = statement.query(transaction, &[&jobs]).await?;
     rows.iter()
         .map(|row| {
             let state = State {
@@ -165,14 +170,16 @@ async fn store(
     judged: &[JudgedJob<'_>],
     now: DateTime<Utc>,
 ) -> Result<(), Error> {
-    let statement = "update compliance c set chain_length = j.chain_length, chain_head = j.chain_head, facts = j.facts, \
+    let statement = statement!(
+        "compliance.store",
+        "update compliance c set chain_length = j.chain_length, chain_head = j.chain_head, facts = j.facts, \
              policy_version = $8, evaluated_at = $9, due_at = j.due_at, compliant = j.compliant, verdicts = j.verdicts, \
              answers = j.answers
          from unnest($1::text[], $2::bigint[], $3::bytea[], $4::json[], $5::timestamptz[], $6::boolean[], $7::json[], \
              $10::json[])
              as j(place, chain_length, chain_head, facts, due_at, compliant, verdicts, answers)
-         where c.ctid = j.place::tid";
-    let statement = prepared(transaction, statement).await?;
+         where c.ctid = j.place::tid"
+    );
     let place: Vec<&str> = judged.iter().map(|(_, state, _)| state.place.as_str()).collect();
     let length: Vec<i64> = judged.iter().map(|(_, state, _)| state.chain_length).collect();
     let head: Vec<&[u8]> = judged.iter().map(|(_, state, _)| state.chain_head.as_slice()).collect();
@@ -181,9 +188,9 @@ async fn store(
     let compliant: Vec<bool> = judged.iter().map(|(_, _, verdicts)| verdicts.compliant()).collect();
     let verdicts: Vec<_> = judged.iter().map(|(_, _, verdicts)| Json(&verdicts.verdicts)).collect();
     let answers: Vec<_> = judged.iter().map(|(_, _, verdicts)| Json(verdicts.answers())).collect();
-    let stored = transaction
+    let stored = statement
         .execute(
-            &statement,
+            transaction,
             &[
                 &place,
                 &length,
@@ -233,13 +240,14 @@ async fn store_changes(
     if changes.is_empty() {
         return Ok(());
     }
-    let statement =
+    let statement = statement!(
+        "compliance.store_changes",
         "insert into verdict_change (job_id, rule, previous, answer, reason, evidence, changed_at)
          select job_id, rule, previous, answer, reason,
              array(select jsonb_array_elements_text(evidence)::uuid), $7
          from unnest($1::integer[], $2::text[], $3::text[], $4::text[], $5::text[], $6::jsonb[])
-             as c(job_id, rule, previous, answer, reason, evidence)";
-    let statement = prepared(transaction, statement).await?;
+             as c(job_id, rule, previous, answer, reason, evidence)"
+    );
     let job: Vec<i32> = changes.iter().map(|change| change.job.0).collect();
     let rule: Vec<&str> = changes.iter().map(|change| change.verdict.rule.as_str()).collect();
     let previous: Vec<Option<&str>> =
@@ -247,15 +255,17 @@ async fn store_changes(
     let answer: Vec<&str> = changes.iter().map(|change| change.verdict.answer.as_str()).collect();
     let reason: Vec<&str> = changes.iter().map(|change| change.verdict.reason.as_str()).collect();
     let evidence: Vec<_> = changes.iter().map(|change| Json(&change.verdict.evidence)).collect();
-    transaction.execute(&statement, &[&job, &rule, &previous, &answer, &reason, &evidence, &now]).await?;
+    statement.execute(transaction, &[&job, &rule, &previous, &answer, &reason, &evidence, &now]).await?;
     Ok(())
 }
 
 /// The jobs whose evidence has expired since they were judged, at most `limit`.
 pub async fn due<C: GenericClient>(client: &C, limit: i64) -> Result<Vec<JobId>, Error> {
-    let statement = "select job_id from compliance where due_at <= now() order by due_at limit $1";
-    let statement = prepared(client, statement).await?;
-    let rows = client.query(&statement, &[&limit]).await?;
+    let statement = statement!(
+        "compliance.due",
+        "select job_id from compliance where due_at <= now() order by due_at limit $1"
+    );
+    let rows = statement.query(client, &[&limit]).await?;
     rows.iter().map(|row| Ok(JobId(row.try_get(0)?))).collect()
 }
 
@@ -273,18 +283,20 @@ pub async fn facts<C: GenericClient>(
     client: &C,
     jobs: &[JobId],
 ) -> Result<BTreeMap<JobId, BTreeMap<TargetId, Facts>>, Error> {
-    let statement = prepared(client, "select job_id, facts from compliance where job_id = any($1)").await?;
+    let statement =
+        statement!("compliance.facts", "select job_id, facts from compliance where job_id = any($1)");
     let jobs: Vec<i32> = jobs.iter().map(|job| job.0).collect();
-    let rows = client.query(&statement, &[&jobs]).await?;
+    let rows = statement.query(client, &[&jobs]).await?;
     rows.iter().map(|row| Ok((JobId(row.try_get("job_id")?), from_json(row, "facts")?))).collect()
 }
 
 /// When each active job was judged last.
 pub async fn evaluations<C: GenericClient>(client: &C) -> Result<Vec<(JobId, DateTime<Utc>)>, Error> {
-    let statement =
-        "select c.job_id, c.evaluated_at from compliance c join job j on j.id = c.job_id where j.active";
-    let statement = prepared(client, statement).await?;
-    let rows = client.query(&statement, &[]).await?;
+    let statement = statement!(
+        "compliance.evaluations",
+        "select c.job_id, c.evaluated_at from compliance c join job j on j.id = c.job_id where j.active"
+    );
+    let rows = statement.query(client, &[]).await?;
     rows.iter().map(|row| Ok((JobId(row.try_get("job_id")?), row.try_get("evaluated_at")?))).collect()
 }
 
@@ -304,10 +316,12 @@ pub async fn standings<C: GenericClient>(
     client: &C,
     jobs: &[JobId],
 ) -> Result<BTreeMap<JobId, Standing>, Error> {
-    let statement = "select job_id, evaluated_at, facts, verdicts from compliance where job_id = any($1)";
-    let statement = prepared(client, statement).await?;
+    let statement = statement!(
+        "compliance.standings",
+        "select job_id, evaluated_at, facts, verdicts from compliance where job_id = any($1)"
+    );
     let jobs: Vec<i32> = jobs.iter().map(|job| job.0).collect();
-    let rows = client.query(&statement, &[&jobs]).await?;
+    let rows = statement.query(client, &[&jobs]).await?;
     rows.iter()
         .map(|row| {
             let standing = Standing {
@@ -340,12 +354,13 @@ pub async fn verdicts<C: GenericClient>(
     client: &C,
     job: Option<&crate::job::JobName>,
 ) -> Result<Vec<JobVerdicts>, Error> {
-    let statement =
+    let statement = statement!(
+        "compliance.verdicts",
         "select j.name, j.definition ->> 'owner' as owner, c.compliant, c.evaluated_at, c.verdicts
          from compliance c join job j on j.id = c.job_id
-         where j.active and ($1::text is null or j.name = $1) order by j.name";
-    let statement = prepared(client, statement).await?;
-    let rows = client.query(&statement, &[&job.map(crate::job::JobName::as_str)]).await?;
+         where j.active and ($1::text is null or j.name = $1) order by j.name"
+    );
+    let rows = statement.query(client, &[&job.map(crate::job::JobName::as_str)]).await?;
     rows.iter()
         .map(|row| {
             Ok(JobVerdicts {

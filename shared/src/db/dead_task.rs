@@ -10,7 +10,8 @@ use uuid::Uuid;
 
 use super::columns::{ARRAYS, Columns, NAMES, task_of};
 use super::lease::Leased;
-use super::{Error, parsed, prepared};
+use super::statement::statement;
+use super::{Error, parsed};
 use crate::job::JobName;
 use crate::name::text_enum;
 use crate::task::{Task, TaskId, TaskKind};
@@ -54,19 +55,21 @@ pub struct Dead<'a> {
 
 /// Buries tasks. One that is dead already stays as it is: one bad row must not keep the others of a transaction.
 pub async fn insert(transaction: &Transaction<'_>, dead: &[Dead<'_>]) -> Result<(), Error> {
-    let statement = format!(
-        "insert into dead_task (id, {NAMES}, attempts, rescues, reason, last_error)
+    let statement = statement!(
+        "dead_task.insert",
+        format!(
+            "insert into dead_task (id, {NAMES}, attempts, rescues, reason, last_error)
          select * from unnest({ARRAYS}, $10::integer[], $11::integer[], $12::text[], $13::text[])
          on conflict (id) do nothing"
+        )
     );
-    let statement = prepared(transaction, &statement).await?;
     let columns = Columns::of(dead.iter().map(|dead| &dead.leased.task));
     let attempts: Vec<_> = dead.iter().map(|dead| dead.leased.attempt).collect();
     let rescues: Vec<_> = dead.iter().map(|dead| dead.leased.rescues).collect();
     let reasons: Vec<_> = dead.iter().map(|dead| dead.reason.as_str()).collect();
     let last_errors: Vec<_> = dead.iter().map(|dead| dead.last_error.as_str()).collect();
     let values = columns.and(&[&attempts, &rescues, &reasons, &last_errors]);
-    transaction.execute(&statement, &values).await?;
+    statement.execute(transaction, &values).await?;
     Ok(())
 }
 
@@ -75,19 +78,21 @@ pub async fn bury_waiting(
     transaction: &Transaction<'_>,
     refused: &[(TaskId, String)],
 ) -> Result<HashSet<TaskId>, Error> {
-    let statement = format!(
-        "with gone as (
+    let statement = statement!(
+        "dead_task.bury_waiting",
+        format!(
+            "with gone as (
              delete from task where id = any($1) returning id, {NAMES}, attempt, rescues)
          insert into dead_task (id, {NAMES}, attempts, rescues, reason, last_error)
          select g.id, {NAMES}, attempt, rescues, 'refused', r.why
          from gone g join (select distinct on (id) * from unnest($1::uuid[], $2::text[]) as u(id, why)) r
              on r.id = g.id
          returning id"
+        )
     );
-    let statement = prepared(transaction, &statement).await?;
     let ids: Vec<Uuid> = refused.iter().map(|(id, _)| id.0).collect();
     let why: Vec<&str> = refused.iter().map(|(_, why)| why.as_str()).collect();
-    let rows = transaction.query(&statement, &[&ids, &why]).await?;
+    let rows = statement.query(transaction, &[&ids, &why]).await?;
     rows.iter().map(|row| Ok(TaskId(row.try_get(0)?))).collect()
 }
 
@@ -176,14 +181,16 @@ pub async fn list<C: GenericClient>(
     settled: bool,
     limit: i64,
 ) -> Result<Vec<Stored>, Error> {
-    let statement = format!(
-        "select d.*, j.name as job from dead_task d left join job j on j.id = d.job_id
+    let statement = statement!(
+        "dead_task.list",
+        format!(
+            "select d.*, j.name as job from dead_task d left join job j on j.id = d.job_id
          where (d.state = 'open' or $7) and {MATCHES} order by d.died_at desc, d.id desc limit $8"
+        )
     );
-    let statement = prepared(client, &statement).await?;
     let matching = Matching::of(filter);
     let parameters = [&matching.parameters()[..], &[&settled, &limit]].concat();
-    client.query(&statement, &parameters).await?.iter().map(stored).collect()
+    statement.query(client, &parameters).await?.iter().map(stored).collect()
 }
 
 /// Locks the open dead tasks of a filter, the oldest first, at most `limit`, for a decision in this transaction.
@@ -192,14 +199,16 @@ pub async fn lock_open(
     filter: &Filter,
     limit: i64,
 ) -> Result<Vec<Stored>, Error> {
-    let statement = format!(
-        "select d.*, (select name from job j where j.id = d.job_id) as job from dead_task d
+    let statement = statement!(
+        "dead_task.lock_open",
+        format!(
+            "select d.*, (select name from job j where j.id = d.job_id) as job from dead_task d
          where d.state = 'open' and {MATCHES} order by d.died_at, d.id limit $7 for update"
+        )
     );
-    let statement = prepared(transaction, &statement).await?;
     let matching = Matching::of(filter);
     let parameters = [&matching.parameters()[..], &[&limit]].concat();
-    transaction.query(&statement, &parameters).await?.iter().map(stored).collect()
+    statement.query(transaction, &parameters).await?.iter().map(stored).collect()
 }
 
 /// Writes down that dead tasks are done again by new ones, as pairs of the dead and the new.
@@ -208,35 +217,39 @@ pub async fn mark_replayed(
     replays: &[(TaskId, TaskId)],
     by: &str,
 ) -> Result<u64, Error> {
-    let statement = "update dead_task d
+    let statement = statement!(
+        "dead_task.mark_replayed",
+        "update dead_task d
          set state = 'replayed', settled_at = now(), settled_by = $3, replayed_as = r.new_id
-         from unnest($1::uuid[], $2::uuid[]) as r(id, new_id) where d.id = r.id and d.state = 'open'";
-    let statement = prepared(transaction, statement).await?;
+         from unnest($1::uuid[], $2::uuid[]) as r(id, new_id) where d.id = r.id and d.state = 'open'"
+    );
     let dead: Vec<Uuid> = replays.iter().map(|(dead, _)| dead.0).collect();
     let new: Vec<Uuid> = replays.iter().map(|(_, new)| new.0).collect();
-    Ok(transaction.execute(&statement, &[&dead, &new, &by]).await?)
+    Ok(statement.execute(transaction, &[&dead, &new, &by]).await?)
 }
 
 /// Writes down that nobody wants dead tasks any more.
 pub async fn mark_dropped(transaction: &Transaction<'_>, dropped: &[TaskId], by: &str) -> Result<u64, Error> {
-    let statement = "update dead_task set state = 'dropped', settled_at = now(), settled_by = $2
-         where id = any($1) and state = 'open'";
-    let statement = prepared(transaction, statement).await?;
+    let statement = statement!(
+        "dead_task.mark_dropped",
+        "update dead_task set state = 'dropped', settled_at = now(), settled_by = $2
+         where id = any($1) and state = 'open'"
+    );
     let ids: Vec<Uuid> = dropped.iter().map(|id| id.0).collect();
-    Ok(transaction.execute(&statement, &[&ids, &by]).await?)
+    Ok(statement.execute(transaction, &[&ids, &by]).await?)
 }
 
 /// The dead task that a task does again.
 pub async fn replay_of<C: GenericClient>(client: &C, task: TaskId) -> Result<Option<TaskId>, Error> {
-    let statement = prepared(client, "select id from dead_task where replayed_as = $1").await?;
-    let row = client.query_opt(&statement, &[&task.0]).await?;
+    let statement = statement!("dead_task.replay_of", "select id from dead_task where replayed_as = $1");
+    let row = statement.query_opt(client, &[&task.0]).await?;
     row.map(|row| Ok(TaskId(row.try_get(0)?))).transpose()
 }
 
 /// How many dead tasks nobody has decided about.
 pub async fn count<C: GenericClient>(client: &C) -> Result<i64, Error> {
-    let statement = prepared(client, "select count(*) from dead_task where state = 'open'").await?;
-    Ok(client.query_one(&statement, &[]).await?.try_get(0)?)
+    let statement = statement!("dead_task.count", "select count(*) from dead_task where state = 'open'");
+    Ok(statement.query_one(client, &[]).await?.try_get(0)?)
 }
 
 /// The dead tasks of one kind that nobody has decided about.
@@ -252,9 +265,11 @@ pub struct Open {
 
 /// The dead tasks that nobody has decided about, by kind.
 pub async fn open_by_kind<C: GenericClient>(client: &C) -> Result<Vec<Open>, Error> {
-    let statement = "select kind, count(*) as tasks, min(died_at) as since from dead_task where state = 'open' group by kind order by kind";
-    let statement = prepared(client, statement).await?;
-    let rows = client.query(&statement, &[]).await?;
+    let statement = statement!(
+        "dead_task.open_by_kind",
+        "select kind, count(*) as tasks, min(died_at) as since from dead_task where state = 'open' group by kind order by kind"
+    );
+    let rows = statement.query(client, &[]).await?;
     rows.iter()
         .map(|row| {
             Ok(Open {
@@ -266,11 +281,16 @@ pub async fn open_by_kind<C: GenericClient>(client: &C) -> Result<Vec<Open>, Err
         .collect()
 }
 
-/// Removes dead tasks that were decided about 90 days ago; returns how many.
-pub async fn sweep<C: GenericClient>(client: &C) -> Result<u64, Error> {
-    let statement = "delete from dead_task where state <> 'open' and settled_at < now() - interval '90 days'";
-    let statement = prepared(client, statement).await?;
-    Ok(client.execute(&statement, &[]).await?)
+/// Which are old.
+pub(super) const OLD: &str = "state <> 'open' and settled_at < now() - interval '90 days'";
+
+/// Removes what a person decided about 90 days ago, at most `limit`; returns how many.
+pub async fn sweep<C: GenericClient>(client: &C, limit: i64) -> Result<u64, Error> {
+    let statement = statement!(
+        "dead_task.sweep",
+        format!("delete from dead_task where id in (select id from dead_task where {OLD} limit $1)")
+    );
+    Ok(statement.execute(client, &[&limit]).await?)
 }
 
 fn stored(row: &tokio_postgres::Row) -> Result<Stored, Error> {

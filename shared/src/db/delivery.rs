@@ -5,7 +5,8 @@ use deadpool_postgres::GenericClient;
 use serde::Serialize;
 use uuid::Uuid;
 
-use super::{Error, parsed, prepared};
+use super::statement::statement;
+use super::{Error, parsed};
 use crate::name::text_enum;
 
 text_enum! {
@@ -55,10 +56,12 @@ pub struct Attempt {
 
 /// The attempts of some notifications, in their order.
 pub async fn of<C: GenericClient>(client: &C, notifications: &[Uuid]) -> Result<Vec<Attempt>, Error> {
-    let statement = "select notification_id, attempt, at, seconds, outcome, status, error from delivery
-         where notification_id = any($1) order by notification_id, attempt";
-    let statement = prepared(client, statement).await?;
-    let rows = client.query(&statement, &[&notifications]).await?;
+    let statement = statement!(
+        "delivery.of",
+        "select notification_id, attempt, at, seconds, outcome, status, error from delivery
+         where notification_id = any($1) order by notification_id, attempt"
+    );
+    let rows = statement.query(client, &[&notifications]).await?;
     rows.iter()
         .map(|row| {
             let outcome: Option<&str> = row.try_get("outcome")?;

@@ -5,6 +5,7 @@ use tokio_postgres::types::{Json, Type};
 
 use super::Error;
 use super::bulk::Bulk;
+use super::statement::command;
 use crate::evidence::Evidence;
 
 /// An observation with its place in its job's chain.
@@ -31,7 +32,7 @@ pub async fn insert(transaction: &Transaction<'_>, links: &[Link]) -> Result<(),
         ("position", Type::INT8),
         ("hash", Type::BYTEA),
     ];
-    let mut rows = Bulk::begin(transaction, "evidence", &columns).await?;
+    let mut rows = Bulk::begin(command!("evidence.copy"), transaction, "evidence", &columns).await?;
     for Link { evidence, position, hash } in links {
         let Evidence { id, job, target, task, observed_at, finding } = evidence;
         rows.row(&[

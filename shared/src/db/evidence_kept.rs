@@ -5,7 +5,8 @@
 
 use deadpool_postgres::{GenericClient, Transaction};
 
-use super::{Error, prepared};
+use super::Error;
+use super::statement::{command, statement};
 
 /// The evidence that is named: by the facts of a job's copies, and by its verdicts, which were made of such facts.
 const NAMED: &str = "with named as (
@@ -14,18 +15,20 @@ const NAMED: &str = "with named as (
 
 /// Keeps what is named of a partition that is about to be dropped in the same transaction.
 pub(super) async fn keep(transaction: &Transaction<'_>, partition: &str) -> Result<u64, Error> {
-    let statement = format!(
+    let keeping = format!(
         "{NAMED} insert into evidence_kept select e.* from {partition} e join named on named.id = e.id
          on conflict (id) do nothing"
     );
-    Ok(transaction.execute(&statement, &[]).await?)
+    Ok(command!("evidence_kept.keep").execute(transaction, &keeping).await?)
 }
 
 /// Removes what is named no more; returns how many.
 pub async fn sweep<C: GenericClient>(client: &C) -> Result<u64, Error> {
-    let statement = format!(
-        "{NAMED} delete from evidence_kept k where not exists (select from named where named.id = k.id)"
+    let statement = statement!(
+        "evidence_kept.sweep",
+        format!(
+            "{NAMED} delete from evidence_kept k where not exists (select from named where named.id = k.id)"
+        )
     );
-    let statement = prepared(client, &statement).await?;
-    Ok(client.execute(&statement, &[]).await?)
+    Ok(statement.execute(client, &[]).await?)
 }

@@ -9,7 +9,8 @@ use uuid::Uuid;
 use super::bulk::Bulk;
 use super::columns::trace_of;
 use super::lease::Leased;
-use super::{Error, parsed, prepared, signed, unsigned};
+use super::statement::{command, statement};
+use super::{Error, parsed, signed, unsigned};
 use crate::target::TargetId;
 use crate::task::{Outcome, TaskId, TaskKind, WorkerId};
 use crate::trace::TraceContext;
@@ -72,7 +73,7 @@ pub async fn insert(transaction: &Transaction<'_>, executions: &[Execution<'_>])
         ("traceparent", Type::TEXT),
         ("tracestate", Type::TEXT),
     ];
-    let mut rows = Bulk::begin(transaction, "execution", &columns).await?;
+    let mut rows = Bulk::begin(command!("execution.copy"), transaction, "execution", &columns).await?;
     for Execution { leased, target, outcome, seconds, volume, error, detail, worker } in executions {
         let Leased { task, attempt, epoch, started_at, .. } = leased;
         rows.row(&[
@@ -146,9 +147,11 @@ const FINISHED: &str =
 
 /// The attempts of one task, in the order of their ends.
 pub async fn of_task<C: GenericClient>(client: &C, task: TaskId) -> Result<Vec<Finished>, Error> {
-    let statement = format!("{FINISHED} where e.task_id = $1 order by e.finished_at, e.epoch");
-    let statement = prepared(client, &statement).await?;
-    client.query(&statement, &[&task.0]).await?.iter().map(finished).collect()
+    let statement = statement!(
+        "execution.of_task",
+        format!("{FINISHED} where e.task_id = $1 order by e.finished_at, e.epoch")
+    );
+    statement.query(client, &[&task.0]).await?.iter().map(finished).collect()
 }
 
 /// The attempts that finished in a period and match neither `success` nor, unless asked for, a retry; newest first.
@@ -158,12 +161,14 @@ pub async fn troubled<C: GenericClient>(
     to: DateTime<Utc>,
     limit: i64,
 ) -> Result<Vec<Finished>, Error> {
-    let statement = format!(
-        "{FINISHED} where e.finished_at >= $1 and e.finished_at < $2 and e.outcome <> 'success'
+    let statement = statement!(
+        "execution.troubled",
+        format!(
+            "{FINISHED} where e.finished_at >= $1 and e.finished_at < $2 and e.outcome <> 'success'
          order by e.finished_at desc limit $3"
+        )
     );
-    let statement = prepared(client, &statement).await?;
-    client.query(&statement, &[&from, &to, &limit]).await?.iter().map(finished).collect()
+    statement.query(client, &[&from, &to, &limit]).await?.iter().map(finished).collect()
 }
 
 fn finished(row: &tokio_postgres::Row) -> Result<Finished, Error> {
@@ -206,10 +211,12 @@ pub async fn tally<C: GenericClient>(
     from: DateTime<Utc>,
     to: DateTime<Utc>,
 ) -> Result<Vec<Tally>, Error> {
-    let statement = "select kind, outcome, count(*) as count, sum(seconds)::float8 as seconds, sum(bytes)::bigint as bytes
-         from execution where finished_at >= $1 and finished_at < $2 group by kind, outcome order by kind, outcome";
-    let statement = prepared(client, statement).await?;
-    let rows = client.query(&statement, &[&from, &to]).await?;
+    let statement = statement!(
+        "execution.tally",
+        "select kind, outcome, count(*) as count, sum(seconds)::float8 as seconds, sum(bytes)::bigint as bytes
+         from execution where finished_at >= $1 and finished_at < $2 group by kind, outcome order by kind, outcome"
+    );
+    let rows = statement.query(client, &[&from, &to]).await?;
     rows.iter()
         .map(|row| {
             Ok(Tally {
@@ -228,18 +235,27 @@ pub async fn tally<C: GenericClient>(
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Xact(pub u64);
 
+/// Keeps the months of attempts as they are until the transaction ends: none is dropped.
+pub async fn hold_months(transaction: &Transaction<'_>) -> Result<(), Error> {
+    Ok(command!("execution.hold_months")
+        .run(transaction, "lock table execution in access share mode")
+        .await?)
+}
+
 /// The oldest transaction that may still be running.
 pub async fn horizon<C: GenericClient>(client: &C) -> Result<Xact, Error> {
-    let statement = prepared(client, "select pg_snapshot_xmin(pg_current_snapshot())::text as xact").await?;
-    xact(&client.query_one(&statement, &[]).await?)
+    let statement =
+        statement!("execution.horizon", "select pg_snapshot_xmin(pg_current_snapshot())::text as xact");
+    xact(&statement.query_one(client, &[]).await?)
 }
 
 /// The first of the transactions that wrote attempts.
 pub async fn first_xact<C: GenericClient>(client: &C) -> Result<Option<Xact>, Error> {
-    let statement =
-        "select xact::text as xact from (select min(xact) as xact from execution) e where xact is not null";
-    let statement = prepared(client, statement).await?;
-    client.query_opt(&statement, &[]).await?.as_ref().map(xact).transpose()
+    let statement = statement!(
+        "execution.first_xact",
+        "select xact::text as xact from (select min(xact) as xact from execution) e where xact is not null"
+    );
+    statement.query_opt(client, &[]).await?.as_ref().map(xact).transpose()
 }
 
 fn xact(row: &tokio_postgres::Row) -> Result<Xact, Error> {
@@ -270,14 +286,15 @@ pub async fn slices<C: GenericClient>(
     bounds: &[f64],
 ) -> Result<Vec<Slice>, Error> {
     // A bucket of PostgreSQL holds its lower end, a class its upper end: negated, they agree.
-    let statement =
+    let statement = statement!(
+        "execution.slices",
         "select kind, outcome, count(*) as count, least(avg(seconds), max(seconds)) as mean_seconds,
              least(sum(bytes), 9223372036854775807)::bigint as bytes
          from execution where xact >= $1::text::xid8 and xact < $2::text::xid8
-         group by kind, outcome, width_bucket(-seconds, $3)";
-    let statement = prepared(client, statement).await?;
+         group by kind, outcome, width_bucket(-seconds, $3)"
+    );
     let bounds: Vec<f64> = bounds.iter().rev().map(|bound| -bound).collect();
-    let rows = client.query(&statement, &[&from.0.to_string(), &to.0.to_string(), &bounds]).await?;
+    let rows = statement.query(client, &[&from.0.to_string(), &to.0.to_string(), &bounds]).await?;
     rows.iter()
         .map(|row| {
             Ok(Slice {

@@ -7,7 +7,8 @@ use serde_json::Value;
 use tokio_postgres::types::Json;
 use uuid::Uuid;
 
-use super::{Error, prepared};
+use super::Error;
+use super::statement::statement;
 
 /// What is known of a request by its key.
 #[derive(Debug, Clone, PartialEq)]
@@ -32,14 +33,18 @@ pub async fn take(
     key: &str,
     fingerprint: &[u8],
 ) -> Result<Known, Error> {
-    let statement =
-        "insert into idempotency (token_id, key, fingerprint) values ($1, $2, $3) on conflict do nothing";
-    let statement = prepared(transaction, statement).await?;
-    if transaction.execute(&statement, &[&token, &key, &fingerprint]).await? == 1 {
+    let statement = statement!(
+        "idempotency.take",
+        "insert into idempotency (token_id, key, fingerprint) values ($1, $2, $3) on conflict do nothing"
+    );
+    if statement.execute(transaction, &[&token, &key, &fingerprint]).await? == 1 {
         return Ok(Known::New);
     }
-    let statement = "select fingerprint, status, answer from idempotency where token_id = $1 and key = $2";
-    let row = transaction.query_one(&prepared(transaction, statement).await?, &[&token, &key]).await?;
+    let statement = statement!(
+        "idempotency.stored",
+        "select fingerprint, status, answer from idempotency where token_id = $1 and key = $2"
+    );
+    let row = statement.query_one(transaction, &[&token, &key]).await?;
     let Json(answer) = row.try_get("answer")?;
     let status: i16 = row.try_get("status")?;
     Ok(Known::Answered {
@@ -57,16 +62,25 @@ pub async fn answer(
     status: u16,
     answer: &Value,
 ) -> Result<(), Error> {
-    let statement = "update idempotency set status = $3, answer = $4 where token_id = $1 and key = $2";
-    let statement = prepared(transaction, statement).await?;
+    let statement = statement!(
+        "idempotency.answer",
+        "update idempotency set status = $3, answer = $4 where token_id = $1 and key = $2"
+    );
     let status = i16::try_from(status).unwrap_or_default();
-    transaction.execute(&statement, &[&token, &key, &status, &Json(answer)]).await?;
+    statement.execute(transaction, &[&token, &key, &status, &Json(answer)]).await?;
     Ok(())
 }
 
-/// Forgets answers of longer ago than this; returns how many.
-pub async fn sweep<C: GenericClient>(client: &C, after: Duration) -> Result<u64, Error> {
-    let statement =
-        prepared(client, "delete from idempotency where at < now() - make_interval(secs => $1)").await?;
-    Ok(client.execute(&statement, &[&after.as_secs_f64()]).await?)
+/// Which are old, after so many seconds.
+pub(super) const OLD: &str = "at < now() - make_interval(secs => $1)";
+
+/// Forgets answers of longer ago than this, at most `limit`; returns how many.
+pub async fn sweep<C: GenericClient>(client: &C, after: Duration, limit: i64) -> Result<u64, Error> {
+    let statement = statement!(
+        "idempotency.sweep",
+        format!(
+            "delete from idempotency where ctid = any(array(select ctid from idempotency where {OLD} limit $2))"
+        )
+    );
+    Ok(statement.execute(client, &[&after.as_secs_f64(), &limit]).await?)
 }

@@ -7,7 +7,8 @@ use deadpool_postgres::{GenericClient, Transaction};
 use tokio_postgres::types::Json;
 
 use super::readable::Readable;
-use super::{Error, from_json, parsed, prepared};
+use super::statement::statement;
+use super::{Error, from_json, parsed};
 use crate::job::{Job, JobId, JobName};
 use crate::message::{Refusal, TaskMessage};
 use crate::target::{Target, TargetId, TargetName, TargetState};
@@ -91,24 +92,28 @@ pub async fn upsert(
     transaction: &Transaction<'_>,
     jobs: &[Defined<'_>],
 ) -> Result<HashMap<JobName, JobId>, Error> {
-    let statement = "insert into job (name, definition, active)
+    let statement = statement!(
+        "job.upsert",
+        "insert into job (name, definition, active)
          select * from unnest($1::text[], $2::jsonb[], $3::boolean[])
          on conflict (name) do update set definition = excluded.definition, active = excluded.active,
              removed_at = null, version = job.version + 1, updated_at = now()
-         returning id, name";
+         returning id, name"
+    );
     let names: Vec<&str> = jobs.iter().map(|defined| defined.job.name.as_str()).collect();
     let definitions: Vec<_> = jobs.iter().map(|defined| Json(defined.job)).collect();
     let active: Vec<bool> = jobs.iter().map(|defined| defined.job.active).collect();
-    let rows = transaction.query(statement, &[&names, &definitions, &active]).await?;
+    let rows = statement.query(transaction, &[&names, &definitions, &active]).await?;
     let ids: HashMap<JobName, JobId> = rows
         .iter()
         .map(|row| Ok((parsed(row, "name")?, JobId(row.try_get("id")?))))
         .collect::<Result<_, Error>>()?;
     link(transaction, jobs, &ids).await?;
     // A job that has one keeps it.
-    let statement = "insert into compliance (job_id) select unnest($1::integer[])";
+    let statement =
+        statement!("job.add_compliance", "insert into compliance (job_id) select unnest($1::integer[])");
     let all: Vec<i32> = ids.values().map(|id| id.0).collect();
-    transaction.execute(statement, &[&all]).await?;
+    statement.execute(transaction, &[&all]).await?;
     Ok(ids)
 }
 
@@ -118,7 +123,9 @@ async fn link(
     ids: &HashMap<JobName, JobId>,
 ) -> Result<(), Error> {
     let all: Vec<i32> = ids.values().map(|id| id.0).collect();
-    transaction.execute("delete from job_target where job_id = any($1)", &[&all]).await?;
+    statement!("job.unlink", "delete from job_target where job_id = any($1)")
+        .execute(transaction, &[&all])
+        .await?;
     let (mut of, mut targets, mut positions) = (Vec::new(), Vec::new(), Vec::new());
     for Defined { job, targets: its } in jobs {
         let Some(id) = ids.get(&job.name) else { continue };
@@ -128,19 +135,24 @@ async fn link(
             positions.push(position);
         }
     }
-    let statement = "insert into job_target (job_id, target_id, position)
-         select * from unnest($1::integer[], $2::integer[], $3::smallint[])";
-    transaction.execute(statement, &[&of, &targets, &positions]).await?;
+    let statement = statement!(
+        "job.link",
+        "insert into job_target (job_id, target_id, position)
+         select * from unnest($1::integer[], $2::integer[], $3::smallint[])"
+    );
+    statement.execute(transaction, &[&of, &targets, &positions]).await?;
     Ok(())
 }
 
 /// Takes jobs away: they take no tasks and are in no list. What they left behind stays.
 pub async fn remove(transaction: &Transaction<'_>, ids: &[JobId]) -> Result<(), Error> {
-    let statement =
+    let statement = statement!(
+        "job.remove",
         "update job set active = false, removed_at = now(), version = version + 1, updated_at = now()
-         where id = any($1)";
+         where id = any($1)"
+    );
     let ids: Vec<i32> = ids.iter().map(|id| id.0).collect();
-    transaction.execute(statement, &[&ids]).await?;
+    statement.execute(transaction, &[&ids]).await?;
     Ok(())
 }
 
@@ -149,13 +161,14 @@ pub async fn resolve<C: GenericClient>(
     client: &C,
     names: &[&JobName],
 ) -> Result<HashMap<JobName, Reference>, Error> {
-    let statement =
+    let statement = statement!(
+        "job.resolve",
         "select id, name, active, removed_at is not null as removed, definition ->> 'priority' as priority, \
              definition -> 'source' ->> 'kind' = 'reported' as reported
-         from job where name = any($1)";
-    let statement = prepared(client, statement).await?;
+         from job where name = any($1)"
+    );
     let names: Vec<&str> = names.iter().map(|name| name.as_str()).collect();
-    let rows = client.query(&statement, &[&names]).await?;
+    let rows = statement.query(client, &[&names]).await?;
     rows.iter()
         .map(|row| {
             let reference = Reference {
@@ -237,11 +250,13 @@ pub struct JobKeys {
 
 /// Reads what the limits of all jobs' tasks go by, also of those that were taken away: what they had begun goes on.
 pub async fn keys<C: GenericClient>(client: &C) -> Result<Vec<JobKeys>, Error> {
-    let statement = "select id, name, active, definition ->> 'owner' as owner, \
+    let statement = statement!(
+        "job.keys",
+        "select id, name, active, definition ->> 'owner' as owner, \
              definition -> 'source' -> 'place' ->> 'failure_domain' as source, definition -> 'targets' ->> 0 as target
-         from job";
-    let statement = prepared(client, statement).await?;
-    let rows = client.query(&statement, &[]).await?;
+         from job"
+    );
+    let rows = statement.query(client, &[]).await?;
     rows.iter()
         .map(|row| {
             let target: Option<&str> = row.try_get("target")?;
@@ -259,11 +274,12 @@ pub async fn keys<C: GenericClient>(client: &C) -> Result<Vec<JobKeys>, Error> {
 
 /// Reads definitions by number; unknown numbers are absent from the answer.
 pub async fn load<C: GenericClient>(client: &C, ids: &[JobId]) -> Result<Vec<StoredJob>, Error> {
-    let statement =
-        prepared(client, "select id, definition, active, version, created_at from job where id = any($1)")
-            .await?;
+    let statement = statement!(
+        "job.load",
+        "select id, definition, active, version, created_at from job where id = any($1)"
+    );
     let ids: Vec<i32> = ids.iter().map(|id| id.0).collect();
-    client.query(&statement, &[&ids]).await?.iter().map(stored).collect()
+    statement.query(client, &[&ids]).await?.iter().map(stored).collect()
 }
 
 /// The priorities of jobs; one whose priority this version does not know is absent. No other part of their definitions is read.
@@ -271,11 +287,13 @@ pub async fn priorities<C: GenericClient>(
     client: &C,
     ids: &[JobId],
 ) -> Result<BTreeMap<JobId, Priority>, Error> {
-    let statement = "select id, definition ->> 'priority' as priority from job where id = any($1)";
-    let statement = prepared(client, statement).await?;
+    let statement = statement!(
+        "job.priorities",
+        "select id, definition ->> 'priority' as priority from job where id = any($1)"
+    );
     let ids: Vec<i32> = ids.iter().map(|id| id.0).collect();
     let mut priorities = BTreeMap::new();
-    for row in client.query(&statement, &[&ids]).await? {
+    for row in statement.query(client, &[&ids]).await? {
         let priority: Option<&str> = row.try_get("priority")?;
         if let Some(Ok(priority)) = priority.map(str::parse) {
             priorities.insert(JobId(row.try_get("id")?), priority);
@@ -286,18 +304,20 @@ pub async fn priorities<C: GenericClient>(
 
 /// Reads all definitions, by name.
 pub async fn all<C: GenericClient>(client: &C) -> Result<Vec<StoredJob>, Error> {
-    let statement =
-        "select id, definition, active, version, created_at from job where removed_at is null order by name";
-    let statement = prepared(client, statement).await?;
-    client.query(&statement, &[]).await?.iter().map(stored).collect()
+    let statement = statement!(
+        "job.all",
+        "select id, definition, active, version, created_at from job where removed_at is null order by name"
+    );
+    statement.query(client, &[]).await?.iter().map(stored).collect()
 }
 
 /// Reads the definitions of active jobs; one that cannot be read is told by its number.
 pub async fn active<C: GenericClient>(client: &C) -> Result<Readable<StoredJob, JobId>, Error> {
-    let statement =
-        "select id, definition, active, version, created_at from job where active and removed_at is null";
-    let statement = prepared(client, statement).await?;
-    let rows = client.query(&statement, &[]).await?;
+    let statement = statement!(
+        "job.active",
+        "select id, definition, active, version, created_at from job where active and removed_at is null"
+    );
+    let rows = statement.query(client, &[]).await?;
     Readable::each(&rows, |row| Ok(JobId(row.try_get("id")?)), stored)
 }
 
@@ -313,12 +333,14 @@ fn stored(row: &tokio_postgres::Row) -> Result<StoredJob, Error> {
 
 /// Reads the targets of jobs, each job's in its own order.
 pub async fn targets<C: GenericClient>(client: &C, ids: &[JobId]) -> Result<Vec<JobTarget>, Error> {
-    let statement = "select jt.job_id, t.id, t.definition, t.state, t.updated_at
+    let statement = statement!(
+        "job.targets",
+        "select jt.job_id, t.id, t.definition, t.state, t.updated_at
          from job_target jt join target t on t.id = jt.target_id
-         where jt.job_id = any($1) order by jt.job_id, jt.position";
-    let statement = prepared(client, statement).await?;
+         where jt.job_id = any($1) order by jt.job_id, jt.position"
+    );
     let ids: Vec<i32> = ids.iter().map(|id| id.0).collect();
-    let rows = client.query(&statement, &[&ids]).await?;
+    let rows = statement.query(client, &[&ids]).await?;
     rows.iter()
         .map(|row| {
             Ok(JobTarget {
@@ -334,14 +356,16 @@ pub async fn targets<C: GenericClient>(client: &C, ids: &[JobId]) -> Result<Vec<
 
 /// Makes those who change definitions take turns until their transactions end, so that each sees what it changes.
 pub async fn lock_definitions(transaction: &Transaction<'_>) -> Result<(), Error> {
-    transaction.execute("select value from definitions_version for update", &[]).await?;
+    statement!("job.lock_definitions", "select value from definitions_version for update")
+        .execute(transaction, &[])
+        .await?;
     Ok(())
 }
 
 /// Counts the changes of definitions and of targets' states: what was read after this value was read is at least that new.
 pub async fn definitions_version<C: GenericClient>(client: &C) -> Result<i64, Error> {
-    let statement = prepared(client, "select value from definitions_version").await?;
-    Ok(client.query_one(&statement, &[]).await?.try_get(0)?)
+    let statement = statement!("job.definitions_version", "select value from definitions_version");
+    Ok(statement.query_one(client, &[]).await?.try_get(0)?)
 }
 
 /// The jobs that keep restore points on a target, by name, but for what others reported.
@@ -349,11 +373,13 @@ pub async fn with_points_on<C: GenericClient>(
     client: &C,
     target: &TargetName,
 ) -> Result<Vec<JobName>, Error> {
-    let statement = "select j.name from job j where exists (
+    let statement = statement!(
+        "job.with_points_on",
+        "select j.name from job j where exists (
              select from restore_point r join target t on t.id = r.target_id
              where r.job_id = j.id and r.forgotten_at is null and not r.reported and t.name = $1)
-         order by j.name";
-    let statement = prepared(client, statement).await?;
-    let rows = client.query(&statement, &[&target.as_str()]).await?;
+         order by j.name"
+    );
+    let rows = statement.query(client, &[&target.as_str()]).await?;
     rows.iter().map(|row| parsed(row, "name")).collect()
 }

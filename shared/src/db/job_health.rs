@@ -4,7 +4,8 @@ use chrono::{DateTime, Utc};
 use deadpool_postgres::{GenericClient, Transaction};
 
 use super::execution::Xact;
-use super::{Error, parsed, prepared};
+use super::statement::statement;
+use super::{Error, parsed};
 use crate::job::JobId;
 use crate::task::{Outcome, TaskId};
 
@@ -36,8 +37,10 @@ pub(super) const ENDED: &str = "ended as (
 
 /// Folds what the transactions from `from` until before `to` wrote into the health of their jobs.
 pub async fn fold(transaction: &Transaction<'_>, from: Xact, to: Xact) -> Result<(), Error> {
-    let statement = format!(
-        "with {ENDED},
+    let statement = statement!(
+        "job_health.fold",
+        format!(
+            "with {ENDED},
          last as (
              select distinct on (job_id) job_id, outcome, task_id, finished_at, error from backups order by job_id, n desc),
          good as (
@@ -63,24 +66,26 @@ pub async fn fold(transaction: &Transaction<'_>, from: Xact, to: Xact) -> Result
                  else excluded.failing_since end,
              succeeded_at = coalesce(excluded.succeeded_at, h.succeeded_at),
              seconds = (excluded.seconds || h.seconds)[1:{RUNS}], bytes = (excluded.bytes || h.bytes)[1:{RUNS}]"
+        )
     );
-    let statement = prepared(transaction, &statement).await?;
-    transaction.execute(&statement, &[&from.0.to_string(), &to.0.to_string()]).await?;
+    statement.execute(transaction, &[&from.0.to_string(), &to.0.to_string()]).await?;
     Ok(())
 }
 
 /// Counts what the transactions from `from` until before `to` wrote, by job and day.
 pub async fn fold_days(transaction: &Transaction<'_>, from: Xact, to: Xact) -> Result<(), Error> {
-    let statement = format!(
-        "with {ENDED}
+    let statement = statement!(
+        "job_health.fold_days",
+        format!(
+            "with {ENDED}
          insert into job_day as d (job_id, day, good, bad)
          select job_id, (finished_at at time zone 'UTC')::date as day, count(*) filter (where good), \
              count(*) filter (where not good)
          from backups where finished_at > now() - make_interval(days => {DAYS}) group by job_id, day
          on conflict (job_id, day) do update set good = d.good + excluded.good, bad = d.bad + excluded.bad"
+        )
     );
-    let statement = prepared(transaction, &statement).await?;
-    transaction.execute(&statement, &[&from.0.to_string(), &to.0.to_string()]).await?;
+    statement.execute(transaction, &[&from.0.to_string(), &to.0.to_string()]).await?;
     Ok(())
 }
 
@@ -111,11 +116,12 @@ pub struct JobHealth {
 
 /// All active jobs that came to the end of some backup.
 pub async fn active<C: GenericClient>(client: &C) -> Result<Vec<JobHealth>, Error> {
-    let statement =
-        "select h.* from job_health h join job j on j.id = h.job_id where j.active order by h.job_id";
-    let statement = prepared(client, statement).await?;
-    client
-        .query(&statement, &[])
+    let statement = statement!(
+        "job_health.active",
+        "select h.* from job_health h join job j on j.id = h.job_id where j.active order by h.job_id"
+    );
+    statement
+        .query(client, &[])
         .await?
         .iter()
         .map(|row| {
@@ -148,14 +154,16 @@ pub struct Successes {
 
 /// The active jobs of which a backup failed within the last 30 days, today included.
 pub async fn successes<C: GenericClient>(client: &C) -> Result<Vec<Successes>, Error> {
-    let statement = "with failed as (
+    let statement = statement!(
+        "job_health.successes",
+        "with failed as (
              select distinct job_id from job_day where bad > 0 and day > (now() at time zone 'UTC')::date - 30)
          select d.job_id, sum(d.good)::bigint as good, sum(d.bad)::bigint as bad
          from failed f join job j on j.id = f.job_id and j.active join job_day d on d.job_id = f.job_id
          where d.day > (now() at time zone 'UTC')::date - 30
-         group by d.job_id order by d.job_id";
-    let statement = prepared(client, statement).await?;
-    let rows = client.query(&statement, &[]).await?;
+         group by d.job_id order by d.job_id"
+    );
+    let rows = statement.query(client, &[]).await?;
     rows.iter()
         .map(|row| {
             Ok(Successes {
@@ -167,12 +175,16 @@ pub async fn successes<C: GenericClient>(client: &C) -> Result<Vec<Successes>, E
         .collect()
 }
 
+/// Which days are old; as many as [`DAYS`] are counted.
+pub(super) const OLD_DAYS: &str = "day < (now() at time zone 'UTC')::date - 31";
+
 /// Removes days that are not counted any more, at most `limit` rows; returns how many.
 pub async fn sweep_days<C: GenericClient>(client: &C, limit: i64) -> Result<u64, Error> {
-    let statement = format!(
-        "delete from job_day where (job_id, day) in (
-             select job_id, day from job_day where day < (now() at time zone 'UTC')::date - {DAYS} limit $1)"
+    let statement = statement!(
+        "job_health.sweep_days",
+        format!(
+            "delete from job_day where (job_id, day) in (select job_id, day from job_day where {OLD_DAYS} limit $1)"
+        )
     );
-    let statement = prepared(client, &statement).await?;
-    Ok(client.execute(&statement, &[&limit]).await?)
+    Ok(statement.execute(client, &[&limit]).await?)
 }

@@ -9,7 +9,8 @@ use chrono::{DateTime, Utc};
 use deadpool_postgres::{GenericClient, Transaction};
 use uuid::Uuid;
 
-use super::{Error, prepared};
+use super::Error;
+use super::statement::statement;
 
 /// Takes a role, or extends it, at a moment; `None` if somebody else has it. The number is that of the term: it grows each time the
 /// role changes hands.
@@ -20,15 +21,17 @@ pub async fn hold<C: GenericClient>(
     now: DateTime<Utc>,
     ttl: Duration,
 ) -> Result<Option<i64>, Error> {
-    let statement = "insert into leader as l (role, holder, term, expires_at)
+    let statement = statement!(
+        "leader.hold",
+        "insert into leader as l (role, holder, term, expires_at)
          values ($1, $2, 1, $3::timestamptz + make_interval(secs => $4))
          on conflict (role) do update set holder = $2,
              expires_at = case when l.holder = $2 then greatest(l.expires_at, excluded.expires_at) else excluded.expires_at end,
              term = l.term + case when l.holder = $2 then 0 else 1 end
          where l.holder = $2 or l.expires_at <= $3
-         returning term";
-    let statement = prepared(client, statement).await?;
-    let row = client.query_opt(&statement, &[&role, &holder, &now, &ttl.as_secs_f64()]).await?;
+         returning term"
+    );
+    let row = statement.query_opt(client, &[&role, &holder, &now, &ttl.as_secs_f64()]).await?;
     Ok(row.map(|row| row.try_get(0)).transpose()?)
 }
 
@@ -40,17 +43,20 @@ pub async fn holds(
     holder: Uuid,
     term: i64,
 ) -> Result<bool, Error> {
-    let statement = "select from leader
-         where role = $1 and holder = $2 and term = $3 and expires_at > clock_timestamp() for no key update";
-    let statement = prepared(transaction, statement).await?;
-    Ok(transaction.query_opt(&statement, &[&role, &holder, &term]).await?.is_some())
+    let statement = statement!(
+        "leader.holds",
+        "select from leader
+         where role = $1 and holder = $2 and term = $3 and expires_at > clock_timestamp() for no key update"
+    );
+    Ok(statement.query_opt(transaction, &[&role, &holder, &term]).await?.is_some())
 }
 
 /// Gives a role up, so that another process need not wait until it expires.
 pub async fn resign<C: GenericClient>(client: &C, role: &str, holder: Uuid) -> Result<(), Error> {
-    let statement =
-        prepared(client, "update leader set expires_at = '-infinity' where role = $1 and holder = $2")
-            .await?;
-    client.execute(&statement, &[&role, &holder]).await?;
+    let statement = statement!(
+        "leader.resign",
+        "update leader set expires_at = '-infinity' where role = $1 and holder = $2"
+    );
+    statement.execute(client, &[&role, &holder]).await?;
     Ok(())
 }

@@ -14,10 +14,11 @@ use tokio_postgres::Row;
 use tokio_postgres::types::Type;
 use uuid::Uuid;
 
+use super::Error;
 use super::bulk::Bulk;
 use super::cap::{self, Counts};
 use super::columns::{NAMES, task_of};
-use super::{Error, prepared};
+use super::statement::{Statement, command, statement};
 use crate::task::{Epoch, Task, TaskId, WorkerId};
 use crate::trace::TraceContext;
 
@@ -52,7 +53,7 @@ pub async fn insert_fresh(
     caps: &Caps,
 ) -> Result<Vec<Leased>, Error> {
     // The transaction's own time, as `now()` gives it to every other statement.
-    let now = transaction.query_one(&prepared(transaction, "select now()").await?, &[]).await?;
+    let now = statement!("lease.insert_fresh", "select now()").query_one(transaction, &[]).await?;
     let started_at: DateTime<Utc> = now.try_get(0)?;
     let first = |task: Task| Leased {
         attempt: 1,
@@ -82,7 +83,7 @@ pub async fn insert_fresh(
         ("traceparent", Type::TEXT),
         ("tracestate", Type::TEXT),
     ];
-    let mut rows = Bulk::begin(transaction, "lease", &columns).await?;
+    let mut rows = Bulk::begin(command!("lease.copy"), transaction, "lease", &columns).await?;
     for Leased { task, attempt, rescues, epoch, caps, .. } in &leased {
         rows.row(&[
             &task.id.0,
@@ -116,7 +117,8 @@ pub async fn take_waiting(
     ids: &[TaskId],
     caps: &Caps,
 ) -> Result<Vec<Leased>, Error> {
-    take(transaction, worker, lease, ids, caps, "run_at <= now()").await
+    let statement = statement!("lease.take_waiting", taking("run_at <= now()"));
+    take(transaction, statement, worker, lease, ids, caps).await
 }
 
 /// Takes tasks that were called from a line in this transaction.
@@ -127,31 +129,34 @@ pub async fn take_called(
     ids: &[TaskId],
     caps: &Caps,
 ) -> Result<Vec<Leased>, Error> {
-    take(transaction, worker, lease, ids, caps, "true").await
+    let statement = statement!("lease.take_called", taking("true"));
+    take(transaction, statement, worker, lease, ids, caps).await
 }
 
-async fn take(
-    transaction: &Transaction<'_>,
-    worker: WorkerId,
-    lease: Duration,
-    ids: &[TaskId],
-    caps: &Caps,
-    condition: &str,
-) -> Result<Vec<Leased>, Error> {
-    let statement = format!(
+fn taking(condition: &str) -> String {
+    format!(
         "with due as (select id from task where id = any($1) and {condition} order by id for update),
          moved as (delete from task where id = any(array(select id from due)) returning *)
          insert into lease (task_id, {NAMES}, attempt, rescues, epoch, worker_id, lease_until, caps)
          select id, {NAMES}, attempt + 1, rescues, epoch + 1, $2, now() + make_interval(secs => $3), \
              string_to_array($4::jsonb ->> id::text, chr(10))
          from moved returning *"
-    );
-    let statement = prepared(transaction, &statement).await?;
+    )
+}
+
+async fn take(
+    transaction: &Transaction<'_>,
+    statement: &'static Statement,
+    worker: WorkerId,
+    lease: Duration,
+    ids: &[TaskId],
+    caps: &Caps,
+) -> Result<Vec<Leased>, Error> {
     // No key holds a line break.
     let caps = ids.iter().filter_map(|id| Some((id.to_string(), caps.get(id)?.join("\n").into())));
     let caps: Value = caps.collect::<serde_json::Map<_, _>>().into();
     let ids: Vec<Uuid> = ids.iter().map(|id| id.0).collect();
-    let rows = transaction.query(&statement, &[&ids, &worker.0, &lease.as_secs_f64(), &caps]).await?;
+    let rows = statement.query(transaction, &[&ids, &worker.0, &lease.as_secs_f64(), &caps]).await?;
     rows.iter().map(leased).collect()
 }
 
@@ -169,14 +174,16 @@ pub async fn adopt(
     ids: &[TaskId],
 ) -> Result<Vec<Leased>, Error> {
     // What this transaction wrote has its time.
-    let statement = "with mine as (
+    let statement = statement!(
+        "lease.adopt",
+        "with mine as (
              select task_id from lease where task_id = any($1) and worker_id = $2 and lease_until > now()
                  and started_at < now() order by task_id for update)
          update lease l set lease_until = now() + make_interval(secs => $3)
-         from mine where l.task_id = mine.task_id returning l.*";
-    let statement = prepared(transaction, statement).await?;
+         from mine where l.task_id = mine.task_id returning l.*"
+    );
     let ids: Vec<Uuid> = ids.iter().map(|id| id.0).collect();
-    let rows = transaction.query(&statement, &[&ids, &worker.0, &lease.as_secs_f64()]).await?;
+    let rows = statement.query(transaction, &[&ids, &worker.0, &lease.as_secs_f64()]).await?;
     rows.iter().map(leased).collect()
 }
 
@@ -187,10 +194,11 @@ pub async fn owned<C: GenericClient>(
     task: TaskId,
     epoch: Epoch,
 ) -> Result<Option<Leased>, Error> {
-    let statement =
-        "select * from lease where task_id = $1 and epoch = $2 and worker_id = $3 and lease_until > now()";
-    let statement = prepared(client, statement).await?;
-    client.query_opt(&statement, &[&task.0, &epoch.0, &worker.0]).await?.as_ref().map(leased).transpose()
+    let statement = statement!(
+        "lease.owned",
+        "select * from lease where task_id = $1 and epoch = $2 and worker_id = $3 and lease_until > now()"
+    );
+    statement.query_opt(client, &[&task.0, &epoch.0, &worker.0]).await?.as_ref().map(leased).transpose()
 }
 
 /// Extends the leases of a worker, and the repository locks of their tasks; returns the tasks that are still its
@@ -201,7 +209,9 @@ pub async fn heartbeat<C: GenericClient>(
     lease: Duration,
     held: &[(TaskId, Epoch)],
 ) -> Result<Vec<(TaskId, Epoch)>, Error> {
-    let statement = "with mine as (
+    let statement = statement!(
+        "lease.heartbeat",
+        "with mine as (
              select task_id from lease
              where task_id = any($1) and ((task_id, epoch) in (select * from unnest($1::uuid[], $2::bigint[]))) is true
                  and worker_id = $3 and lease_until > now() order by task_id for update),
@@ -211,10 +221,10 @@ pub async fn heartbeat<C: GenericClient>(
          locks as (
              update repository_lock r set expires_at = now() + make_interval(secs => $4)
              from extended e where r.task_id = e.task_id and r.epoch = e.epoch)
-         select task_id, epoch from extended";
-    let statement = prepared(client, statement).await?;
+         select task_id, epoch from extended"
+    );
     let (ids, epochs) = owners(held);
-    let rows = client.query(&statement, &[&ids, &epochs, &worker.0, &lease.as_secs_f64()]).await?;
+    let rows = statement.query(client, &[&ids, &epochs, &worker.0, &lease.as_secs_f64()]).await?;
     rows.iter().map(|row| Ok((TaskId(row.try_get(0)?), Epoch(row.try_get(1)?)))).collect()
 }
 
@@ -251,24 +261,28 @@ pub async fn control<C: GenericClient>(
     moved: &[Moved],
 ) -> Result<Vec<CancelRequest>, Error> {
     if !moved.is_empty() {
-        let statement = "with moved as (
+        let statement = statement!(
+            "lease.progress",
+            "with moved as (
                  select l.task_id, m.progress from lease l
                  join unnest($1::uuid[], $2::bigint[], $3::jsonb[]) as m(task_id, epoch, progress)
                      on m.task_id = l.task_id and m.epoch = l.epoch
                  where l.worker_id = $4 order by l.task_id for update of l)
              update lease l set progress = moved.progress,
                  progressed_at = case when moved.progress is distinct from l.progress then now() else l.progressed_at end
-             from moved where l.task_id = moved.task_id";
-        let statement = prepared(client, statement).await?;
+             from moved where l.task_id = moved.task_id"
+        );
         let ids: Vec<Uuid> = moved.iter().map(|moved| moved.task.0).collect();
         let epochs: Vec<i64> = moved.iter().map(|moved| moved.epoch.0).collect();
         let progress: Vec<&Value> = moved.iter().map(|moved| &moved.progress).collect();
-        client.execute(&statement, &[&ids, &epochs, &progress, &worker.0]).await?;
+        statement.execute(client, &[&ids, &epochs, &progress, &worker.0]).await?;
     }
-    let statement = "select task_id, epoch, cancelled_by from lease
-         where worker_id = $1 and cancelled_by is not null";
-    let statement = prepared(client, statement).await?;
-    let rows = client.query(&statement, &[&worker.0]).await?;
+    let statement = statement!(
+        "lease.cancelled",
+        "select task_id, epoch, cancelled_by from lease
+         where worker_id = $1 and cancelled_by is not null"
+    );
+    let rows = statement.query(client, &[&worker.0]).await?;
     rows.iter()
         .map(|row| {
             Ok(CancelRequest {
@@ -282,9 +296,11 @@ pub async fn control<C: GenericClient>(
 
 /// Asks for the end of a running task; `false` if it does not run. Its worker sees it within seconds.
 pub async fn cancel<C: GenericClient>(client: &C, task: TaskId, by: &str) -> Result<bool, Error> {
-    let statement = "update lease set cancelled_by = coalesce(cancelled_by, $2) where task_id = $1";
-    let statement = prepared(client, statement).await?;
-    Ok(client.execute(&statement, &[&task.0, &by]).await? == 1)
+    let statement = statement!(
+        "lease.cancel",
+        "update lease set cancelled_by = coalesce(cancelled_by, $2) where task_id = $1"
+    );
+    Ok(statement.execute(client, &[&task.0, &by]).await? == 1)
 }
 
 /// A lease that was its owner's to the end.
@@ -309,12 +325,14 @@ pub async fn complete(
 ) -> Result<Vec<Completed>, Error> {
     // Each statement locks in the order of the ids, as all do who lock several; two epochs in one batch may meet a
     // heartbeat in a deadlock, after which the batch is recorded again.
-    let statement = "delete from lease where task_id = any($1) and epoch = $2 and worker_id = $3
-         returning task_id, cancelled_by, caps";
-    let statement = prepared(transaction, statement).await?;
+    let statement = statement!(
+        "lease.complete",
+        "delete from lease where task_id = any($1) and epoch = $2 and worker_id = $3
+         returning task_id, cancelled_by, caps"
+    );
     let mut completed = Vec::with_capacity(ended.len());
     for (epoch, ids) in by_epoch(ended) {
-        let rows = transaction.query(&statement, &[&ids, &epoch.0, &worker.0]).await?;
+        let rows = statement.query(transaction, &[&ids, &epoch.0, &worker.0]).await?;
         for row in rows {
             let caps: Option<Vec<String>> = row.try_get("caps")?;
             completed.push(Completed {
@@ -326,8 +344,8 @@ pub async fn complete(
         }
     }
     let ids: Vec<Uuid> = completed.iter().map(|completed| completed.task.0).collect();
-    let statement = prepared(transaction, "delete from repository_lock where task_id = any($1)").await?;
-    transaction.execute(&statement, &[&ids]).await?;
+    let statement = statement!("lease.unlock", "delete from repository_lock where task_id = any($1)");
+    statement.execute(transaction, &[&ids]).await?;
     Ok(completed)
 }
 
@@ -369,13 +387,15 @@ pub async fn take_expired(
     transaction: &Transaction<'_>,
     limit: i64,
 ) -> Result<(Vec<Expired>, Counts), Error> {
-    let statement = "with expired as (
+    let statement = statement!(
+        "lease.take_expired",
+        "with expired as (
              select task_id from lease where lease_until < now() and kind = any($2)
              order by task_id limit $1 for update skip locked)
          delete from lease where task_id = any(array(select task_id from expired))
-         returning *, extract(epoch from now() - started_at)::float8 as seconds";
-    let statement = prepared(transaction, statement).await?;
-    let rows = transaction.query(&statement, &[&limit, &super::task::known_kinds()]).await?;
+         returning *, extract(epoch from now() - started_at)::float8 as seconds"
+    );
+    let rows = statement.query(transaction, &[&limit, &super::task::known_kinds()]).await?;
     let expired = |row: &Row| {
         let worker = WorkerId(row.try_get("worker_id")?);
         Ok(Expired { leased: leased(row)?, worker, seconds: row.try_get("seconds")? })

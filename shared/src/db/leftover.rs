@@ -4,6 +4,7 @@ use std::collections::HashMap;
 
 use deadpool_postgres::{GenericClient, Transaction};
 
+use super::statement::statement;
 use super::{Error, parsed};
 use crate::job::JobId;
 use crate::target::TargetName;
@@ -35,17 +36,17 @@ pub async fn count<C: GenericClient>(
     jobs: &[JobId],
     targets: &[TargetName],
 ) -> Result<Leftovers, Error> {
-    let statement = format!(
+    let statement = statement!("leftover.count", format!(
         "select job_id, null as target, count(*) filter (where waits) as waiting, count(*) filter (where not waits) as running
          from (select job_id, true as waits from task where job_id = any($1)
              union all select job_id, false from lease where job_id = any($1)) as t group by job_id
          union all
          select null, substr(waiting_for, length('target:') + 1), count(*), 0
          from task where {WAITING} and (job_id = any($1)) is not true group by waiting_for"
-    );
+    ));
     let (ids, names) = columns(jobs, targets);
     let mut left = Leftovers::default();
-    for row in client.query(&statement, &[&ids, &names]).await? {
+    for row in statement.query(client, &[&ids, &names]).await? {
         let counted = Leftover { waiting: row.try_get("waiting")?, running: row.try_get("running")? };
         match row.try_get::<_, Option<i32>>("job_id")? {
             Some(job) => _ = left.jobs.insert(JobId(job), counted),
@@ -62,7 +63,7 @@ pub async fn cancel(
     targets: &[TargetName],
     by: &str,
 ) -> Result<(), Error> {
-    let statement = format!(
+    let statement = statement!("leftover.cancel", format!(
         "with mine as (select id from task where {WAITING} order by id for update),
              gone as (delete from task where id = any(array(select id from mine)) returning *)
          insert into execution (task_id, kind, job_id, requested_by, enqueued_at, epoch, attempt, outcome, \
@@ -70,9 +71,9 @@ pub async fn cancel(
          select id, kind, job_id, requested_by, enqueued_at, epoch, attempt, 'cancelled', now(), 0, \
              'cancelled by ' || $3 || ': its ' || case when job_id = any($1) then 'job' else 'target' end || ' was removed'
          from gone"
-    );
+    ));
     let (ids, names) = columns(jobs, targets);
-    transaction.execute(&statement, &[&ids, &names, &by]).await?;
+    statement.execute(transaction, &[&ids, &names, &by]).await?;
     Ok(())
 }
 

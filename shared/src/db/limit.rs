@@ -6,7 +6,8 @@ use chrono::{DateTime, Utc};
 use deadpool_postgres::{GenericClient, Transaction};
 use tokio_postgres::types::Json;
 
-use super::{Error, cap, from_json, parsed, prepared};
+use super::statement::statement;
+use super::{Error, cap, from_json, parsed};
 use crate::limit::{Key, Limit};
 use crate::name::text_enum;
 
@@ -41,9 +42,11 @@ const LIMITS: i64 = 0x484f_4c44_0001;
 
 /// Reads all settings, by key; of one key that of the definitions comes first.
 pub async fn all<C: GenericClient>(client: &C) -> Result<Vec<Setting>, Error> {
-    let statement = "select key, origin, setting, set_by, set_at from limit_setting order by key, origin";
-    let statement = prepared(client, statement).await?;
-    client.query(&statement, &[]).await?.iter().map(setting).collect()
+    let statement = statement!(
+        "limit.all",
+        "select key, origin, setting, set_by, set_at from limit_setting order by key, origin"
+    );
+    statement.query(client, &[]).await?.iter().map(setting).collect()
 }
 
 /// What counts: the live setting of a key, or else that of the definitions.
@@ -61,11 +64,13 @@ pub fn effective(settings: &[Setting]) -> BTreeMap<&Key, &Setting> {
 /// Keeps limits as they are until the transaction ends, and reads the version of the definitions, which counts their changes
 /// as well.
 pub async fn hold<C: GenericClient>(transaction: &C) -> Result<i64, Error> {
-    let lock = prepared(transaction, "select pg_advisory_xact_lock_shared($1)").await?;
-    let version = prepared(transaction, "select value from definitions_version").await?;
+    let lock =
+        statement!("limit.hold", "select pg_advisory_xact_lock_shared($1)").prepared(transaction).await?;
+    let version =
+        statement!("limit.version", "select value from definitions_version").prepared(transaction).await?;
     // Both are on their way before the first answer, and the server takes them in this order.
     let (_, row) =
-        tokio::try_join!(transaction.execute(&lock, &[&LIMITS]), transaction.query_one(&version, &[]))?;
+        tokio::try_join!(lock.query_one(transaction, &[&LIMITS]), version.query_one(transaction, &[]))?;
     Ok(row.try_get(0)?)
 }
 
@@ -78,22 +83,29 @@ pub async fn change(
     removed: &[Key],
     by: &str,
 ) -> Result<Changed, Error> {
-    transaction.execute("select pg_advisory_xact_lock($1)", &[&LIMITS]).await?;
+    statement!("limit.lock", "select pg_advisory_xact_lock($1)").execute(transaction, &[&LIMITS]).await?;
     let names: Vec<String> = set.iter().map(|(key, _)| key.to_string()).collect();
     let limits: Vec<Json<&Limit>> = set.iter().map(|(_, limit)| Json(limit)).collect();
-    let statement = "insert into limit_setting (key, origin, setting, set_by)
+    let statement = statement!(
+        "limit.set",
+        "insert into limit_setting (key, origin, setting, set_by)
          select key, $3, setting, $4 from unnest($1::text[], $2::jsonb[]) as s(key, setting)
          on conflict (key, origin) do update
-             set setting = excluded.setting, set_by = excluded.set_by, set_at = now()";
-    transaction.execute(statement, &[&names, &limits, &origin.as_str(), &by]).await?;
+             set setting = excluded.setting, set_by = excluded.set_by, set_at = now()"
+    );
+    statement.execute(transaction, &[&names, &limits, &origin.as_str(), &by]).await?;
     let gone: Vec<String> = removed.iter().map(ToString::to_string).collect();
-    let statement = "delete from limit_setting where key = any($1) and origin = $2";
-    transaction.execute(statement, &[&gone, &origin.as_str()]).await?;
+    let statement =
+        statement!("limit.remove", "delete from limit_setting where key = any($1) and origin = $2");
+    statement.execute(transaction, &[&gone, &origin.as_str()]).await?;
 
     let changed: Vec<String> = names.into_iter().chain(gone).collect();
-    let statement = "select key, origin, setting, set_by, set_at from limit_setting where key = any($1) order by key, origin";
+    let statement = statement!(
+        "limit.of_keys",
+        "select key, origin, setting, set_by, set_at from limit_setting where key = any($1) order by key, origin"
+    );
     let settings: Vec<Setting> =
-        transaction.query(statement, &[&changed]).await?.iter().map(setting).collect::<Result<_, _>>()?;
+        statement.query(transaction, &[&changed]).await?.iter().map(setting).collect::<Result<_, _>>()?;
     let caps: BTreeMap<String, u32> = effective(&settings)
         .into_iter()
         .filter_map(|(key, setting)| Some((key.to_string(), setting.limit.concurrency?)))

@@ -12,7 +12,8 @@ use tokio_postgres::Row;
 use uuid::Uuid;
 
 use super::columns::{ARRAYS, Columns, NAMES, task_of};
-use super::{Error, parsed, prepared};
+use super::statement::statement;
+use super::{Error, parsed};
 use crate::limit::Key;
 use crate::task::{Priority, Task, TaskId, TaskKind};
 
@@ -36,22 +37,24 @@ pub struct Place {
 
 /// Makes those who change the lines of a kind take turns until their transactions end.
 pub async fn lock(transaction: &Transaction<'_>, kind: TaskKind) -> Result<(), Error> {
-    let statement = prepared(transaction, "select pg_advisory_xact_lock($1, hashtext($2))").await?;
-    transaction.execute(&statement, &[&LINES, &kind.as_str()]).await?;
+    let statement = statement!("line.lock", "select pg_advisory_xact_lock($1, hashtext($2))");
+    statement.execute(transaction, &[&LINES, &kind.as_str()]).await?;
     Ok(())
 }
 
 /// Puts tasks that were never seen before at the end of their lines; their ids must have been fresh in this transaction.
 pub async fn enter(transaction: &Transaction<'_>, tasks: &[(Task, Place)]) -> Result<(), Error> {
-    let statement = format!(
-        "insert into task (id, {NAMES}, run_at, publish_at, waiting_for, owner, waiting_since)
+    let statement = statement!(
+        "line.enter",
+        format!(
+            "insert into task (id, {NAMES}, run_at, publish_at, waiting_for, owner, waiting_since)
          select id, {NAMES}, 'infinity', 'infinity', waiting_for, owner, now()
          from unnest({ARRAYS}, $10::text[], $11::text[]) as t(id, {NAMES}, waiting_for, owner)"
+        )
     );
-    let statement = prepared(transaction, &statement).await?;
     let columns = Columns::of(tasks.iter().map(|(task, _)| task));
     let (keys, owners) = places(tasks.iter().map(|(_, place)| place));
-    transaction.execute(&statement, &columns.and(&[&keys, &owners])).await?;
+    statement.execute(transaction, &columns.and(&[&keys, &owners])).await?;
     let lines = tasks.iter().map(|(task, place)| (task.kind, task.priority, place));
     open(transaction, lines).await
 }
@@ -62,18 +65,20 @@ pub async fn change(
     transaction: &Transaction<'_>,
     tasks: &[(TaskId, TaskKind, Priority, Place)],
 ) -> Result<(), Error> {
-    let statement = "with mine as (
+    let statement = statement!(
+        "line.change",
+        "with mine as (
              select t.id, m.waiting_for, m.owner
              from task t join unnest($1::uuid[], $2::text[], $3::text[]) as m(id, waiting_for, owner) on t.id = m.id
              where t.id = any($1) and (t.run_at <= now() or t.waiting_for like $4::text || '%') is true
              order by t.id for update of t)
          update task t set run_at = 'infinity', publish_at = 'infinity', waiting_for = mine.waiting_for, owner = mine.owner, \
              waiting_since = coalesce(t.waiting_since, now())
-         from mine where t.id = mine.id";
-    let statement = prepared(transaction, statement).await?;
+         from mine where t.id = mine.id"
+    );
     let ids: Vec<Uuid> = tasks.iter().map(|(id, ..)| id.0).collect();
     let (keys, owners) = places(tasks.iter().map(|(.., place)| place));
-    transaction.execute(&statement, &[&ids, &keys, &owners, &PREFIX]).await?;
+    statement.execute(transaction, &[&ids, &keys, &owners, &PREFIX]).await?;
     open(transaction, tasks.iter().map(|(_, kind, priority, place)| (*kind, *priority, place))).await
 }
 
@@ -91,7 +96,9 @@ async fn open<'a>(
     lines: impl Iterator<Item = (TaskKind, Priority, &'a Place)>,
 ) -> Result<(), Error> {
     // Once for each key, and only for lines that are new: a key may have thousands of them.
-    let statement = "with new as (
+    let statement = statement!(
+        "line.open",
+        "with new as (
              select * from unnest($1::text[], $2::text[], $3::text[], $4::text[]) as n(waiting_for, kind, owner, priority)
              where not exists (select from line l where l.waiting_for = n.waiting_for and l.kind = n.kind
                  and l.owner = n.owner and l.priority = n.priority)),
@@ -103,15 +110,15 @@ async fn open<'a>(
          select n.waiting_for, n.kind, n.owner, n.priority, coalesce(level.served, 0)
          from new n join level on level.waiting_for = n.waiting_for and level.kind = n.kind
          order by 1, 2, 3, 4
-         on conflict do nothing";
-    let statement = prepared(transaction, statement).await?;
+         on conflict do nothing"
+    );
     let mut lines: Vec<_> = lines.collect();
     lines.sort_unstable();
     lines.dedup();
     let (keys, owners) = places(lines.iter().map(|(.., place)| *place));
     let kinds: Vec<&str> = lines.iter().map(|(kind, ..)| kind.as_str()).collect();
     let priorities: Vec<&str> = lines.iter().map(|(_, priority, _)| priority.as_str()).collect();
-    transaction.execute(&statement, &[&keys, &kinds, &owners, &priorities]).await?;
+    statement.execute(transaction, &[&keys, &kinds, &owners, &priorities]).await?;
     Ok(())
 }
 
@@ -136,25 +143,29 @@ pub async fn call(
     weight: impl Fn(&str) -> u32,
 ) -> Result<(Vec<Waiter>, bool), Error> {
     // So many tasks are never from more lines than those that are next.
-    let statement = "select l.owner, l.priority, l.served, array(
+    let statement = statement!(
+        "line.next",
+        "select l.owner, l.priority, l.served, array(
                  select id from task t
                  where t.waiting_for = l.waiting_for and t.kind = l.kind and t.owner = l.owner and t.priority = l.priority
                  order by t.waiting_since limit $3) as ids
-         from line l where l.waiting_for = $1 and l.kind = $2 order by l.served limit least($3, $4)";
-    let statement = prepared(transaction, statement).await?;
+         from line l where l.waiting_for = $1 and l.kind = $2 order by l.served limit least($3, $4)"
+    );
     let name = waiting_for(key);
     let limit = i64::try_from(most).unwrap_or(i64::MAX);
-    let rows = transaction.query(&statement, &[&name, &kind.as_str(), &limit, &MOST_LINES]).await?;
+    let rows = statement.query(transaction, &[&name, &kind.as_str(), &limit, &MOST_LINES]).await?;
     let mut lines = rows.iter().map(|row| Line::of(row, &weight)).collect::<Result<Vec<_>, Error>>()?;
     let ids = share(&mut lines, most);
     keep(transaction, kind, &name, &lines, most).await?;
 
-    let statement = format!(
-        "select id, {NAMES}, owner from task
+    let statement = statement!(
+        "line.call",
+        format!(
+            "select id, {NAMES}, owner from task
          where id = any($1) and (waiting_for = $2) is true order by id for update"
+        )
     );
-    let statement = prepared(transaction, &statement).await?;
-    let rows = transaction.query(&statement, &[&ids, &name]).await?;
+    let rows = statement.query(transaction, &[&ids, &name]).await?;
     // Whoever is missing was cancelled meanwhile.
     let mut found: HashMap<Uuid, Waiter> = HashMap::with_capacity(rows.len());
     for row in &rows {
@@ -167,9 +178,9 @@ pub async fn call(
 }
 
 async fn exists(transaction: &Transaction<'_>, kind: TaskKind, name: &str) -> Result<bool, Error> {
-    let statement = "select exists (select from line where waiting_for = $1 and kind = $2)";
-    let statement = prepared(transaction, statement).await?;
-    Ok(transaction.query_one(&statement, &[&name, &kind.as_str()]).await?.try_get(0)?)
+    let statement =
+        statement!("line.exists", "select exists (select from line where waiting_for = $1 and kind = $2)");
+    Ok(statement.query_one(transaction, &[&name, &kind.as_str()]).await?.try_get(0)?)
 }
 
 /// Lines that are looked into at once.
@@ -236,20 +247,24 @@ async fn keep(
         .filter(|line| line.called > 0 || line.ids.is_empty())
         .partition(|line| line.is_empty() && line.ids.len() < most);
     if !served.is_empty() {
-        let statement = "update line l set served = s.served
+        let statement = statement!(
+            "line.serve",
+            "update line l set served = s.served
              from unnest($3::text[], $4::text[], $5::float8[]) as s(owner, priority, served)
-             where l.waiting_for = $1 and l.kind = $2 and l.owner = s.owner and l.priority = s.priority";
-        let statement = prepared(transaction, statement).await?;
+             where l.waiting_for = $1 and l.kind = $2 and l.owner = s.owner and l.priority = s.priority"
+        );
         let (owners, priorities) = names(&served);
         let served: Vec<f64> = served.iter().map(|line| line.served).collect();
-        transaction.execute(&statement, &[&name, &kind.as_str(), &owners, &priorities, &served]).await?;
+        statement.execute(transaction, &[&name, &kind.as_str(), &owners, &priorities, &served]).await?;
     }
     if !closed.is_empty() {
-        let statement = "delete from line l using unnest($3::text[], $4::text[]) as s(owner, priority)
-             where l.waiting_for = $1 and l.kind = $2 and l.owner = s.owner and l.priority = s.priority";
-        let statement = prepared(transaction, statement).await?;
+        let statement = statement!(
+            "line.close",
+            "delete from line l using unnest($3::text[], $4::text[]) as s(owner, priority)
+             where l.waiting_for = $1 and l.kind = $2 and l.owner = s.owner and l.priority = s.priority"
+        );
         let (owners, priorities) = names(&closed);
-        transaction.execute(&statement, &[&name, &kind.as_str(), &owners, &priorities]).await?;
+        statement.execute(transaction, &[&name, &kind.as_str(), &owners, &priorities]).await?;
     }
     Ok(())
 }
@@ -267,19 +282,23 @@ pub async fn standing<C: GenericClient>(
     if keys.is_empty() {
         return Ok(HashSet::new());
     }
-    let statement = "select distinct substr(waiting_for, length($3::text) + 1) as key from line where kind = $1 and waiting_for = any($2)";
-    let statement = prepared(client, statement).await?;
+    let statement = statement!(
+        "line.standing",
+        "select distinct substr(waiting_for, length($3::text) + 1) as key from line where kind = $1 and waiting_for = any($2)"
+    );
     let names: Vec<String> = keys.iter().map(|key| waiting_for(key)).collect();
-    let rows = client.query(&statement, &[&kind.as_str(), &names, &PREFIX]).await?;
+    let rows = statement.query(client, &[&kind.as_str(), &names, &PREFIX]).await?;
     rows.iter().map(|row| parsed(row, "key")).collect()
 }
 
 /// The keys that tasks of some kinds may wait for.
 pub async fn keys<C: GenericClient>(client: &C, kinds: &[TaskKind]) -> Result<Vec<(TaskKind, Key)>, Error> {
-    let statement = "select distinct kind, substr(waiting_for, length($2::text) + 1) as key from line where kind = any($1)";
-    let statement = prepared(client, statement).await?;
+    let statement = statement!(
+        "line.keys",
+        "select distinct kind, substr(waiting_for, length($2::text) + 1) as key from line where kind = any($1)"
+    );
     let kinds: Vec<&str> = kinds.iter().map(|kind| kind.as_str()).collect();
-    let rows = client.query(&statement, &[&kinds, &PREFIX]).await?;
+    let rows = statement.query(client, &[&kinds, &PREFIX]).await?;
     rows.iter().map(|row| Ok((parsed(row, "kind")?, parsed(row, "key")?))).collect()
 }
 
@@ -298,11 +317,13 @@ pub struct Waiting {
 
 /// Who waits for which key, by kind and key.
 pub async fn waiting<C: GenericClient>(client: &C) -> Result<Vec<Waiting>, Error> {
-    let statement = "select kind, substr(waiting_for, length($1::text) + 1) as key, count(*) as tasks, \
+    let statement = statement!(
+        "line.waiting",
+        "select kind, substr(waiting_for, length($1::text) + 1) as key, count(*) as tasks, \
              min(waiting_since) as since
-         from task where waiting_for like $1::text || '%' group by kind, waiting_for order by kind, waiting_for";
-    let statement = prepared(client, statement).await?;
-    let rows = client.query(&statement, &[&PREFIX]).await?;
+         from task where waiting_for like $1::text || '%' group by kind, waiting_for order by kind, waiting_for"
+    );
+    let rows = statement.query(client, &[&PREFIX]).await?;
     rows.iter()
         .map(|row| {
             Ok(Waiting {
@@ -317,11 +338,12 @@ pub async fn waiting<C: GenericClient>(client: &C) -> Result<Vec<Waiting>, Error
 
 /// Whether so many tasks of a kind wait for its pool.
 pub async fn is_long<C: GenericClient>(client: &C, kind: TaskKind, length: i64) -> Result<bool, Error> {
-    let statement =
-        "select count(*) from (select from task where waiting_for = $1 and kind = $2 limit $3) as t";
-    let statement = prepared(client, statement).await?;
+    let statement = statement!(
+        "line.is_long",
+        "select count(*) from (select from task where waiting_for = $1 and kind = $2 limit $3) as t"
+    );
     let name = waiting_for(&Key::Pool(kind));
-    let row = client.query_one(&statement, &[&name, &kind.as_str(), &length]).await?;
+    let row = statement.query_one(client, &[&name, &kind.as_str(), &length]).await?;
     Ok(row.try_get::<_, i64>(0)? >= length)
 }
 

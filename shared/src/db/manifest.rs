@@ -3,7 +3,8 @@
 use deadpool_postgres::{GenericClient, Transaction};
 use uuid::Uuid;
 
-use super::{Error, prepared, signed};
+use super::statement::statement;
+use super::{Error, signed};
 use crate::job::JobId;
 use crate::work::RestorePointId;
 
@@ -24,12 +25,13 @@ pub struct Manifest {
 
 /// Writes one manifest.
 pub async fn insert(transaction: &Transaction<'_>, job: JobId, manifest: &Manifest) -> Result<(), Error> {
-    let statement =
-        "insert into manifest (id, job_id, files, bytes, sha256, content) values ($1, $2, $3, $4, $5, $6)";
-    let statement = prepared(transaction, statement).await?;
+    let statement = statement!(
+        "manifest.insert",
+        "insert into manifest (id, job_id, files, bytes, sha256, content) values ($1, $2, $3, $4, $5, $6)"
+    );
     let (files, bytes) = (signed(manifest.files), signed(manifest.bytes));
-    transaction
-        .execute(&statement, &[&manifest.id, &job.0, &files, &bytes, &manifest.sha256, &manifest.content])
+    statement
+        .execute(transaction, &[&manifest.id, &job.0, &files, &bytes, &manifest.sha256, &manifest.content])
         .await?;
     Ok(())
 }
@@ -39,30 +41,34 @@ pub async fn content_for<C: GenericClient>(
     client: &C,
     point: RestorePointId,
 ) -> Result<Option<Vec<u8>>, Error> {
-    let statement =
-        "select m.content from restore_point r join manifest m on m.id = r.manifest_id where r.id = $1";
-    let statement = prepared(client, statement).await?;
-    let row = client.query_opt(&statement, &[&point.0]).await?;
+    let statement = statement!(
+        "manifest.content_for",
+        "select m.content from restore_point r join manifest m on m.id = r.manifest_id where r.id = $1"
+    );
+    let row = statement.query_opt(client, &[&point.0]).await?;
     Ok(row.map(|row| row.try_get(0)).transpose()?)
 }
 
 /// The manifests of restore points, which nobody else takes away until the transaction ends: of two who let go of one manifest
 /// on two targets the second must see that it is the last.
 pub async fn hold(transaction: &Transaction<'_>, points: &[RestorePointId]) -> Result<Vec<Uuid>, Error> {
-    let statement =
+    let statement = statement!(
+        "manifest.hold",
         "select id from manifest where id in (select manifest_id from restore_point where id = any($1))
-         order by id for update";
-    let statement = prepared(transaction, statement).await?;
+         order by id for update"
+    );
     let points: Vec<Uuid> = points.iter().map(|point| point.0).collect();
-    let rows = transaction.query(&statement, &[&points]).await?;
+    let rows = statement.query(transaction, &[&points]).await?;
     rows.iter().map(|row| Ok(row.try_get(0)?)).collect()
 }
 
 /// Removes those of some manifests that no restore point has any more.
 pub async fn remove_unused(transaction: &Transaction<'_>, manifests: &[Uuid]) -> Result<(), Error> {
-    let statement = "delete from manifest m
-         where id = any($1) and not exists (select from restore_point r where r.manifest_id = m.id)";
-    let statement = prepared(transaction, statement).await?;
-    transaction.execute(&statement, &[&manifests]).await?;
+    let statement = statement!(
+        "manifest.remove_unused",
+        "delete from manifest m
+         where id = any($1) and not exists (select from restore_point r where r.manifest_id = m.id)"
+    );
+    statement.execute(transaction, &[&manifests]).await?;
     Ok(())
 }

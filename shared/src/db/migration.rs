@@ -3,6 +3,7 @@
 use deadpool_postgres::Client;
 
 use super::Database;
+use super::statement::{command, statement};
 
 mod embedded {
     refinery::embed_migrations!("migrations");
@@ -31,10 +32,15 @@ pub enum Error {
 pub async fn migrate(database: &Database) -> Result<Vec<String>, Error> {
     let mut client = database.client().await?;
     // Whoever migrates waits for whoever else does, and for what uses the tables.
-    client.batch_execute("set lock_timeout = 0").await.map_err(super::Error::from)?;
-    client.execute("select pg_advisory_lock($1)", &[&ADVISORY_LOCK]).await.map_err(super::Error::from)?;
+    command!("migration.patience").run(&client, "set lock_timeout = 0").await.map_err(super::Error::from)?;
+    statement!("migration.lock", "select pg_advisory_lock($1)")
+        .query_one(&client, &[&ADVISORY_LOCK])
+        .await
+        .map_err(super::Error::from)?;
     let applied = apply(&mut client).await;
-    let unlocked = client.execute("select pg_advisory_unlock($1)", &[&ADVISORY_LOCK]).await;
+    let unlocked = statement!("migration.unlock", "select pg_advisory_unlock($1)")
+        .query_one(&client, &[&ADVISORY_LOCK])
+        .await;
     // The session is another one now: nothing else is to use it.
     _ = deadpool_postgres::Object::take(client);
     let applied = applied?;

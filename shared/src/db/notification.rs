@@ -15,7 +15,8 @@ use tokio_postgres::types::{Json, ToSql};
 use uuid::Uuid;
 
 use super::delivery::{Ended, Outcome};
-use super::{Error, from_json, parsed, prepared};
+use super::statement::statement;
+use super::{Error, from_json, parsed};
 use crate::alert::{AlertId, Severity};
 use crate::channel::ChannelName;
 use crate::name::text_enum;
@@ -67,14 +68,16 @@ pub struct Last {
 
 /// What the channels that there are were told of some alerts.
 pub async fn last_told(transaction: &Transaction<'_>, alerts: &[i64]) -> Result<Vec<Last>, Error> {
-    let statement = "select distinct on (n.alert_id, n.channel) n.alert_id, n.channel, n.told, e.severity,
+    let statement = statement!(
+        "notification.last_told",
+        "select distinct on (n.alert_id, n.channel) n.alert_id, n.channel, n.told, e.severity,
              exists (select from alert_event r where r.alert_id = n.alert_id and r.id > n.event_id
                  and r.transition = 'resolved' and r.routed_at is not null) as over,
              first_value(notification_id) over (partition by n.alert_id, n.channel order by event_id, repetition) as first
          from notification_event n join channel c on c.name = n.channel left join alert_event e on e.id = n.event_id
          where n.alert_id = any($1)
-         order by n.alert_id, n.channel, event_id desc, repetition desc";
-    let statement = prepared(transaction, statement).await?;
+         order by n.alert_id, n.channel, event_id desc, repetition desc"
+    );
     let last = |row: &Row| {
         Ok(Last {
             alert: row.try_get("alert_id")?,
@@ -85,7 +88,7 @@ pub async fn last_told(transaction: &Transaction<'_>, alerts: &[i64]) -> Result<
             first: row.try_get("first")?,
         })
     };
-    transaction.query(&statement, &[&alerts]).await?.iter().map(last).collect()
+    statement.query(transaction, &[&alerts]).await?.iter().map(last).collect()
 }
 
 /// A notification to which more can be added.
@@ -108,7 +111,9 @@ pub async fn take_unbegun(
     channels: &[&str],
     group_keys: &[&str],
 ) -> Result<Vec<Unbegun>, Error> {
-    let statement = "with taken as (
+    let statement = statement!(
+        "notification.take_unbegun",
+        "with taken as (
              select n.id, n.channel, n.group_key, n.created_at from notification n
              where n.state = 'waiting' and n.attempts = 0 and exists (
                  select from unnest($1::text[], $2::text[]) as w(channel, group_key)
@@ -116,8 +121,8 @@ pub async fn take_unbegun(
              for update)
          select distinct on (channel, group_key) id, channel, group_key,
              (select count(*) from notification_event e where e.notification_id = taken.id) as events
-         from taken order by channel, group_key, created_at desc, id desc";
-    let statement = prepared(transaction, statement).await?;
+         from taken order by channel, group_key, created_at desc, id desc"
+    );
     let unbegun = |row: &Row| {
         Ok(Unbegun {
             id: row.try_get("id")?,
@@ -126,7 +131,7 @@ pub async fn take_unbegun(
             events: row.try_get("events")?,
         })
     };
-    transaction.query(&statement, &[&channels, &group_keys]).await?.iter().map(unbegun).collect()
+    statement.query(transaction, &[&channels, &group_keys]).await?.iter().map(unbegun).collect()
 }
 
 /// A notification that begins.
@@ -144,15 +149,17 @@ pub struct New {
 
 /// Puts notifications into the outbox.
 pub async fn insert(transaction: &Transaction<'_>, new: &[New]) -> Result<(), Error> {
-    let statement = "insert into notification (id, channel, group_key, next_at)
+    let statement = statement!(
+        "notification.insert",
+        "insert into notification (id, channel, group_key, next_at)
          select id, channel, group_key, now() + make_interval(secs => wait)
-         from unnest($1::uuid[], $2::text[], $3::text[], $4::float8[]) as n(id, channel, group_key, wait)";
-    let statement = prepared(transaction, statement).await?;
+         from unnest($1::uuid[], $2::text[], $3::text[], $4::float8[]) as n(id, channel, group_key, wait)"
+    );
     let ids: Vec<Uuid> = new.iter().map(|new| new.id).collect();
     let channels: Vec<&str> = new.iter().map(|new| new.channel.as_str()).collect();
     let group_keys: Vec<&str> = new.iter().map(|new| new.group_key.as_str()).collect();
     let waits: Vec<f64> = new.iter().map(|new| new.wait.as_secs_f64()).collect();
-    transaction.execute(&statement, &[&ids, &channels, &group_keys, &waits]).await?;
+    statement.execute(transaction, &[&ids, &channels, &group_keys, &waits]).await?;
     Ok(())
 }
 
@@ -177,10 +184,11 @@ pub struct Event {
 
 /// Adds transitions to notifications that were not begun. One that its channel was told already is an error.
 pub async fn add(transaction: &Transaction<'_>, events: &[Event]) -> Result<(), Error> {
-    let statement =
+    let statement = statement!(
+        "notification.add",
         "insert into notification_event (channel, event_id, repetition, notification_id, alert_id, told, content)
-         select * from unnest($1::text[], $2::bigint[], $3::integer[], $4::uuid[], $5::bigint[], $6::text[], $7::json[])";
-    let statement = prepared(transaction, statement).await?;
+         select * from unnest($1::text[], $2::bigint[], $3::integer[], $4::uuid[], $5::bigint[], $6::text[], $7::json[])"
+    );
     let channels: Vec<&str> = events.iter().map(|event| event.channel.as_str()).collect();
     let numbers: Vec<i64> = events.iter().map(|event| event.event).collect();
     let repetitions: Vec<i32> = events.iter().map(|event| event.repetition).collect();
@@ -190,15 +198,17 @@ pub async fn add(transaction: &Transaction<'_>, events: &[Event]) -> Result<(), 
     let contents: Vec<Json<&Value>> = events.iter().map(|event| Json(&event.content)).collect();
     let values: [&(dyn ToSql + Sync); 7] =
         [&channels, &numbers, &repetitions, &notifications, &alerts, &told, &contents];
-    transaction.execute(&statement, &values).await?;
+    statement.execute(transaction, &values).await?;
     Ok(())
 }
 
 /// The channels that have something to deliver at this moment.
 pub async fn due_channels<C: GenericClient>(client: &C) -> Result<Vec<String>, Error> {
-    let statement = "select distinct channel from notification where state = 'waiting' and next_at <= now()";
-    let statement = prepared(client, statement).await?;
-    let rows = client.query(&statement, &[]).await?;
+    let statement = statement!(
+        "notification.due_channels",
+        "select distinct channel from notification where state = 'waiting' and next_at <= now()"
+    );
+    let rows = statement.query(client, &[]).await?;
     rows.iter().map(|row| Ok(row.try_get(0)?)).collect()
 }
 
@@ -224,7 +234,9 @@ pub async fn claim<C: GenericClient>(
     lease: Duration,
     limit: i64,
 ) -> Result<Vec<Claimed>, Error> {
-    let statement = "with due as (
+    let statement = statement!(
+        "notification.claim",
+        "with due as (
              select id from notification n
              where state = 'waiting' and channel = $1 and next_at <= now() and not exists (
                  select from notification e where e.state = 'waiting' and e.channel = n.channel and e.group_key = n.group_key
@@ -236,9 +248,9 @@ pub async fn claim<C: GenericClient>(
              returning n.id, n.attempts, (select coalesce(extract(epoch from now() - min(d.at)), 0) from delivery d
                  where d.notification_id = n.id)::float8 as age),
          logged as (insert into delivery (notification_id, attempt) select id, attempts from begun)
-         select id, attempts, age from begun order by id";
-    let statement = prepared(client, statement).await?;
-    let rows = client.query(&statement, &[&channel, &lease.as_secs_f64(), &limit]).await?;
+         select id, attempts, age from begun order by id"
+    );
+    let rows = statement.query(client, &[&channel, &lease.as_secs_f64(), &limit]).await?;
     // Only now: what the router added while they were taken is committed, and nothing is added to what has begun.
     let ids: Vec<Uuid> = rows.iter().map(|row| Ok(row.try_get("id")?)).collect::<Result<_, Error>>()?;
     let mut events = events_of(client, &ids).await?;
@@ -262,11 +274,13 @@ async fn events_of<C: GenericClient>(
     if notifications.is_empty() {
         return Ok(HashMap::new());
     }
-    let statement = "select notification_id, content from notification_event where notification_id = any($1)
-         order by event_id, repetition";
-    let statement = prepared(client, statement).await?;
+    let statement = statement!(
+        "notification.events_of",
+        "select notification_id, content from notification_event where notification_id = any($1)
+         order by event_id, repetition"
+    );
     let mut events: HashMap<Uuid, Vec<Value>> = HashMap::new();
-    for row in client.query(&statement, &[&notifications]).await? {
+    for row in statement.query(client, &[&notifications]).await? {
         events.entry(row.try_get("notification_id")?).or_default().push(from_json(&row, "content")?);
     }
     Ok(events)
@@ -281,14 +295,16 @@ pub async fn finish<C: GenericClient>(
     ended: &Ended,
     again: Option<Duration>,
 ) -> Result<(), Error> {
-    let statement = "with logged as (
+    let statement = statement!(
+        "notification.finish",
+        "with logged as (
              update delivery set seconds = $3, outcome = $4, status = $5, error = $6
              where notification_id = $1 and attempt = $2 and outcome is null)
          update notification set state = $7, last_error = $6,
              next_at = case when $7 = 'waiting' then now() + make_interval(secs => $8) end,
              ended_at = case when $7 <> 'waiting' then now() end
-         where id = $1 and state = 'waiting' and (attempts = $2 or $7 = 'delivered')";
-    let statement = prepared(client, statement).await?;
+         where id = $1 and state = 'waiting' and (attempts = $2 or $7 = 'delivered')"
+    );
     let state = match (ended.outcome, again) {
         (Outcome::Delivered, _) => State::Delivered,
         (_, Some(_)) => State::Waiting,
@@ -298,7 +314,7 @@ pub async fn finish<C: GenericClient>(
     let (status, again) = (ended.status.map(i32::from), again.unwrap_or_default().as_secs_f64());
     let values: [&(dyn ToSql + Sync); 8] =
         [&id, &attempt, &ended.seconds, &outcome, &status, &ended.error, &state, &again];
-    client.execute(&statement, &values).await?;
+    statement.execute(client, &values).await?;
     Ok(())
 }
 
@@ -346,11 +362,13 @@ pub async fn of_alert<C: GenericClient>(
     alert: AlertId,
     limit: i64,
 ) -> Result<Vec<OfAlert>, Error> {
-    let statement = "select n.id, n.channel, e.told, n.state, n.created_at
+    let statement = statement!(
+        "notification.of_alert",
+        "select n.id, n.channel, e.told, n.state, n.created_at
          from notification_event e join notification n on n.id = e.notification_id
-         where e.alert_id = $1 order by e.event_id, e.repetition, n.channel limit $2";
-    let statement = prepared(client, statement).await?;
-    let rows = client.query(&statement, &[&alert.0, &limit]).await?;
+         where e.alert_id = $1 order by e.event_id, e.repetition, n.channel limit $2"
+    );
+    let rows = statement.query(client, &[&alert.0, &limit]).await?;
     let of_alert = |row: &Row| {
         Ok(OfAlert {
             id: row.try_get("id")?,
@@ -374,15 +392,17 @@ pub struct Filter {
 
 /// The newest notifications.
 pub async fn newest<C: GenericClient>(client: &C, filter: &Filter, limit: i64) -> Result<Vec<Listed>, Error> {
-    let statement = "select id, channel, state, attempts, next_at, created_at, ended_at, last_error,
+    let statement = statement!(
+        "notification.newest",
+        "select id, channel, state, attempts, next_at, created_at, ended_at, last_error,
              (select coalesce(json_agg(content order by event_id, repetition), '[]')
                  from notification_event e where e.notification_id = n.id) as events
          from notification n
          where ($1::text is null or state = $1) and ($2::text is null or channel = $2)
-         order by created_at desc, id desc limit $3";
-    let statement = prepared(client, statement).await?;
+         order by created_at desc, id desc limit $3"
+    );
     let channel = filter.channel.as_ref().map(ChannelName::as_str);
-    let rows = client.query(&statement, &[&filter.state.map(State::as_str), &channel, &limit]).await?;
+    let rows = statement.query(client, &[&filter.state.map(State::as_str), &channel, &limit]).await?;
     let listed = |row: &Row| {
         Ok(Listed {
             id: row.try_get("id")?,
@@ -401,14 +421,17 @@ pub async fn newest<C: GenericClient>(client: &C, filter: &Filter, limit: i64) -
 
 /// How many notifications wait, and for how long the oldest of them does, in seconds.
 pub async fn waiting<C: GenericClient>(client: &C) -> Result<(i64, f64), Error> {
-    let statement = "select count(*), coalesce(extract(epoch from now() - min(created_at)), 0)::float8
-         from notification where state = 'waiting'";
-    let row = client.query_one(&prepared(client, statement).await?, &[]).await?;
+    let statement = statement!(
+        "notification.waiting",
+        "select count(*), coalesce(extract(epoch from now() - min(created_at)), 0)::float8
+         from notification where state = 'waiting'"
+    );
+    let row = statement.query_one(client, &[]).await?;
     Ok((row.try_get(0)?, row.try_get(1)?))
 }
 
-/// Notifications that ended 90 days ago. What was told of an alert that is not over, or was not until lately, stays: whoever was told of
-/// it waits for its end.
+/// Which are old: those that ended 90 days ago. What was told of an alert that is not over, or was not until lately, stays: whoever was
+/// told of it waits for its end.
 pub(super) const OLD: &str =
     "created_at < now() - interval '90 days' and ended_at < now() - interval '90 days'
      and not exists (select from notification_event e join alert a on a.id = e.alert_id
@@ -417,10 +440,12 @@ pub(super) const OLD: &str =
 
 /// Removes notifications that are old with what they told and their attempts, at most `limit`; returns how many.
 pub async fn sweep<C: GenericClient>(client: &C, limit: i64) -> Result<u64, Error> {
-    let statement = format!(
-        "delete from notification where id in (
+    let statement = statement!(
+        "notification.sweep",
+        format!(
+            "delete from notification where id in (
              select id from notification where {OLD} order by created_at limit $1)"
+        )
     );
-    let statement = prepared(client, &statement).await?;
-    Ok(client.execute(&statement, &[&limit]).await?)
+    Ok(statement.execute(client, &[&limit]).await?)
 }

@@ -11,7 +11,8 @@ use chrono::{DateTime, Datelike, Months, NaiveDate, NaiveTime, Utc};
 use deadpool_postgres::{Client, GenericClient, Transaction};
 use tokio_postgres::Row;
 
-use super::{Error, evidence_kept, prepared, rollup};
+use super::statement::{command, statement};
+use super::{Error, evidence_kept, rollup};
 
 /// A table that is partitioned by month.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -108,6 +109,29 @@ pub async fn create_ahead(
     Ok(created)
 }
 
+/// The months that [`drop_oldest`] would drop now.
+///
+/// # Errors
+/// The database's.
+pub async fn oldest<C: GenericClient>(
+    client: &C,
+    now: DateTime<Utc>,
+    history: Duration,
+) -> Result<Vec<String>, Error> {
+    let mut oldest = Vec::new();
+    for table in History::ALL {
+        let month = months_of(client, table).await?.first().copied();
+        let is_over =
+            month.and_then(Month::end).zip(cutoff(now, history)).is_some_and(|(end, cutoff)| end <= cutoff);
+        oldest.extend(month.filter(|_| is_over).map(|month| table.partition(month)));
+    }
+    Ok(oldest)
+}
+
+fn cutoff(now: DateTime<Utc>, history: Duration) -> Option<DateTime<Utc>> {
+    now.checked_sub_signed(chrono::Duration::from_std(history).unwrap_or(chrono::Duration::MAX))
+}
+
 /// Drops the oldest month of each table that ended longer than `history` before `now`, at most one of each at a time:
 /// should the clock be wrong, somebody can notice. Evidence that facts and verdicts rest on still is kept.
 ///
@@ -118,11 +142,7 @@ pub async fn drop_oldest(
     now: DateTime<Utc>,
     history: Duration,
 ) -> Result<Vec<String>, Error> {
-    let Some(cutoff) =
-        now.checked_sub_signed(chrono::Duration::from_std(history).unwrap_or(chrono::Duration::MAX))
-    else {
-        return Ok(Vec::new());
-    };
+    let Some(cutoff) = cutoff(now, history) else { return Ok(Vec::new()) };
     let mut dropped = Vec::new();
     for table in History::ALL {
         let months = months_of(client, table).await?;
@@ -136,11 +156,11 @@ pub async fn drop_oldest(
             if table == History::Evidence {
                 evidence_kept::keep(&transaction, &name).await?;
             }
-            transaction.batch_execute(PATIENCE).await?;
+            patience(&transaction).await?;
             if table == History::Execution {
                 rollup::note_dropped(&transaction, end).await?;
             }
-            transaction.batch_execute(&format!("drop table {name}")).await?;
+            command!("partition.drop").run(&transaction, &format!("drop table {name}")).await?;
             dropped.push(name);
         }
         transaction.commit().await?;
@@ -151,30 +171,36 @@ pub async fn drop_oldest(
 /// Has the planner's statistics of the whole tables made anew where that was not done for a day: autovacuum looks at
 /// each partition and never at all of them together.
 pub async fn analyze(client: &Client) -> Result<u64, Error> {
-    let statement = "select relid::regclass::text from pg_stat_all_tables
+    let due = statement!(
+        "partition.analyze_due",
+        "select relid::regclass::text from pg_stat_all_tables
          where relid = any($1::text[]::regclass[])
-             and coalesce(last_analyze, '-infinity') < now() - interval '1 day' order by 1";
+             and coalesce(last_analyze, '-infinity') < now() - interval '1 day' order by 1"
+    );
     let tables = History::ALL.map(History::table);
-    let due = client.query(statement, &[&tables.as_slice()]).await?;
+    let due = due.query(client, &[&tables.as_slice()]).await?;
     // It reads a good part of the tables: at the pace of autovacuum.
-    client.batch_execute("set vacuum_cost_delay = '2ms'").await?;
+    command!("partition.slowly").run(client, "set vacuum_cost_delay = '2ms'").await?;
     let analyzed = async {
         for row in &due {
-            client.batch_execute(&format!("analyze {}", row.try_get::<_, &str>(0)?)).await?;
+            command!("partition.analyze")
+                .run(client, &format!("analyze {}", row.try_get::<_, &str>(0)?))
+                .await?;
         }
         Ok(due.len() as u64)
     };
     let analyzed = analyzed.await;
-    client.batch_execute("reset vacuum_cost_delay").await?;
+    command!("partition.as_usual").run(client, "reset vacuum_cost_delay").await?;
     analyzed
 }
 
 /// Rows that found no month of their own: more than zero means that creation ahead has failed.
 pub async fn rows_in_default<C: GenericClient>(client: &C) -> Result<i64, Error> {
-    let statement =
-        "select (select count(*) from execution_default) + (select count(*) from evidence_default)";
-    let statement = prepared(client, statement).await?;
-    Ok(client.query_one(&statement, &[]).await?.try_get(0)?)
+    let statement = statement!(
+        "partition.rows_in_default",
+        "select (select count(*) from execution_default) + (select count(*) from evidence_default)"
+    );
+    Ok(statement.query_one(client, &[]).await?.try_get(0)?)
 }
 
 /// Creates one partition with the rows that belong to it, at once: no reader finds a row nowhere, or twice.
@@ -191,54 +217,63 @@ async fn create(
     let Some(next) = month.after(1) else { return Ok(None) };
     let (table, column, name) = (history.table(), history.column(), history.partition(month));
     let (from, to) = (format!("'{} 00:00:00+00'", month.0), format!("'{} 00:00:00+00'", next.0));
-    transaction
-        .batch_execute(&format!("create table {name} (like {table} including all) with ({VACUUM})"))
-        .await?;
+    let creating = format!("create table {name} (like {table} including all) with ({VACUUM})");
+    command!("partition.create").run(transaction, &creating).await?;
     let moving = format!(
         "with gone as (delete from {table}_default where {column} >= {from} and {column} < {to} returning *)
          insert into {name} select * from gone"
     );
-    let mut moved = transaction.execute(&moving, &[]).await?;
-    transaction.batch_execute(PATIENCE).await?;
+    let mut moved = command!("partition.move").execute(transaction, &moving).await?;
+    patience(transaction).await?;
     if moved > 0 {
         // More may come at this moment, and whoever writes it is to wait before he chooses a partition, not after.
-        transaction
-            .batch_execute(&format!("lock table only {table}, {table}_default in access exclusive mode"))
-            .await?;
-        moved += transaction.execute(&moving, &[]).await?;
+        let locking = format!("lock table only {table}, {table}_default in access exclusive mode");
+        command!("partition.lock").run(transaction, &locking).await?;
+        moved += command!("partition.move_late").execute(transaction, &moving).await?;
     }
     // Unlike `create table .. partition of`, this keeps nobody from writing into the table.
-    transaction
-        .batch_execute(&format!(
-            "alter table {table} attach partition {name} for values from ({from}) to ({to})"
-        ))
-        .await?;
+    let attaching = format!("alter table {table} attach partition {name} for values from ({from}) to ({to})");
+    command!("partition.attach").run(transaction, &attaching).await?;
     Ok(Some(Created { name, moved }))
 }
 
+async fn patience(transaction: &Transaction<'_>) -> Result<(), Error> {
+    Ok(command!("partition.patience").run(transaction, PATIENCE).await?)
+}
+
 async fn take_turns(transaction: &Transaction<'_>) -> Result<(), Error> {
-    transaction.execute("select pg_advisory_xact_lock($1)", &[&ADVISORY_LOCK]).await?;
+    statement!("partition.take_turns", "select pg_advisory_xact_lock($1)")
+        .query_one(transaction, &[&ADVISORY_LOCK])
+        .await?;
     Ok(())
 }
 
 /// The months that have partitions.
 async fn months_of<C: GenericClient>(client: &C, history: History) -> Result<BTreeSet<Month>, Error> {
-    let statement = "select to_date(right(c.relname, 7), 'YYYY_MM') from pg_inherits i
+    let statement = statement!(
+        "partition.months",
+        "select to_date(right(c.relname, 7), 'YYYY_MM') from pg_inherits i
              join pg_class c on c.oid = i.inhrelid
-         where i.inhparent = $1::text::regclass and c.relname ~ ('^' || $1 || '_[0-9]{4}_[0-9]{2}$')";
-    let statement = prepared(client, statement).await?;
-    client.query(&statement, &[&history.table()]).await?.iter().map(month).collect()
+         where i.inhparent = $1::text::regclass and c.relname ~ ('^' || $1 || '_[0-9]{4}_[0-9]{2}$')"
+    );
+    statement.query(client, &[&history.table()]).await?.iter().map(month).collect()
 }
 
 /// The months of rows in the default partition.
 async fn homeless_months<C: GenericClient>(client: &C, history: History) -> Result<Vec<Month>, Error> {
+    let statement = match history {
+        History::Execution => statement!("partition.homeless_executions", homeless(History::Execution)),
+        History::Evidence => statement!("partition.homeless_evidence", homeless(History::Evidence)),
+    };
+    statement.query(client, &[]).await?.iter().map(month).collect()
+}
+
+fn homeless(history: History) -> String {
     let (table, column) = (history.table(), history.column());
-    let statement = format!(
+    format!(
         "select distinct (date_trunc('month', {column}, 'UTC') at time zone 'UTC')::date from {table}_default
          where isfinite({column}) order by 1"
-    );
-    let statement = prepared(client, &statement).await?;
-    client.query(&statement, &[]).await?.iter().map(month).collect()
+    )
 }
 
 fn month(row: &Row) -> Result<Month, Error> {

@@ -4,7 +4,8 @@ use chrono::{DateTime, Utc};
 use deadpool_postgres::GenericClient;
 use serde::Serialize;
 
-use super::{Error, parsed, prepared};
+use super::statement::statement;
+use super::{Error, parsed};
 use crate::name::text_enum;
 use crate::task::TaskKind;
 
@@ -39,10 +40,11 @@ pub struct PoolSetting {
 
 /// Reads all settings, by kind; those of all workers come first.
 pub async fn all<C: GenericClient>(client: &C) -> Result<Vec<PoolSetting>, Error> {
-    let statement =
-        "select kind, worker, slots, state, set_by, set_at from pool_setting order by kind, worker";
-    let statement = prepared(client, statement).await?;
-    let rows = client.query(&statement, &[]).await?;
+    let statement = statement!(
+        "pool_setting.all",
+        "select kind, worker, slots, state, set_by, set_at from pool_setting order by kind, worker"
+    );
+    let rows = statement.query(client, &[]).await?;
     rows.iter()
         .map(|row| {
             let worker: String = row.try_get("worker")?;
@@ -102,24 +104,27 @@ pub async fn change<C: GenericClient>(
     change: Change,
     by: &str,
 ) -> Result<(), Error> {
-    let statement =
+    let statement = statement!(
+        "pool_setting.change",
         "insert into pool_setting (kind, worker, slots, state, set_by) values ($1, $2, $3, $4, $7)
          on conflict (kind, worker) do update
              set slots = case when $5 then excluded.slots else pool_setting.slots end,
                  state = case when $6 then excluded.state else pool_setting.state end,
-                 set_by = excluded.set_by, set_at = now()";
-    let statement = prepared(client, statement).await?;
+                 set_by = excluded.set_by, set_at = now()"
+    );
     let worker = worker.unwrap_or_default();
     let state = change.state.flatten().map(PoolState::as_str);
     let (sets_slots, sets_state) = (change.slots.is_some(), change.state.is_some());
-    client
+    statement
         .execute(
-            &statement,
+            client,
             &[&kind.as_str(), &worker, &change.slots.flatten(), &state, &sets_slots, &sets_state, &by],
         )
         .await?;
-    let statement =
-        "delete from pool_setting where kind = $1 and worker = $2 and slots is null and state is null";
-    client.execute(&prepared(client, statement).await?, &[&kind.as_str(), &worker]).await?;
+    let statement = statement!(
+        "pool_setting.drop_empty",
+        "delete from pool_setting where kind = $1 and worker = $2 and slots is null and state is null"
+    );
+    statement.execute(client, &[&kind.as_str(), &worker]).await?;
     Ok(())
 }

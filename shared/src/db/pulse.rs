@@ -2,7 +2,8 @@
 
 use deadpool_postgres::GenericClient;
 
-use super::{Error, prepared};
+use super::Error;
+use super::statement::statement;
 
 /// What the database knows about whether work goes on, in seconds where it is a time.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -19,13 +20,16 @@ pub struct Pulse {
 
 /// Looks at all of it at one moment.
 pub async fn look<C: GenericClient>(client: &C) -> Result<Pulse, Error> {
-    let statement = "select exists (select from leader where role = 'scheduler' and expires_at > now()) as producer,
+    let statement = statement!(
+        "pulse.look",
+        "select exists (select from leader where role = 'scheduler' and expires_at > now()) as producer,
              coalesce(extract(epoch from now() - min(run_at) filter (where confirmed = 0)), 0)::float8 as unpublished,
              case when exists (select from lease where lease_until > now()) then 0
                  else coalesce(extract(epoch from now() - min(run_at) filter (where confirmed > 0)), 0) end::float8 as idle,
              (select extract(epoch from now() - evaluated_at)::float8 from alert_evaluation) as evaluated
-         from task where run_at <= now() and waiting_for is null";
-    let row = client.query_one(&prepared(client, statement).await?, &[]).await?;
+         from task where run_at <= now() and waiting_for is null"
+    );
+    let row = statement.query_one(client, &[]).await?;
     Ok(Pulse {
         producer: row.try_get("producer")?,
         unpublished: row.try_get("unpublished")?,

@@ -5,7 +5,8 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use deadpool_postgres::GenericClient;
 
-use super::{Error, parsed, prepared, unsigned};
+use super::statement::statement;
+use super::{Error, parsed, unsigned};
 use crate::job::{JobId, JobName};
 
 /// How much of its newest data an active job could have lost at the worst moment of a period.
@@ -26,7 +27,9 @@ pub async fn gaps<C: GenericClient>(
     since: DateTime<Utc>,
     job: Option<JobId>,
 ) -> Result<Vec<Gap>, Error> {
-    let statement = "with complete as (
+    let statement = statement!(
+        "recovery.gaps",
+        "with complete as (
              select job_id, created_at, data_time, max(data_time) over (
                  partition by job_id order by created_at, id rows between unbounded preceding and 1 preceding) as before
              from restore_point where source_errors = 0 and ($2::integer is null or job_id = $2)),
@@ -36,9 +39,9 @@ pub async fn gaps<C: GenericClient>(
              from complete group by job_id)
          select j.name, j.definition ->> 'rpo' as rpo, greatest(g.open, g.closed) as seconds
          from job j left join gap g on g.job_id = j.id
-         where j.active and ($2::integer is null or j.id = $2) order by j.name";
-    let statement = prepared(client, statement).await?;
-    let rows = client.query(&statement, &[&since, &job.map(|job| job.0)]).await?;
+         where j.active and ($2::integer is null or j.id = $2) order by j.name"
+    );
+    let rows = statement.query(client, &[&since, &job.map(|job| job.0)]).await?;
     rows.iter()
         .map(|row| {
             let rpo: humantime::Duration = parsed(row, "rpo")?;
@@ -65,7 +68,9 @@ pub async fn restores<C: GenericClient>(
     since: DateTime<Utc>,
     job: Option<JobId>,
 ) -> Result<Restores, Error> {
-    let statement = "select count(*) as count, max(seconds) as longest,
+    let statement = statement!(
+        "recovery.restores",
+        "select count(*) as count, max(seconds) as longest,
              percentile_disc(0.95) within group (order by seconds) as p95
          from (
              select seconds from execution
@@ -73,9 +78,9 @@ pub async fn restores<C: GenericClient>(
              union all
              select (finding ->> 'seconds')::float8 from evidence
              where kind = 'restore_test' and observed_at > $1 and ($2::integer is null or job_id = $2)
-                 and (finding ->> 'passed')::boolean) r";
-    let statement = prepared(client, statement).await?;
-    let row = client.query_one(&statement, &[&since, &job.map(|job| job.0)]).await?;
+                 and (finding ->> 'passed')::boolean) r"
+    );
+    let row = statement.query_one(client, &[&since, &job.map(|job| job.0)]).await?;
     Ok(Restores {
         count: unsigned(row.try_get("count")?),
         longest: row.try_get("longest")?,

@@ -5,7 +5,8 @@ use deadpool_postgres::{GenericClient, Transaction};
 use serde_json::Value;
 use uuid::Uuid;
 
-use super::{Error, parsed, prepared};
+use super::statement::statement;
+use super::{Error, parsed};
 use crate::task::TaskId;
 use crate::work::ReportKind;
 
@@ -32,13 +33,15 @@ pub struct Report {
 
 /// Stores one report.
 pub async fn insert(transaction: &Transaction<'_>, report: &Report) -> Result<(), Error> {
-    let statement = "insert into report (id, kind, period_start, period_end, html, content, sha256, task_id)
-         values ($1, $2, $3, $4, $5, $6, $7, $8)";
-    let statement = prepared(transaction, statement).await?;
+    let statement = statement!(
+        "report.insert",
+        "insert into report (id, kind, period_start, period_end, html, content, sha256, task_id)
+         values ($1, $2, $3, $4, $5, $6, $7, $8)"
+    );
     let kind = report.kind.as_str();
-    transaction
+    statement
         .execute(
-            &statement,
+            transaction,
             &[
                 &report.id,
                 &kind,
@@ -56,10 +59,12 @@ pub async fn insert(transaction: &Transaction<'_>, report: &Report) -> Result<()
 
 /// The report that was made last.
 pub async fn newest<C: GenericClient>(client: &C, kind: ReportKind) -> Result<Option<Report>, Error> {
-    let statement = "select id, kind, period_start, period_end, html, content, sha256, task_id
-         from report where kind = $1 order by created_at desc limit 1";
-    let statement = prepared(client, statement).await?;
-    let Some(row) = client.query_opt(&statement, &[&kind.as_str()]).await? else { return Ok(None) };
+    let statement = statement!(
+        "report.newest",
+        "select id, kind, period_start, period_end, html, content, sha256, task_id
+         from report where kind = $1 order by created_at desc limit 1"
+    );
+    let Some(row) = statement.query_opt(client, &[&kind.as_str()]).await? else { return Ok(None) };
     Ok(Some(Report {
         id: row.try_get("id")?,
         kind: parsed(&row, "kind")?,
@@ -70,4 +75,16 @@ pub async fn newest<C: GenericClient>(client: &C, kind: ReportKind) -> Result<Op
         sha256: row.try_get("sha256")?,
         task: TaskId(row.try_get("task_id")?),
     }))
+}
+
+/// Which are old.
+pub(super) const OLD: &str = "created_at < now() - interval '90 days'";
+
+/// Removes reports that were made 90 days ago, at most `limit`; returns how many.
+pub async fn sweep<C: GenericClient>(client: &C, limit: i64) -> Result<u64, Error> {
+    let statement = statement!(
+        "report.sweep",
+        format!("delete from report where id in (select id from report where {OLD} limit $1)")
+    );
+    Ok(statement.execute(client, &[&limit]).await?)
 }

@@ -7,7 +7,8 @@ use chrono::{DateTime, Utc};
 use deadpool_postgres::{GenericClient, Transaction};
 use uuid::Uuid;
 
-use super::{Error, prepared, signed, unsigned};
+use super::statement::statement;
+use super::{Error, signed, unsigned};
 use crate::db::execution::Volume;
 use crate::job::{JobId, JobName};
 use crate::target::{TargetId, TargetName};
@@ -43,13 +44,14 @@ pub struct RestorePoint {
 
 /// Writes restore points.
 pub async fn insert(transaction: &Transaction<'_>, points: &[&RestorePoint]) -> Result<(), Error> {
-    let statement =
+    let statement = statement!(
+        "restore_point.insert",
         "insert into restore_point (id, job_id, target_id, snapshot, data_time, seconds, files, bytes, \
              bytes_added, source_errors, copied_from, manifest_id, task_id, reported)
          select * from unnest($1::uuid[], $2::integer[], $3::integer[], $4::text[], $5::timestamptz[], $6::float8[], \
              $7::bigint[], $8::bigint[], $9::bigint[], $10::bigint[], $11::uuid[], $12::uuid[], $13::uuid[], \
-             $14::boolean[])";
-    let statement = prepared(transaction, statement).await?;
+             $14::boolean[])"
+    );
     let each = || points.iter();
     let volume = |part: fn(&Volume) -> u64| -> Vec<i64> { each().map(|p| signed(part(&p.volume))).collect() };
     let id: Vec<_> = each().map(|point| point.id.0).collect();
@@ -62,9 +64,9 @@ pub async fn insert(transaction: &Transaction<'_>, points: &[&RestorePoint]) -> 
     let manifest: Vec<_> = each().map(|point| point.manifest).collect();
     let task: Vec<_> = each().map(|point| point.task.0).collect();
     let reported: Vec<_> = each().map(|point| point.reported).collect();
-    transaction
+    statement
         .execute(
-            &statement,
+            transaction,
             &[
                 &id,
                 &job,
@@ -92,8 +94,8 @@ const COLUMNS: &str = "select r.id, r.job_id, r.target_id, r.snapshot, r.data_ti
 /// One restore point by id, unless it was forgotten.
 pub async fn by_id<C: GenericClient>(client: &C, id: RestorePointId) -> Result<Option<RestorePoint>, Error> {
     let statement =
-        prepared(client, &format!("{COLUMNS} where r.id = $1 and r.forgotten_at is null")).await?;
-    client.query_opt(&statement, &[&id.0]).await?.as_ref().map(point).transpose()
+        statement!("restore_point.by_id", format!("{COLUMNS} where r.id = $1 and r.forgotten_at is null"));
+    statement.query_opt(client, &[&id.0]).await?.as_ref().map(point).transpose()
 }
 
 /// When a restore point was forgotten; `None` also if there never was one.
@@ -101,8 +103,9 @@ pub async fn forgotten_at<C: GenericClient>(
     client: &C,
     id: RestorePointId,
 ) -> Result<Option<DateTime<Utc>>, Error> {
-    let statement = prepared(client, "select forgotten_at from restore_point where id = $1").await?;
-    Ok(client.query_opt(&statement, &[&id.0]).await?.map(|row| row.try_get(0)).transpose()?.flatten())
+    let statement =
+        statement!("restore_point.forgotten_at", "select forgotten_at from restore_point where id = $1");
+    Ok(statement.query_opt(client, &[&id.0]).await?.map(|row| row.try_get(0)).transpose()?.flatten())
 }
 
 /// A job's restore points on a target, the newest first, but for what others reported.
@@ -111,12 +114,14 @@ pub async fn of<C: GenericClient>(
     job: JobId,
     target: TargetId,
 ) -> Result<Vec<RestorePoint>, Error> {
-    let statement = format!(
-        "{COLUMNS} where r.job_id = $1 and r.target_id = $2 and r.forgotten_at is null and not r.reported
+    let statement = statement!(
+        "restore_point.of",
+        format!(
+            "{COLUMNS} where r.job_id = $1 and r.target_id = $2 and r.forgotten_at is null and not r.reported
          order by r.data_time desc, r.id desc"
+        )
     );
-    let statement = prepared(client, &statement).await?;
-    client.query(&statement, &[&job.0, &target.0]).await?.iter().map(point).collect()
+    statement.query(client, &[&job.0, &target.0]).await?.iter().map(point).collect()
 }
 
 /// A job's newest restore point on a target that is not only reported.
@@ -125,12 +130,14 @@ pub async fn newest<C: GenericClient>(
     job: JobId,
     target: TargetId,
 ) -> Result<Option<RestorePoint>, Error> {
-    let statement = format!(
-        "{COLUMNS} where r.job_id = $1 and r.target_id = $2 and r.forgotten_at is null and not r.reported
+    let statement = statement!(
+        "restore_point.newest",
+        format!(
+            "{COLUMNS} where r.job_id = $1 and r.target_id = $2 and r.forgotten_at is null and not r.reported
          order by r.data_time desc, r.id desc limit 1"
+        )
     );
-    let statement = prepared(client, &statement).await?;
-    client.query_opt(&statement, &[&job.0, &target.0]).await?.as_ref().map(point).transpose()
+    statement.query_opt(client, &[&job.0, &target.0]).await?.as_ref().map(point).transpose()
 }
 
 /// How recent the backups of a job are.
@@ -146,7 +153,9 @@ pub struct Newest {
 
 /// How recent the backups of all active jobs are, also by what others reported.
 pub async fn newest_complete<C: GenericClient>(client: &C) -> Result<Vec<Newest>, Error> {
-    let statement = "select j.id, j.created_at, n.data_time from job j
+    let statement = statement!(
+        "restore_point.newest_complete",
+        "select j.id, j.created_at, n.data_time from job j
          cross join lateral (
              select max(p.data_time) as data_time from job_target jt
              cross join lateral (
@@ -154,9 +163,9 @@ pub async fn newest_complete<C: GenericClient>(client: &C) -> Result<Vec<Newest>
                  where r.job_id = j.id and r.target_id = jt.target_id and r.forgotten_at is null and r.source_errors = 0
                  order by r.data_time desc limit 1) p
              where jt.job_id = j.id) n
-         where j.active order by j.id";
-    let statement = prepared(client, statement).await?;
-    let rows = client.query(&statement, &[]).await?;
+         where j.active order by j.id"
+    );
+    let rows = statement.query(client, &[]).await?;
     rows.iter()
         .map(|row| {
             Ok(Newest {
@@ -171,14 +180,16 @@ pub async fn newest_complete<C: GenericClient>(client: &C) -> Result<Vec<Newest>
 /// A job's restore points that can be read now, the newest first; of one moment, in the order of the job's
 /// targets.
 pub async fn reachable<C: GenericClient>(client: &C, job: JobId) -> Result<Vec<RestorePoint>, Error> {
-    let statement = format!(
-        "{COLUMNS} join target t on t.id = r.target_id
+    let statement = statement!(
+        "restore_point.reachable",
+        format!(
+            "{COLUMNS} join target t on t.id = r.target_id
              left join job_target jt on jt.job_id = r.job_id and jt.target_id = r.target_id
          where r.job_id = $1 and r.forgotten_at is null and not r.reported and t.state = 'attached'
          order by r.data_time desc, jt.position limit 100"
+        )
     );
-    let statement = prepared(client, &statement).await?;
-    client.query(&statement, &[&job.0]).await?.iter().map(point).collect()
+    statement.query(client, &[&job.0]).await?.iter().map(point).collect()
 }
 
 fn point(row: &tokio_postgres::Row) -> Result<RestorePoint, Error> {
@@ -232,16 +243,17 @@ pub async fn newest_of_each<C: GenericClient>(
     client: &C,
     job: Option<&JobName>,
 ) -> Result<Vec<Listed>, Error> {
-    let statement =
+    let statement = statement!(
+        "restore_point.newest_of_each",
         "select r.id, j.name as job, t.name as target, r.snapshot, r.data_time, r.files, r.bytes, \
              r.bytes_added, r.seconds, r.reported
          from job j join job_target jt on jt.job_id = j.id join target t on t.id = jt.target_id
          cross join lateral (
              select * from restore_point p where p.job_id = j.id and p.target_id = t.id and p.forgotten_at is null
              order by p.data_time desc, p.id desc limit 1) r
-         where j.removed_at is null and ($1::text is null or j.name = $1) order by j.name, jt.position";
-    let statement = prepared(client, statement).await?;
-    let rows = client.query(&statement, &[&job.map(JobName::as_str)]).await?;
+         where j.removed_at is null and ($1::text is null or j.name = $1) order by j.name, jt.position"
+    );
+    let rows = statement.query(client, &[&job.map(JobName::as_str)]).await?;
     rows.iter()
         .map(|row| {
             Ok(Listed {
@@ -266,11 +278,13 @@ pub async fn named_by_tasks<C: GenericClient>(
     job: JobId,
     kinds: &[TaskKind],
 ) -> Result<BTreeSet<RestorePointId>, Error> {
-    let statement = "select params ->> 'restore_point' from task where job_id = $1 and kind = any($2)
-         union select params ->> 'restore_point' from lease where job_id = $1 and kind = any($2)";
-    let statement = prepared(client, statement).await?;
+    let statement = statement!(
+        "restore_point.named_by_tasks",
+        "select params ->> 'restore_point' from task where job_id = $1 and kind = any($2)
+         union select params ->> 'restore_point' from lease where job_id = $1 and kind = any($2)"
+    );
     let kinds: Vec<&str> = kinds.iter().map(|kind| kind.as_str()).collect();
-    let rows = client.query(&statement, &[&job.0, &kinds]).await?;
+    let rows = statement.query(client, &[&job.0, &kinds]).await?;
     // Who names one in another spelling than the database's own names it all the same.
     let named =
         |row: &tokio_postgres::Row| Ok(row.try_get::<_, Option<&str>>(0)?.and_then(|text| text.parse().ok()));
@@ -280,11 +294,13 @@ pub async fn named_by_tasks<C: GenericClient>(
 
 /// Notes that restore points are gone from their repositories. Each lets go of its manifest: see [`super::manifest::hold`].
 pub async fn forget(transaction: &Transaction<'_>, points: &[RestorePointId]) -> Result<(), Error> {
-    let statement = "update restore_point set forgotten_at = now(), manifest_id = null
-         where id = any($1) and forgotten_at is null";
-    let statement = prepared(transaction, statement).await?;
+    let statement = statement!(
+        "restore_point.forget",
+        "update restore_point set forgotten_at = now(), manifest_id = null
+         where id = any($1) and forgotten_at is null"
+    );
     let points: Vec<Uuid> = points.iter().map(|point| point.0).collect();
-    transaction.execute(&statement, &[&points]).await?;
+    statement.execute(transaction, &[&points]).await?;
     Ok(())
 }
 
@@ -293,7 +309,9 @@ pub async fn target_of<C: GenericClient>(
     client: &C,
     id: RestorePointId,
 ) -> Result<Option<TargetName>, Error> {
-    let statement = "select t.name from restore_point r join target t on t.id = r.target_id where r.id = $1";
-    let statement = prepared(client, statement).await?;
-    client.query_opt(&statement, &[&id.0]).await?.map(|row| super::parsed(&row, "name")).transpose()
+    let statement = statement!(
+        "restore_point.target_of",
+        "select t.name from restore_point r join target t on t.id = r.target_id where r.id = $1"
+    );
+    statement.query_opt(client, &[&id.0]).await?.map(|row| super::parsed(&row, "name")).transpose()
 }

@@ -9,7 +9,8 @@ use chrono::{DateTime, TimeDelta, Utc};
 use deadpool_postgres::{GenericClient, Transaction};
 
 use super::execution::Xact;
-use super::{Error, parsed, prepared, unsigned};
+use super::statement::{command, statement};
+use super::{Error, parsed, unsigned};
 use crate::duration_class::{self, DurationClass};
 use crate::job::JobId;
 use crate::task::{Outcome, TaskKind};
@@ -36,14 +37,14 @@ const STATE: &str = "select xact::text as xact, moved_at, whole_since from rollu
 
 /// Reads the state.
 pub async fn state<C: GenericClient>(client: &C) -> Result<State, Error> {
-    let statement = prepared(client, STATE).await?;
-    read_state(&client.query_one(&statement, &[]).await?)
+    let statement = statement!("rollup.state", STATE);
+    read_state(&statement.query_one(client, &[]).await?)
 }
 
 /// Reads the state and keeps it until the transaction ends: nobody else rolls up meanwhile.
 pub async fn lock(transaction: &Transaction<'_>) -> Result<State, Error> {
-    let statement = prepared(transaction, &format!("{STATE} for update")).await?;
-    read_state(&transaction.query_one(&statement, &[]).await?)
+    let statement = statement!("rollup.lock", format!("{STATE} for update"));
+    read_state(&statement.query_one(transaction, &[]).await?)
 }
 
 fn read_state(row: &tokio_postgres::Row) -> Result<State, Error> {
@@ -57,26 +58,27 @@ fn read_state(row: &tokio_postgres::Row) -> Result<State, Error> {
 /// Moves the state, which is locked.
 pub async fn set_state(transaction: &Transaction<'_>, xact: Xact) -> Result<(), Error> {
     let statement =
-        prepared(transaction, "update rollup_state set xact = $1::text::xid8, moved_at = now()").await?;
-    transaction.execute(&statement, &[&xact.0.to_string()]).await?;
+        statement!("rollup.set_state", "update rollup_state set xact = $1::text::xid8, moved_at = now()");
+    statement.execute(transaction, &[&xact.0.to_string()]).await?;
     Ok(())
 }
 
 /// Notes that attempts before a moment are being dropped, in the transaction that drops them.
 pub(super) async fn note_dropped(transaction: &Transaction<'_>, end: DateTime<Utc>) -> Result<(), Error> {
-    let statement = "update rollup_state set whole_since = greatest(whole_since, $1)";
-    let statement = prepared(transaction, statement).await?;
-    transaction.execute(&statement, &[&end]).await?;
+    let statement =
+        statement!("rollup.note_dropped", "update rollup_state set whole_since = greatest(whole_since, $1)");
+    statement.execute(transaction, &[&end]).await?;
     Ok(())
 }
 
 /// How many seconds ago the oldest attempt was recorded that is there to be read and not rolled up; 0 when there is none.
 pub async fn behind<C: GenericClient>(client: &C) -> Result<f64, Error> {
-    let statement =
+    let statement = statement!(
+        "rollup.behind",
         "select greatest(extract(epoch from clock_timestamp() - finished_at), 0)::float8 from execution
-         where xact >= (select xact from rollup_state) order by xact limit 1";
-    let statement = prepared(client, statement).await?;
-    Ok(client.query_opt(&statement, &[]).await?.map(|row| row.try_get(0)).transpose()?.unwrap_or_default())
+         where xact >= (select xact from rollup_state) order by xact limit 1"
+    );
+    Ok(statement.query_opt(client, &[]).await?.map(|row| row.try_get(0)).transpose()?.unwrap_or_default())
 }
 
 /// The transaction before which no more than `most` attempts from `from` on were written, or those of one transaction, and which does
@@ -88,12 +90,13 @@ pub async fn range_end(
     most: i64,
 ) -> Result<Xact, Error> {
     // The order of the index's entries, whatever is thought to be in the table.
-    transaction.batch_execute("set local enable_seqscan = off").await?;
-    let statement = "select e.xact::text as xact from execution e where e.xact >= $1::text::xid8 and e.xact < $2::text::xid8
-         order by e.xact offset $3 limit 1";
-    let statement = prepared(transaction, statement).await?;
-    let row =
-        transaction.query_opt(&statement, &[&from.0.to_string(), &horizon.0.to_string(), &most]).await?;
+    command!("rollup.by_index").run(transaction, "set local enable_seqscan = off").await?;
+    let statement = statement!(
+        "rollup.range_end",
+        "select e.xact::text as xact from execution e where e.xact >= $1::text::xid8 and e.xact < $2::text::xid8
+         order by e.xact offset $3 limit 1"
+    );
+    let row = statement.query_opt(transaction, &[&from.0.to_string(), &horizon.0.to_string(), &most]).await?;
     let Some(row) = row else { return Ok(horizon) };
     Ok(Xact(parsed(&row, "xact")?).max(Xact(from.0 + 1)))
 }
@@ -129,19 +132,21 @@ pub async fn add(
     to: Xact,
     now: DateTime<Utc>,
 ) -> Result<u64, Error> {
-    let counted = counted("xact >= $2::text::xid8 and xact < $3::text::xid8");
-    let statement = format!(
-        "{counted}, added as (
+    let statement = statement!(
+        "rollup.add",
+        format!(
+            "{}, added as (
              insert into rollup as r ({COLUMNS}) select {COLUMNS} from counted order by span, at, job_id
              on conflict (span, at, job_id, kind, outcome, target_id, bucket) do update set count = r.count + excluded.count,
                  microseconds = r.microseconds + excluded.microseconds, bytes = r.bytes + excluded.bytes,
                  bytes_added = r.bytes_added + excluded.bytes_added, files = r.files + excluded.files,
                  source_errors = r.source_errors + excluded.source_errors)
-         select coalesce(sum(count), 0)::bigint from hours"
+         select coalesce(sum(count), 0)::bigint from hours",
+        counted("xact >= $2::text::xid8 and xact < $3::text::xid8")
+    )
     );
-    let statement = prepared(transaction, &statement).await?;
-    let row = transaction
-        .query_one(&statement, &[&hours_since(now), &from.0.to_string(), &to.0.to_string()])
+    let row = statement
+        .query_one(transaction, &[&hours_since(now), &from.0.to_string(), &to.0.to_string()])
         .await?;
     Ok(unsigned(row.try_get(0)?))
 }
@@ -181,17 +186,19 @@ pub async fn slices<C: GenericClient>(
     since: DateTime<Utc>,
     job: Option<JobId>,
 ) -> Result<Vec<Slice>, Error> {
-    let statement = "select kind, outcome, bucket, sum(count)::bigint as count, (sum(microseconds) / 1e6)::float8 as seconds,
+    let statement = statement!(
+        "rollup.slices",
+        "select kind, outcome, bucket, sum(count)::bigint as count, (sum(microseconds) / 1e6)::float8 as seconds,
              least(sum(bytes), 9223372036854775807)::bigint as bytes,
              least(sum(bytes_added), 9223372036854775807)::bigint as bytes_added
          from (
              select * from rollup where span = 'hour' and at > $1 and at < $2
              union all
              select * from rollup where span = 'day' and at >= $2) r
-         where $3::integer is null or job_id = $3 group by kind, outcome, bucket";
-    let statement = prepared(client, statement).await?;
+         where $3::integer is null or job_id = $3 group by kind, outcome, bucket"
+    );
     let next_day = start_of_day(since) + TimeDelta::days(1);
-    let rows = client.query(&statement, &[&since, &next_day, &job.map(|job| job.0)]).await?;
+    let rows = statement.query(client, &[&since, &next_day, &job.map(|job| job.0)]).await?;
     rows.iter()
         .map(|row| {
             Ok(Slice {
@@ -209,9 +216,11 @@ pub async fn slices<C: GenericClient>(
 
 /// Removes hours and days that are not kept any more, at most `most` rows; returns how many.
 pub async fn sweep<C: GenericClient>(client: &C, now: DateTime<Utc>, most: i64) -> Result<u64, Error> {
-    let statement = "delete from rollup where ctid = any(array(
-             select ctid from rollup where (span = 'hour' and at < $1) or (span = 'day' and at < $2) limit $3))";
-    let statement = prepared(client, statement).await?;
+    let statement = statement!(
+        "rollup.sweep",
+        "delete from rollup where ctid = any(array(
+             select ctid from rollup where (span = 'hour' and at < $1) or (span = 'day' and at < $2) limit $3))"
+    );
     let days_since = start_of_day(now) - TimeDelta::days(DAYS_KEPT);
-    Ok(client.execute(&statement, &[&hours_since(now), &days_since, &most]).await?)
+    Ok(statement.execute(client, &[&hours_since(now), &days_since, &most]).await?)
 }

@@ -6,8 +6,9 @@ use chrono::{DateTime, Utc};
 use deadpool_postgres::GenericClient;
 use serde_json::Value;
 
+use super::Error;
+use super::statement::statement;
 use super::task::Which;
-use super::{Error, prepared};
 use crate::job::JobId;
 use crate::params::Params;
 use crate::task::{TaskId, TaskKind};
@@ -37,12 +38,14 @@ pub struct Running {
 
 /// What runs now, the oldest first, at most `limit`.
 pub async fn oldest<C: GenericClient>(client: &C, limit: i64) -> Result<Vec<Running>, Error> {
-    let statement = "select l.task_id, l.kind, j.name as job, l.params ->> 'target' as target, l.attempt, \
+    let statement = statement!(
+        "running.oldest",
+        "select l.task_id, l.kind, j.name as job, l.params ->> 'target' as target, l.attempt, \
              w.name as worker, l.started_at, l.progress, l.cancelled_by
          from lease l left join job j on j.id = l.job_id left join worker w on w.id = l.worker_id
-         order by l.started_at, l.task_id limit $1";
-    let statement = prepared(client, statement).await?;
-    let rows = client.query(&statement, &[&limit]).await?;
+         order by l.started_at, l.task_id limit $1"
+    );
+    let rows = statement.query(client, &[&limit]).await?;
     rows.iter()
         .map(|row| {
             Ok(Running {
@@ -95,16 +98,18 @@ pub struct Held {
 
 /// What runs, the oldest attempt first, at most `limit`.
 pub async fn list<C: GenericClient>(client: &C, which: &Which, limit: i64) -> Result<Vec<Held>, Error> {
-    let statement = "select l.task_id, l.kind, l.priority, j.name as job, l.params, l.requested_by, l.enqueued_at, \
+    let statement = statement!(
+        "running.list",
+        "select l.task_id, l.kind, l.priority, j.name as job, l.params, l.requested_by, l.enqueued_at, \
              l.attempt, l.rescues, coalesce(w.name, l.worker_id::text) as worker, l.started_at, l.lease_until, \
              l.progress, l.cancelled_by
          from lease l left join job j on j.id = l.job_id left join worker w on w.id = l.worker_id
          where ($1::uuid is null or l.task_id = $1) and ($2::text is null or l.kind = $2)
              and ($3::text is null or j.name = $3)
-         order by l.started_at, l.task_id limit $4";
-    let statement = prepared(client, statement).await?;
+         order by l.started_at, l.task_id limit $4"
+    );
     let (id, kind, job) = which.columns();
-    let rows = client.query(&statement, &[&id, &kind, &job, &limit]).await?;
+    let rows = statement.query(client, &[&id, &kind, &job, &limit]).await?;
     rows.iter()
         .map(|row| {
             Ok(Held {
@@ -129,8 +134,9 @@ pub async fn list<C: GenericClient>(client: &C, which: &Which, limit: i64) -> Re
 
 /// How many tasks of each kind run.
 pub async fn count<C: GenericClient>(client: &C) -> Result<Vec<(String, i64)>, Error> {
-    let statement = prepared(client, "select kind, count(*) from lease group by kind order by kind").await?;
-    let rows = client.query(&statement, &[]).await?;
+    let statement =
+        statement!("running.count", "select kind, count(*) from lease group by kind order by kind");
+    let rows = statement.query(client, &[]).await?;
     rows.iter().map(|row| Ok((row.try_get(0)?, row.try_get(1)?))).collect()
 }
 
@@ -140,10 +146,12 @@ pub async fn count_of<C: GenericClient>(
     kind: TaskKind,
     worker: Option<&str>,
 ) -> Result<i64, Error> {
-    let statement = "select count(*) from lease l where kind = $1 and ($2::text is null or exists (
-             select from worker w where w.id = l.worker_id and w.name = $2))";
-    let statement = prepared(client, statement).await?;
-    Ok(client.query_one(&statement, &[&kind.as_str(), &worker]).await?.try_get(0)?)
+    let statement = statement!(
+        "running.count_of",
+        "select count(*) from lease l where kind = $1 and ($2::text is null or exists (
+             select from worker w where w.id = l.worker_id and w.name = $2))"
+    );
+    Ok(statement.query_one(client, &[&kind.as_str(), &worker]).await?.try_get(0)?)
 }
 
 /// A task that runs and does not get on.
@@ -165,15 +173,16 @@ pub struct Stuck {
 
 /// The tasks that have run without progress for longer than `after`, the oldest first, at most `limit`.
 pub async fn stuck<C: GenericClient>(client: &C, after: Duration, limit: i64) -> Result<Vec<Stuck>, Error> {
-    let statement =
+    let statement = statement!(
+        "running.stuck",
         "select l.task_id, l.kind, l.job_id, coalesce(w.name, l.worker_id::text) as worker, l.started_at,
              coalesce(l.progressed_at, l.started_at) as progressed_at
          from lease l left join worker w on w.id = l.worker_id
          where l.started_at < now() - make_interval(secs => $1)
              and coalesce(l.progressed_at, l.started_at) < now() - make_interval(secs => $1)
-         order by progressed_at, l.task_id limit $2";
-    let statement = prepared(client, statement).await?;
-    let rows = client.query(&statement, &[&after.as_secs_f64(), &limit]).await?;
+         order by progressed_at, l.task_id limit $2"
+    );
+    let rows = statement.query(client, &[&after.as_secs_f64(), &limit]).await?;
     rows.iter()
         .map(|row| {
             Ok(Stuck {

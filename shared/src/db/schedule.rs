@@ -6,11 +6,13 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use deadpool_postgres::{GenericClient, Transaction};
+use std::collections::{BTreeMap, HashSet};
 use tokio_postgres::Row;
 use tokio_postgres::types::Json;
 
 use super::readable::Readable;
-use super::{Error, parsed, prepared};
+use super::statement::statement;
+use super::{Error, parsed};
 use crate::job::{JobId, JobName};
 use crate::params::Params;
 use crate::schedule::Schedule;
@@ -72,11 +74,14 @@ pub async fn upsert<C: GenericClient>(
     defined: &[Defined<'_>],
     now: DateTime<Utc>,
 ) -> Result<(), Error> {
-    let statement = "insert into schedule as s (kind, name, job_id, params, spec, next_due, fires_at)
+    let statement = statement!(
+        "schedule.upsert",
+        "insert into schedule as s (kind, name, job_id, params, spec, next_due, fires_at)
          select * from unnest($1::text[], $2::text[], $3::integer[], $4::json[], $5::jsonb[], $6::timestamptz[], $7::timestamptz[])
          on conflict (kind, name) do update set job_id = excluded.job_id, params = excluded.params, spec = excluded.spec,
              next_due = case when s.spec = excluded.spec or s.next_due <= $8 then s.next_due else excluded.next_due end,
-             fires_at = case when s.spec = excluded.spec or s.next_due <= $8 then s.fires_at else excluded.fires_at end";
+             fires_at = case when s.spec = excluded.spec or s.next_due <= $8 then s.fires_at else excluded.fires_at end"
+    );
     let (kinds, names) = keys(defined);
     let jobs: Vec<Option<i32>> = defined.iter().map(|schedule| schedule.job.map(|job| job.0)).collect();
     let params: Vec<&Params> = defined.iter().map(|schedule| &schedule.params).collect();
@@ -86,24 +91,27 @@ pub async fn upsert<C: GenericClient>(
         due.map(|due| due + schedule.spec.delay(&schedule.name))
     };
     let fires: Vec<Option<DateTime<Utc>>> = due.iter().zip(defined).map(fires).collect();
-    client.execute(statement, &[&kinds, &names, &jobs, &params, &specs, &due, &fires, &now]).await?;
+    statement.execute(client, &[&kinds, &names, &jobs, &params, &specs, &due, &fires, &now]).await?;
     Ok(())
 }
 
 /// Takes the schedules of some jobs away, except those that are among `kept`.
 pub async fn retain<C: GenericClient>(client: &C, jobs: &[JobId], kept: &[Defined<'_>]) -> Result<(), Error> {
-    let statement = "delete from schedule s where job_id = any($1) and not exists (
-             select from unnest($2::text[], $3::text[]) as k(kind, name) where k.kind = s.kind and k.name = s.name)";
+    let statement = statement!(
+        "schedule.retain",
+        "delete from schedule s where job_id = any($1) and not exists (
+             select from unnest($2::text[], $3::text[]) as k(kind, name) where k.kind = s.kind and k.name = s.name)"
+    );
     let jobs: Vec<i32> = jobs.iter().map(|job| job.0).collect();
     let (kinds, names) = keys(kept);
-    client.execute(statement, &[&jobs, &kinds, &names]).await?;
+    statement.execute(client, &[&jobs, &kinds, &names]).await?;
     Ok(())
 }
 
 /// Takes schedules of a kind away.
 pub async fn remove<C: GenericClient>(client: &C, kind: TaskKind, names: &[&str]) -> Result<(), Error> {
-    let statement = "delete from schedule where kind = $1 and name = any($2)";
-    client.execute(statement, &[&kind.as_str(), &names]).await?;
+    let statement = statement!("schedule.remove", "delete from schedule where kind = $1 and name = any($2)");
+    statement.execute(client, &[&kind.as_str(), &names]).await?;
     Ok(())
 }
 
@@ -113,32 +121,40 @@ fn keys<'a>(defined: &'a [Defined<'_>]) -> (Vec<&'static str>, Vec<&'a str>) {
 
 /// All schedules of known kinds, by kind and name.
 pub async fn all<C: GenericClient>(client: &C) -> Result<Readable<Stored, Key>, Error> {
-    let statement = format!("select {COLUMNS} from schedule where kind = any($1) order by kind, name");
-    let statement = prepared(client, &statement).await?;
-    Readable::each(&client.query(&statement, &[&super::task::known_kinds()]).await?, key, stored)
+    let statement = statement!(
+        "schedule.all",
+        format!("select {COLUMNS} from schedule where kind = any($1) order by kind, name")
+    );
+    Readable::each(&statement.query(client, &[&super::task::known_kinds()]).await?, key, stored)
 }
 
 /// All schedules of a kind, by name.
 pub async fn of_kind<C: GenericClient>(client: &C, kind: TaskKind) -> Result<Vec<Stored>, Error> {
-    let statement = format!("select {COLUMNS} from schedule where kind = $1 order by name");
-    let statement = prepared(client, &statement).await?;
-    client.query(&statement, &[&kind.as_str()]).await?.iter().map(stored).collect()
+    let statement = statement!(
+        "schedule.of_kind",
+        format!("select {COLUMNS} from schedule where kind = $1 order by name")
+    );
+    statement.query(client, &[&kind.as_str()]).await?.iter().map(stored).collect()
 }
 
 /// The known kinds of which a schedule has exactly this name.
 pub async fn kinds_of<C: GenericClient>(client: &C, name: &str) -> Result<Vec<TaskKind>, Error> {
-    let statement = "select kind from schedule where name = $1 and kind = any($2) order by kind";
-    let statement = prepared(client, statement).await?;
-    let rows = client.query(&statement, &[&name, &super::task::known_kinds()]).await?;
+    let statement = statement!(
+        "schedule.kinds_of",
+        "select kind from schedule where name = $1 and kind = any($2) order by kind"
+    );
+    let rows = statement.query(client, &[&name, &super::task::known_kinds()]).await?;
     rows.iter().map(|row| parsed(row, "kind")).collect()
 }
 
 /// The known kinds of which a job has schedules.
 pub async fn kinds_of_job<C: GenericClient>(client: &C, job: &JobName) -> Result<Vec<TaskKind>, Error> {
-    let statement = "select distinct s.kind from schedule s join job j on j.id = s.job_id
-         where j.name = $1 and s.kind = any($2) order by s.kind";
-    let statement = prepared(client, statement).await?;
-    let rows = client.query(&statement, &[&job.as_str(), &super::task::known_kinds()]).await?;
+    let statement = statement!(
+        "schedule.kinds_of_job",
+        "select distinct s.kind from schedule s join job j on j.id = s.job_id
+         where j.name = $1 and s.kind = any($2) order by s.kind"
+    );
+    let rows = statement.query(client, &[&job.as_str(), &super::task::known_kinds()]).await?;
     rows.iter().map(|row| parsed(row, "kind")).collect()
 }
 
@@ -158,14 +174,16 @@ pub async fn take_firing(
     now: DateTime<Utc>,
     limit: i64,
 ) -> Result<Readable<Stored, Key>, Error> {
-    let statement = format!(
-        "select {COLUMNS} from schedule
+    let statement = statement!(
+        "schedule.take_firing",
+        format!(
+            "select {COLUMNS} from schedule
          where fires_at <= $1 and paused_at is null and kind = any($2)
              and (job_id is null or exists (select from job where job.id = job_id and job.active))
          order by fires_at limit $3 for update skip locked"
+        )
     );
-    let statement = prepared(transaction, &statement).await?;
-    let rows = transaction.query(&statement, &[&now, &super::task::known_kinds(), &limit]).await?;
+    let rows = statement.query(transaction, &[&now, &super::task::known_kinds(), &limit]).await?;
     Readable::each(&rows, key, stored)
 }
 
@@ -175,8 +193,8 @@ pub async fn put_off(
     schedules: &[i32],
     until: DateTime<Utc>,
 ) -> Result<(), Error> {
-    let statement = prepared(transaction, "update schedule set fires_at = $2 where id = any($1)").await?;
-    transaction.execute(&statement, &[&schedules, &until]).await?;
+    let statement = statement!("schedule.put_off", "update schedule set fires_at = $2 where id = any($1)");
+    statement.execute(transaction, &[&schedules, &until]).await?;
     Ok(())
 }
 
@@ -193,14 +211,16 @@ pub struct Run {
 
 /// Notes due times, and returns the tasks of those that nobody had noted before.
 pub async fn note(transaction: &Transaction<'_>, runs: &[Run]) -> Result<HashSet<TaskId>, Error> {
-    let statement = "insert into schedule_run (schedule_id, due_at, task_id)
+    let statement = statement!(
+        "schedule.note",
+        "insert into schedule_run (schedule_id, due_at, task_id)
          select * from unnest($1::integer[], $2::timestamptz[], $3::uuid[])
-         on conflict do nothing returning task_id";
-    let statement = prepared(transaction, statement).await?;
+         on conflict do nothing returning task_id"
+    );
     let schedules: Vec<i32> = runs.iter().map(|run| run.schedule).collect();
     let due: Vec<DateTime<Utc>> = runs.iter().map(|run| run.due_at).collect();
     let tasks: Vec<Option<uuid::Uuid>> = runs.iter().map(|run| run.task.map(|task| task.0)).collect();
-    let rows = transaction.query(&statement, &[&schedules, &due, &tasks]).await?;
+    let rows = statement.query(transaction, &[&schedules, &due, &tasks]).await?;
     let noted = rows.iter().filter_map(|row| row.try_get::<_, Option<uuid::Uuid>>(0).transpose());
     noted.map(|task| Ok(TaskId(task?))).collect()
 }
@@ -218,10 +238,12 @@ pub struct Advance {
 
 /// Sets where schedules that were taken go on.
 pub async fn advance(transaction: &Transaction<'_>, advances: &[Advance]) -> Result<(), Error> {
-    let statement = "update schedule s set next_due = a.next_due, fires_at = a.fires_at, last_task = coalesce(a.task, s.last_task)
+    let statement = statement!(
+        "schedule.advance",
+        "update schedule s set next_due = a.next_due, fires_at = a.fires_at, last_task = coalesce(a.task, s.last_task)
          from unnest($1::integer[], $2::timestamptz[], $3::timestamptz[], $4::uuid[]) as a(id, next_due, fires_at, task)
-         where s.id = a.id";
-    let statement = prepared(transaction, statement).await?;
+         where s.id = a.id"
+    );
     let ids: Vec<i32> = advances.iter().map(|advance| advance.schedule).collect();
     let (due, fires): (Vec<_>, Vec<_>) = advances
         .iter()
@@ -229,7 +251,7 @@ pub async fn advance(transaction: &Transaction<'_>, advances: &[Advance]) -> Res
         .unzip();
     let tasks: Vec<Option<uuid::Uuid>> =
         advances.iter().map(|advance| advance.last_task.map(|task| task.0)).collect();
-    transaction.execute(&statement, &[&ids, &due, &fires, &tasks]).await?;
+    statement.execute(transaction, &[&ids, &due, &fires, &tasks]).await?;
     Ok(())
 }
 
@@ -244,11 +266,13 @@ pub enum Open {
 
 /// Those of some tasks that are not done.
 pub async fn open<C: GenericClient>(client: &C, tasks: &[TaskId]) -> Result<BTreeMap<TaskId, Open>, Error> {
-    let statement = "select id, false as runs from task where id = any($1)
-         union all select task_id, true from lease where task_id = any($1)";
-    let statement = prepared(client, statement).await?;
+    let statement = statement!(
+        "schedule.open",
+        "select id, false as runs from task where id = any($1)
+         union all select task_id, true from lease where task_id = any($1)"
+    );
     let ids: Vec<uuid::Uuid> = tasks.iter().map(|task| task.0).collect();
-    let rows = client.query(&statement, &[&ids]).await?;
+    let rows = statement.query(client, &[&ids]).await?;
     let open = |row: &Row| {
         let open = if row.try_get("runs")? { Open::Runs } else { Open::Waits };
         Ok((TaskId(row.try_get("id")?), open))
@@ -264,18 +288,26 @@ pub async fn set_paused<C: GenericClient>(
     name: &str,
     by: Option<&str>,
 ) -> Result<u64, Error> {
-    let statement =
+    let statement = statement!(
+        "schedule.set_paused",
         "update schedule set paused_by = $3, paused_at = case when $3::text is null then null else now() end
-         where kind = $1 and (name = $2 or starts_with(name, $2 || '/'))";
-    let statement = prepared(client, statement).await?;
-    Ok(client.execute(&statement, &[&kind.as_str(), &name, &by]).await?)
+         where kind = $1 and (name = $2 or starts_with(name, $2 || '/'))"
+    );
+    Ok(statement.execute(client, &[&kind.as_str(), &name, &by]).await?)
 }
 
-/// Forgets which due times were seen to longer ago than this; returns how many.
-pub async fn forget<C: GenericClient>(client: &C, after: Duration) -> Result<u64, Error> {
-    let statement = "delete from schedule_run where seen_at < now() - make_interval(secs => $1)";
-    let statement = prepared(client, statement).await?;
-    Ok(client.execute(&statement, &[&after.as_secs_f64()]).await?)
+/// Which due times are old: each schedule knows by itself where it goes on.
+pub(super) const OLD: &str = "seen_at < now() - interval '30 days'";
+
+/// Forgets due times that were seen to 30 days ago, at most `limit`; returns how many.
+pub async fn forget<C: GenericClient>(client: &C, limit: i64) -> Result<u64, Error> {
+    let statement = statement!(
+        "schedule.forget",
+        format!(
+            "delete from schedule_run where ctid = any(array(select ctid from schedule_run where {OLD} limit $1))"
+        )
+    );
+    Ok(statement.execute(client, &[&limit]).await?)
 }
 
 /// The schedule of a name, or all of the kind that a job of that name has; kept from others until the transaction ends.
@@ -284,18 +316,20 @@ pub async fn lock_named(
     kind: TaskKind,
     name: &str,
 ) -> Result<Vec<Stored>, Error> {
-    let statement = format!(
-        "select {COLUMNS} from schedule where kind = $1 and (name = $2 or starts_with(name, $2 || '/'))
+    let statement = statement!(
+        "schedule.lock_named",
+        format!(
+            "select {COLUMNS} from schedule where kind = $1 and (name = $2 or starts_with(name, $2 || '/'))
          order by name for update"
+        )
     );
-    let statement = prepared(transaction, &statement).await?;
-    transaction.query(&statement, &[&kind.as_str(), &name]).await?.iter().map(stored).collect()
+    statement.query(transaction, &[&kind.as_str(), &name]).await?.iter().map(stored).collect()
 }
 
 /// Notes what was enqueued last, where no due time asked for it.
 pub async fn set_last_task(transaction: &Transaction<'_>, schedule: i32, task: TaskId) -> Result<(), Error> {
-    let statement = prepared(transaction, "update schedule set last_task = $2 where id = $1").await?;
-    transaction.execute(&statement, &[&schedule, &task.0]).await?;
+    let statement = statement!("schedule.set_last_task", "update schedule set last_task = $2 where id = $1");
+    statement.execute(transaction, &[&schedule, &task.0]).await?;
     Ok(())
 }
 

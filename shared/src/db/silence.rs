@@ -6,7 +6,8 @@ use chrono::{DateTime, Utc};
 use deadpool_postgres::{GenericClient, Transaction};
 
 use super::readable::Readable;
-use super::{Error, parsed, prepared};
+use super::statement::statement;
+use super::{Error, parsed};
 use crate::alert::{Matcher, SilenceId};
 
 /// A silence.
@@ -35,13 +36,15 @@ pub async fn insert(
     by: &str,
     why: &str,
 ) -> Result<Silence, Error> {
-    let statement = "insert into silence (rule, job, target, owner, tag, severity, ends_at, created_by, why)
-         values ($1, $2, $3, $4, $5, $6, now() + make_interval(secs => $7), $8, $9) returning *";
-    let statement = prepared(transaction, statement).await?;
+    let statement = statement!(
+        "silence.insert",
+        "insert into silence (rule, job, target, owner, tag, severity, ends_at, created_by, why)
+         values ($1, $2, $3, $4, $5, $6, now() + make_interval(secs => $7), $8, $9) returning *"
+    );
     let Matcher { rule, job, target, owner, tag, severity } = matcher;
-    let row = transaction
+    let row = statement
         .query_one(
-            &statement,
+            transaction,
             &[
                 &rule.map(crate::alert::Rule::as_str),
                 &job.as_ref().map(crate::job::JobName::as_str),
@@ -63,12 +66,14 @@ pub async fn unknown_name<C: GenericClient>(
     client: &C,
     matcher: &Matcher,
 ) -> Result<Option<(&'static str, String)>, Error> {
-    let statement = "select
+    let statement = statement!(
+        "silence.unknown_name",
+        "select
              exists (select from job where removed_at is null and name = $1) as job,
              exists (select from target where removed_at is null and name = $2) as target,
              exists (select from job where removed_at is null and definition ->> 'owner' = $3) as owner,
-             exists (select from job where removed_at is null and definition -> 'tags' ? $4) as tag";
-    let statement = prepared(client, statement).await?;
+             exists (select from job where removed_at is null and definition -> 'tags' ? $4) as tag"
+    );
     let Matcher { job, target, owner, tag, .. } = matcher;
     let names = [
         ("job", job.as_ref().map(ToString::to_string)),
@@ -77,7 +82,7 @@ pub async fn unknown_name<C: GenericClient>(
         ("tag", tag.as_ref().map(ToString::to_string)),
     ];
     let [job, target, owner, tag] = &names;
-    let row = client.query_one(&statement, &[&job.1, &target.1, &owner.1, &tag.1]).await?;
+    let row = statement.query_one(client, &[&job.1, &target.1, &owner.1, &tag.1]).await?;
     for (field, name) in names {
         if let Some(name) = name
             && !row.try_get::<_, bool>(field)?
@@ -91,24 +96,28 @@ pub async fn unknown_name<C: GenericClient>(
 /// Those that are not over yet, in the order of their ends.
 pub async fn current<C: GenericClient>(client: &C) -> Result<Readable<Silence, SilenceId>, Error> {
     let statement =
-        prepared(client, "select * from silence where ends_at > now() order by ends_at, id").await?;
-    let rows = client.query(&statement, &[]).await?;
+        statement!("silence.current", "select * from silence where ends_at > now() order by ends_at, id");
+    let rows = statement.query(client, &[]).await?;
     Readable::each(&rows, |row| Ok(SilenceId(row.try_get("id")?)), silence)
 }
 
 /// Ends one that is not over yet; returns what it was.
 pub async fn end(transaction: &Transaction<'_>, id: SilenceId) -> Result<Option<Silence>, Error> {
     let statement =
-        prepared(transaction, "delete from silence where id = $1 and ends_at > now() returning *").await?;
-    transaction.query_opt(&statement, &[&id.0]).await?.as_ref().map(silence).transpose()
+        statement!("silence.end", "delete from silence where id = $1 and ends_at > now() returning *");
+    statement.query_opt(transaction, &[&id.0]).await?.as_ref().map(silence).transpose()
 }
+
+/// Which are old.
+pub(super) const OLD: &str = "ends_at < now() - interval '90 days'";
 
 /// Removes those that were over 90 days ago, at most `limit`; returns how many.
 pub async fn sweep<C: GenericClient>(client: &C, limit: i64) -> Result<u64, Error> {
-    let statement = "delete from silence where id in (
-             select id from silence where ends_at < now() - interval '90 days' limit $1)";
-    let statement = prepared(client, statement).await?;
-    Ok(client.execute(&statement, &[&limit]).await?)
+    let statement = statement!(
+        "silence.sweep",
+        format!("delete from silence where id in (select id from silence where {OLD} limit $1)")
+    );
+    Ok(statement.execute(client, &[&limit]).await?)
 }
 
 fn silence(row: &tokio_postgres::Row) -> Result<Silence, Error> {

@@ -5,7 +5,8 @@ use deadpool_postgres::{GenericClient, Transaction};
 
 use super::execution::Xact;
 use super::job_health::ENDED;
-use super::{Error, parsed, prepared};
+use super::statement::statement;
+use super::{Error, parsed};
 use crate::target::{TargetId, TargetName, TargetState};
 
 /// How many of the jobs are kept whose tasks failed in a row.
@@ -15,8 +16,10 @@ const JOBS: usize = 5;
 /// sources. A failed attempt does not
 /// know its target: a backup's is its job's first one, any other task has named it.
 pub async fn fold(transaction: &Transaction<'_>, from: Xact, to: Xact) -> Result<(), Error> {
-    let statement = format!(
-        "with {ENDED},
+    let statement = statement!(
+        "target_health.fold",
+        format!(
+            "with {ENDED},
          placed as (
              select e.job_id, e.kind, e.good, e.finished_at, e.error, coalesce(e.target_id,
                  (select t.id from target t where t.name = e.params ->> 'target'),
@@ -50,9 +53,9 @@ pub async fn fold(transaction: &Transaction<'_>, from: Xact, to: Xact) -> Result
              unreachable_at = case when excluded.succeeded_at is null then coalesce(excluded.unreachable_at, h.unreachable_at) \
                  else excluded.unreachable_at end,
              succeeded_at = coalesce(excluded.succeeded_at, h.succeeded_at)"
+        )
     );
-    let statement = prepared(transaction, &statement).await?;
-    transaction.execute(&statement, &[&from.0.to_string(), &to.0.to_string()]).await?;
+    statement.execute(transaction, &[&from.0.to_string(), &to.0.to_string()]).await?;
     Ok(())
 }
 
@@ -77,12 +80,14 @@ pub struct TargetHealth {
 
 /// The attached targets on which the last task failed.
 pub async fn failing<C: GenericClient>(client: &C) -> Result<Vec<TargetHealth>, Error> {
-    let statement = "select h.*, t.name,
+    let statement = statement!(
+        "target_health.failing",
+        "select h.*, t.name,
              (select count(*) from job j where j.id = any(h.failing_jobs) and j.active)::integer as jobs
          from target_health h join target t on t.id = h.target_id
-         where h.failed_in_a_row > 0 and t.state = $1 and t.removed_at is null order by t.name";
-    let statement = prepared(client, statement).await?;
-    let rows = client.query(&statement, &[&TargetState::Attached.as_str()]).await?;
+         where h.failed_in_a_row > 0 and t.state = $1 and t.removed_at is null order by t.name"
+    );
+    let rows = statement.query(client, &[&TargetState::Attached.as_str()]).await?;
     rows.iter()
         .map(|row| {
             Ok(TargetHealth {

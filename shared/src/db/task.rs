@@ -9,8 +9,9 @@ use serde_json::Value;
 use tokio_postgres::Row;
 use uuid::Uuid;
 
+use super::Error;
 use super::columns::{ARRAYS, Columns, NAMES, task_of};
-use super::{Error, prepared};
+use super::statement::statement;
 use crate::job::{JobId, JobName};
 use crate::message::TaskMessage;
 use crate::params::Params;
@@ -57,14 +58,16 @@ impl Waiting {
 
 /// Writes waiting rows; they are published when their time has come. Their ids must be known already.
 pub async fn insert(transaction: &Transaction<'_>, rows: &[Waiting]) -> Result<(), Error> {
-    let statement = format!(
-        "insert into task (id, {NAMES}, run_at, publish_at, waiting_for, attempt, rescues, epoch, last_error)
+    let statement = statement!(
+        "task.insert",
+        format!(
+            "insert into task (id, {NAMES}, run_at, publish_at, waiting_for, attempt, rescues, epoch, last_error)
          select id, {NAMES}, coalesce(run_at, 'infinity'), coalesce(run_at, 'infinity'), waiting_for, attempt, \
              rescues, epoch, last_error
          from unnest({ARRAYS}, $10::timestamptz[], $11::text[], $12::integer[], $13::integer[], $14::bigint[], $15::text[])
              as t(id, {NAMES}, run_at, waiting_for, attempt, rescues, epoch, last_error)"
+        )
     );
-    let statement = prepared(transaction, &statement).await?;
     let columns = Columns::of(rows.iter().map(|row| &row.task));
     let run_at: Vec<_> = rows.iter().map(|row| row.run_at).collect();
     let waiting_for: Vec<_> = rows.iter().map(|row| row.waiting_for.as_deref()).collect();
@@ -73,7 +76,7 @@ pub async fn insert(transaction: &Transaction<'_>, rows: &[Waiting]) -> Result<(
     let epoch: Vec<_> = rows.iter().map(|row| row.epoch).collect();
     let last_error: Vec<_> = rows.iter().map(|row| row.last_error.as_deref()).collect();
     let values = columns.and(&[&run_at, &waiting_for, &attempt, &rescues, &epoch, &last_error]);
-    transaction.execute(&statement, &values).await?;
+    statement.execute(transaction, &values).await?;
     Ok(())
 }
 
@@ -97,18 +100,20 @@ pub async fn take_due<C: GenericClient>(
     client: &C,
     queues: &[(TaskKind, Priority, i64)],
 ) -> Result<Vec<Due>, Error> {
-    let statement = "with due as (
+    let statement = statement!(
+        "task.take_due",
+        "with due as (
              select t.id from unnest($1::text[], $2::text[], $3::bigint[]) as q(kind, priority, most), lateral (
                  select id from task where kind = q.kind and priority = q.priority and publish_at <= now()
                  order by publish_at limit q.most for update skip locked) as t)
          update task t set publish_at = now() + make_interval(secs => $4), publication = publication + 1
          where t.id = any(array(select id from due))
-         returning t.*, (select name from job where job.id = t.job_id) as job";
-    let statement = prepared(client, statement).await?;
+         returning t.*, (select name from job where job.id = t.job_id) as job"
+    );
     let kinds: Vec<&str> = queues.iter().map(|(kind, ..)| kind.as_str()).collect();
     let priorities: Vec<&str> = queues.iter().map(|(_, priority, _)| priority.as_str()).collect();
     let most: Vec<i64> = queues.iter().map(|(.., most)| *most).collect();
-    let rows = client.query(&statement, &[&kinds, &priorities, &most, &CONFIRM_SECONDS]).await?;
+    let rows = statement.query(client, &[&kinds, &priorities, &most, &CONFIRM_SECONDS]).await?;
     rows.iter()
         .map(|row| {
             let job: Option<String> = row.try_get("job")?;
@@ -133,18 +138,20 @@ pub async fn mark_published<C: GenericClient>(
     confirmed: &[(TaskId, (i64, i32))],
     again: Duration,
 ) -> Result<u64, Error> {
-    let statement = "with mine as (
+    let statement = statement!(
+        "task.mark_published",
+        "with mine as (
              select id from task
              where id = any($1) and ((id, epoch, publication) in (
                      select * from unnest($1::uuid[], $2::bigint[], $3::integer[]))) is true
                  and publish_at < 'infinity' order by id for update skip locked)
          update task set publish_at = now() + make_interval(secs => $4 * power(2, least(confirmed, 8))), \
              confirmed = confirmed + 1
-         where id = any(array(select id from mine))";
-    let statement = prepared(client, statement).await?;
+         where id = any(array(select id from mine))"
+    );
     let (ids, epochs, publications) = columns(confirmed);
     let again = again.as_secs_f64();
-    Ok(client.execute(&statement, &[&ids, &epochs, &publications, &again]).await?)
+    Ok(statement.execute(client, &[&ids, &epochs, &publications, &again]).await?)
 }
 
 /// Has publications that were not confirmed taken again soon. In doubt they were published: an id runs once.
@@ -152,15 +159,17 @@ pub async fn publish_again<C: GenericClient>(
     client: &C,
     failed: &[(TaskId, (i64, i32))],
 ) -> Result<u64, Error> {
-    let statement = "with mine as (
+    let statement = statement!(
+        "task.publish_again",
+        "with mine as (
              select id from task
              where id = any($1) and ((id, epoch, publication) in (
                      select * from unnest($1::uuid[], $2::bigint[], $3::integer[]))) is true
                  and publish_at < 'infinity' order by id for update skip locked)
-         update task set publish_at = now() + interval '1 second' where id = any(array(select id from mine))";
-    let statement = prepared(client, statement).await?;
+         update task set publish_at = now() + interval '1 second' where id = any(array(select id from mine))"
+    );
     let (ids, epochs, publications) = columns(failed);
-    Ok(client.execute(&statement, &[&ids, &epochs, &publications]).await?)
+    Ok(statement.execute(client, &[&ids, &epochs, &publications]).await?)
 }
 
 fn columns(publications: &[(TaskId, (i64, i32))]) -> (Vec<Uuid>, Vec<i64>, Vec<i32>) {
@@ -172,17 +181,19 @@ fn columns(publications: &[(TaskId, (i64, i32))]) -> (Vec<Uuid>, Vec<i64>, Vec<i
 /// Puts off rows that were delivered but cannot start now, by `seconds` each. A row that waits for later anyway is
 /// left alone: its delivery was a stale copy.
 pub async fn put_off(transaction: &Transaction<'_>, rows: &[(TaskId, f64)]) -> Result<u64, Error> {
-    let statement = "with mine as (
+    let statement = statement!(
+        "task.put_off",
+        "with mine as (
              select t.id, p.seconds from task t join unnest($1::uuid[], $2::float8[]) as p(id, seconds)
                  on t.id = p.id
              where t.run_at <= now() order by t.id for update of t)
          update task t set run_at = now() + make_interval(secs => mine.seconds),
              publish_at = now() + make_interval(secs => mine.seconds), publication = t.publication + 1, confirmed = 0
-         from mine where t.id = mine.id";
-    let statement = prepared(transaction, statement).await?;
+         from mine where t.id = mine.id"
+    );
     let ids: Vec<Uuid> = rows.iter().map(|(id, _)| id.0).collect();
     let seconds: Vec<f64> = rows.iter().map(|(_, seconds)| *seconds).collect();
-    Ok(transaction.execute(&statement, &[&ids, &seconds]).await?)
+    Ok(statement.execute(transaction, &[&ids, &seconds]).await?)
 }
 
 /// What a task waits for whose target is away.
@@ -194,31 +205,36 @@ pub fn waiting_for(target: &TargetName) -> String {
 /// Wakes what waits for a target that is attached; returns how many. A task that begins to wait while its target
 /// comes back is missed by the wake of that return.
 pub async fn wake_missed<C: GenericClient>(client: &C) -> Result<u64, Error> {
-    let statement = "update task set run_at = now(), publish_at = now(), waiting_for = null
-         where waiting_for = any(array(select 'target:' || name from target where state = 'attached'))";
-    let statement = prepared(client, statement).await?;
-    Ok(client.execute(&statement, &[]).await?)
+    let statement = statement!(
+        "task.wake_missed",
+        "update task set run_at = now(), publish_at = now(), waiting_for = null
+         where waiting_for = any(array(select 'target:' || name from target where state = 'attached'))"
+    );
+    Ok(statement.execute(client, &[]).await?)
 }
 
 /// Wakes what waits for `waiting_for`; returns how many.
 pub async fn wake<C: GenericClient>(client: &C, waiting_for: &str) -> Result<u64, Error> {
-    let statement =
-        "update task set run_at = now(), publish_at = now(), waiting_for = null where waiting_for = $1";
-    let statement = prepared(client, statement).await?;
-    Ok(client.execute(&statement, &[&waiting_for]).await?)
+    let statement = statement!(
+        "task.wake",
+        "update task set run_at = now(), publish_at = now(), waiting_for = null where waiting_for = $1"
+    );
+    Ok(statement.execute(client, &[&waiting_for]).await?)
 }
 
 /// Takes a waiting task out, because a person asked for its end, and records that; `false` if it does not wait.
 pub async fn cancel<C: GenericClient>(client: &C, id: TaskId, by: &str) -> Result<bool, Error> {
     // One statement: what is claimed at the same moment is either still here or gone already.
-    let statement = "with gone as (delete from task where id = $1 returning *)
+    let statement = statement!(
+        "task.cancel",
+        "with gone as (delete from task where id = $1 returning *)
          insert into execution (task_id, kind, job_id, requested_by, enqueued_at, traceparent, tracestate, epoch, \
              attempt, outcome, started_at, seconds, error)
          select id, kind, job_id, requested_by, enqueued_at, traceparent, tracestate, epoch, attempt, 'cancelled', \
              now(), 0, 'cancelled by ' || $2
-         from gone";
-    let statement = prepared(client, statement).await?;
-    Ok(client.execute(&statement, &[&id.0, &by]).await? == 1)
+         from gone"
+    );
+    Ok(statement.execute(client, &[&id.0, &by]).await? == 1)
 }
 
 /// Where a task is in its life.
@@ -254,14 +270,15 @@ pub enum State {
 /// Looks where a task is.
 pub async fn state<C: GenericClient>(client: &C, id: TaskId) -> Result<State, Error> {
     // One statement, so that a task on its way from one table to the next is seen in one of them.
-    let statement =
+    let statement = statement!(
+        "task.state",
         "select exists (select from known_id where id = $1) as known, t.id as queued, t.waiting_for, \
              t.last_error, l.task_id as running, l.progress, l.cancelled_by, d.id as dead, d.last_error as cause, \
              (select outcome from execution e where e.task_id = $1 order by finished_at desc limit 1) as outcome
          from (select $1::uuid as id) i left join task t on t.id = i.id left join lease l on l.task_id = i.id
-             left join dead_task d on d.id = i.id";
-    let statement = prepared(client, statement).await?;
-    let row = client.query_one(&statement, &[&id.0]).await?;
+             left join dead_task d on d.id = i.id"
+    );
+    let row = statement.query_one(client, &[&id.0]).await?;
     let is = |column: &str| row.try_get::<_, Option<Uuid>>(column).map(|id| id.is_some());
     Ok(if is("dead")? {
         State::Dead { last_error: row.try_get("cause")? }
@@ -337,16 +354,17 @@ pub struct Listed {
 
 /// What waits, in the order in which it may be claimed, at most `limit`.
 pub async fn list<C: GenericClient>(client: &C, which: &Which, limit: i64) -> Result<Vec<Listed>, Error> {
-    let statement =
+    let statement = statement!(
+        "task.list",
         "select t.id, t.kind, t.priority, j.name as job, t.params, t.requested_by, t.enqueued_at, \
              nullif(t.run_at, 'infinity') as run_at, t.waiting_for, t.waiting_since, t.attempt, t.rescues, t.last_error
          from task t left join job j on j.id = t.job_id
          where ($1::uuid is null or t.id = $1) and ($2::text is null or t.kind = $2)
              and ($3::text is null or j.name = $3)
-         order by t.run_at, t.id limit $4";
-    let statement = prepared(client, statement).await?;
+         order by t.run_at, t.id limit $4"
+    );
     let (id, kind, job) = which.columns();
-    let rows = client.query(&statement, &[&id, &kind, &job, &limit]).await?;
+    let rows = statement.query(client, &[&id, &kind, &job, &limit]).await?;
     rows.iter()
         .map(|row| {
             Ok(Listed {
@@ -376,9 +394,9 @@ pub async fn work<C: GenericClient>(
     if ids.is_empty() {
         return Ok(HashMap::new());
     }
-    let statement = prepared(client, "select id, job_id, params from task where id = any($1)").await?;
+    let statement = statement!("task.work", "select id, job_id, params from task where id = any($1)");
     let ids: Vec<Uuid> = ids.iter().map(|id| id.0).collect();
-    let rows = client.query(&statement, &[&ids]).await?;
+    let rows = statement.query(client, &[&ids]).await?;
     let work = |row: &Row| {
         let job = row.try_get::<_, Option<i32>>("job_id")?.map(JobId);
         Ok((TaskId(row.try_get("id")?), (job, row.try_get("params")?)))
@@ -388,8 +406,10 @@ pub async fn work<C: GenericClient>(
 
 /// How many tasks of each kind wait, and how many of these for something that wakes them.
 pub async fn count_waiting<C: GenericClient>(client: &C) -> Result<Vec<(String, i64, i64)>, Error> {
-    let statement = "select kind, count(*), count(waiting_for) from task group by kind order by kind";
-    let statement = prepared(client, statement).await?;
-    let rows = client.query(&statement, &[]).await?;
+    let statement = statement!(
+        "task.count_waiting",
+        "select kind, count(*), count(waiting_for) from task group by kind order by kind"
+    );
+    let rows = statement.query(client, &[]).await?;
     rows.iter().map(|row| Ok((row.try_get(0)?, row.try_get(1)?, row.try_get(2)?))).collect()
 }

@@ -9,7 +9,8 @@ use std::time::Duration;
 
 use deadpool_postgres::GenericClient;
 
-use super::{Error, prepared};
+use super::Error;
+use super::statement::statement;
 use crate::limit::{Key, Rate, TOKEN_LIFE};
 
 /// How far ahead tokens are given, so that workers stand in line for them instead of asking again and again.
@@ -24,24 +25,29 @@ pub async fn take<C: GenericClient>(
     most: usize,
 ) -> Result<Vec<Duration>, Error> {
     // What a pause saved up is `$3` tokens.
-    let first = "insert into token (key, last) values ($1, '-infinity') on conflict do nothing";
-    client.execute(&prepared(client, first).await?, &[&key.to_string()]).await?;
+    let first = statement!(
+        "token.create",
+        "insert into token (key, last) values ($1, '-infinity') on conflict do nothing"
+    );
+    first.execute(client, &[&key.to_string()]).await?;
     // One statement of its own, so that the row is locked for a moment only.
-    let statement = "with locked as (
+    let statement = statement!(
+        "token.take",
+        "with locked as (
              select greatest(last, now() - make_interval(secs => $2::float8 * $3::float8)) as last
              from token where key = $1 for update),
          given as (
              select last, least($5, greatest(0, floor((extract(epoch from now() - last)::float8 + $4) / $2)))::bigint as tokens
              from locked)
          update token set last = given.last + make_interval(secs => $2 * tokens) from given where key = $1
-         returning extract(epoch from given.last - now())::float8 as last, tokens";
-    let statement = prepared(client, statement).await?;
+         returning extract(epoch from given.last - now())::float8 as last, tokens"
+    );
     let period = 1.0 / rate.per_second;
     let late = (rate.per_second * TOKEN_LIFE.as_secs_f64()).ceil();
     let allowance = (f64::from(rate.burst) - late).max(1.0);
     let most = most as f64;
-    let row = client
-        .query_one(&statement, &[&key.to_string(), &period, &allowance, &AHEAD.as_secs_f64(), &most])
+    let row = statement
+        .query_one(client, &[&key.to_string(), &period, &allowance, &AHEAD.as_secs_f64(), &most])
         .await?;
     let (last, tokens): (f64, i64) = (row.try_get("last")?, row.try_get("tokens")?);
     Ok((1..=tokens)

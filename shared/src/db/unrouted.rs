@@ -7,7 +7,8 @@ use tokio_postgres::Row;
 use uuid::Uuid;
 
 use super::readable::Readable;
-use super::{Error, from_json, parsed, prepared};
+use super::statement::statement;
+use super::{Error, from_json, parsed};
 use crate::alert::{Rule, Severity, Tag, Transition};
 use crate::job::JobName;
 use crate::target::TargetName;
@@ -65,14 +66,16 @@ pub struct Unrouted {
 /// The first transitions that were not routed, in their order. Those of a kind, a rule or a severity that only a newer version knows wait
 /// for one.
 pub async fn first(transaction: &Transaction<'_>, limit: i64) -> Result<Vec<Unrouted>, Error> {
-    let statement = format!(
-        "select e.id, e.transition, e.at, e.suppressed_by is not null as suppressed, {TOLD}
+    let statement = statement!(
+        "unrouted.first",
+        format!(
+            "select e.id, e.transition, e.at, e.suppressed_by is not null as suppressed, {TOLD}
          from alert_event e join alert a on a.id = e.alert_id
              left join job j on j.id = a.job_id left join target t on t.id = a.target_id
          where e.routed_at is null and e.transition = any($2) and a.rule = any($3) and e.severity = any($4)
          order by e.id limit $1"
+        )
     );
-    let statement = prepared(transaction, &statement).await?;
     let transitions: Vec<&str> = Transition::ALL.iter().map(|transition| transition.as_str()).collect();
     let rules: Vec<&str> = Rule::ALL.iter().map(|rule| rule.as_str()).collect();
     let severities: Vec<&str> = Severity::ALL.iter().map(|severity| severity.as_str()).collect();
@@ -86,15 +89,17 @@ pub async fn first(transaction: &Transaction<'_>, limit: i64) -> Result<Vec<Unro
             alert: told(row)?,
         })
     };
-    let rows = transaction.query(&statement, &[&limit, &transitions, &rules, &severities]).await?;
+    let rows = statement.query(transaction, &[&limit, &transitions, &rules, &severities]).await?;
     rows.iter().map(unrouted).collect()
 }
 
 /// Notes that transitions were routed.
 pub async fn mark(transaction: &Transaction<'_>, events: &[i64]) -> Result<(), Error> {
-    let statement = "update alert_event set routed_at = now() where id = any($1) and routed_at is null";
-    let statement = prepared(transaction, statement).await?;
-    let marked = transaction.execute(&statement, &[&events]).await?;
+    let statement = statement!(
+        "unrouted.mark",
+        "update alert_event set routed_at = now() where id = any($1) and routed_at is null"
+    );
+    let marked = statement.execute(transaction, &[&events]).await?;
     if marked == events.len() as u64 { Ok(()) } else { Err(Error::Moved(events.len() as u64 - marked)) }
 }
 
@@ -124,8 +129,10 @@ pub async fn standing<C: GenericClient>(
     client: &C,
     channels: &[&str],
 ) -> Result<Readable<Standing, i64>, Error> {
-    let statement = format!(
-        "select e.channel, e.event_id, e.repetition, e.ended_at, a.acknowledged_at is not null as acknowledged,
+    let statement = statement!(
+        "unrouted.standing",
+        format!(
+            "select e.channel, e.event_id, e.repetition, e.ended_at, a.acknowledged_at is not null as acknowledged,
              (select f.notification_id from notification_event f where f.alert_id = a.id and f.channel = c.name
                  order by f.event_id, f.repetition limit 1) as first, {TOLD}
          from alert a cross join channel c
@@ -136,8 +143,8 @@ pub async fn standing<C: GenericClient>(
                  order by t.event_id desc, t.repetition desc limit 1) e
              left join job j on j.id = a.job_id left join target t on t.id = a.target_id
          where c.name = any($1) and a.state = 'open' and a.suppressed_by is null and e.told <> 'resolved'"
+        )
     );
-    let statement = prepared(client, &statement).await?;
     let standing = |row: &Row| {
         Ok(Standing {
             channel: row.try_get("channel")?,
@@ -150,7 +157,7 @@ pub async fn standing<C: GenericClient>(
             alert: told(row)?,
         })
     };
-    let rows = client.query(&statement, &[&channels]).await?;
+    let rows = statement.query(client, &[&channels]).await?;
     Readable::each(&rows, |row| Ok(row.try_get("alert_id")?), standing)
 }
 

@@ -9,7 +9,8 @@ use serde::{Deserialize, Serialize};
 use tokio_postgres::Row;
 use tokio_postgres::types::{Json, ToSql};
 
-use super::{Error, from_json, prepared};
+use super::statement::statement;
+use super::{Error, from_json};
 use crate::task::{TaskKind, WorkerId};
 
 /// A worker that was not heard of for this long is not counted any more, in seconds.
@@ -67,16 +68,18 @@ pub struct Worker {
 
 /// Says that a worker is there, and how busy.
 pub async fn report<C: GenericClient>(client: &C, worker: &Worker) -> Result<(), Error> {
-    let statement = "insert into worker (id, name, version, pools, batches, counters)
+    let statement = statement!(
+        "worker.report",
+        "insert into worker (id, name, version, pools, batches, counters)
          values ($1, $2, $3, $4, $5, $6)
          on conflict (id) do update set pools = excluded.pools, batches = excluded.batches, \
-             counters = excluded.counters, seen_at = now()";
-    let statement = prepared(client, statement).await?;
+             counters = excluded.counters, seen_at = now()"
+    );
     let (pools, batches) = (Json(&worker.pools), Json(&worker.batches));
     let counters = Json(&worker.counters);
     let parameters: [&(dyn ToSql + Sync); 6] =
         [&worker.id.0, &worker.name, &worker.version, &pools, &batches, &counters];
-    client.execute(&statement, &parameters).await?;
+    statement.execute(client, &parameters).await?;
     Ok(())
 }
 
@@ -106,9 +109,11 @@ const TAKING: i64 = 0x686f_6c64_7368_6172;
 
 /// The workers that were heard of within a lease.
 pub async fn members<C: GenericClient>(client: &C, lease: Duration) -> Result<Vec<Member>, Error> {
-    let statement = "select id, pools, shares from worker where seen_at > now() - make_interval(secs => $1)";
-    let statement = prepared(client, statement).await?;
-    let rows = client.query(&statement, &[&lease.as_secs_f64()]).await?;
+    let statement = statement!(
+        "worker.members",
+        "select id, pools, shares from worker where seen_at > now() - make_interval(secs => $1)"
+    );
+    let rows = statement.query(client, &[&lease.as_secs_f64()]).await?;
     rows.iter()
         .map(|row| {
             let id = WorkerId(row.try_get("id")?);
@@ -123,33 +128,37 @@ pub async fn set_shares<C: GenericClient>(
     worker: WorkerId,
     shares: &Shares,
 ) -> Result<(), Error> {
-    let statement = prepared(client, "update worker set shares = $2 where id = $1").await?;
-    client.execute(&statement, &[&worker.0, &Json(shares)]).await?;
+    let statement = statement!("worker.set_shares", "update worker set shares = $2 where id = $1");
+    statement.execute(client, &[&worker.0, &Json(shares)]).await?;
     Ok(())
 }
 
 /// Keeps others from taking parts of rates until the transaction ends.
 pub async fn lock_shares(transaction: &Transaction<'_>) -> Result<(), Error> {
-    let statement = prepared(transaction, "select pg_advisory_xact_lock($1)").await?;
-    transaction.execute(&statement, &[&TAKING]).await?;
+    let statement = statement!("worker.lock_shares", "select pg_advisory_xact_lock($1)");
+    statement.execute(transaction, &[&TAKING]).await?;
     Ok(())
 }
 
 /// Takes a worker out that ends as it should, and with it those in whose place it had started: they are missed no more.
 pub async fn leave<C: GenericClient>(client: &C, worker: WorkerId) -> Result<(), Error> {
-    let statement = "delete from worker w using worker own
-         where own.id = $1 and (w.id = own.id or w.name = own.name and w.seen_at < own.started_at)";
-    let statement = prepared(client, statement).await?;
-    client.execute(&statement, &[&worker.0]).await?;
+    let statement = statement!(
+        "worker.leave",
+        "delete from worker w using worker own
+         where own.id = $1 and (w.id = own.id or w.name = own.name and w.seen_at < own.started_at)"
+    );
+    statement.execute(client, &[&worker.0]).await?;
     Ok(())
 }
 
 /// The workers that were heard of lately, by name.
 pub async fn present<C: GenericClient>(client: &C) -> Result<Vec<Worker>, Error> {
-    let statement = "select id, name, version, pools, batches, counters from worker
-         where seen_at > now() - make_interval(secs => $1) order by name, id";
-    let statement = prepared(client, statement).await?;
-    let rows = client.query(&statement, &[&SILENT_SECONDS]).await?;
+    let statement = statement!(
+        "worker.present",
+        "select id, name, version, pools, batches, counters from worker
+         where seen_at > now() - make_interval(secs => $1) order by name, id"
+    );
+    let rows = statement.query(client, &[&SILENT_SECONDS]).await?;
     rows.iter()
         .map(|row| {
             Ok(Worker {
@@ -183,11 +192,13 @@ pub struct Lost {
 
 /// The workers that were silent for longer than `after`, but for those in whose place another one of their name has started.
 pub async fn lost<C: GenericClient>(client: &C, after: Duration) -> Result<Vec<Lost>, Error> {
-    let statement = "select id, name, seen_at from worker w where seen_at < now() - make_interval(secs => $1)
+    let statement = statement!(
+        "worker.lost",
+        "select id, name, seen_at from worker w where seen_at < now() - make_interval(secs => $1)
          and not exists (select from worker n where n.name = w.name and n.started_at > w.seen_at)
-         order by name, id";
-    let statement = prepared(client, statement).await?;
-    let rows = client.query(&statement, &[&after.as_secs_f64()]).await?;
+         order by name, id"
+    );
+    let rows = statement.query(client, &[&after.as_secs_f64()]).await?;
     rows.iter()
         .map(|row| {
             Ok(Lost {
@@ -201,6 +212,6 @@ pub async fn lost<C: GenericClient>(client: &C, after: Duration) -> Result<Vec<L
 
 /// Removes workers that were silent for a day; returns how many.
 pub async fn sweep<C: GenericClient>(client: &C) -> Result<u64, Error> {
-    let statement = prepared(client, "delete from worker where seen_at < now() - interval '1 day'").await?;
-    Ok(client.execute(&statement, &[]).await?)
+    let statement = statement!("worker.sweep", "delete from worker where seen_at < now() - interval '1 day'");
+    Ok(statement.execute(client, &[]).await?)
 }

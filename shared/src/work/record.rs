@@ -6,6 +6,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use schemars::JsonSchema;
 use serde_json::{Map, Value};
 
+use super::values::{optional, required};
 use crate::name::text_enum;
 use crate::target::TargetName;
 use crate::task::Outcome;
@@ -102,19 +103,6 @@ impl RecordParams {
             }
         }
         Ok(())
-    }
-}
-
-type Read<T> = fn(&Value) -> Result<T, String>;
-
-fn required<T>(params: &Map<String, Value>, field: &str, read: Read<T>) -> Result<T, String> {
-    optional(params, field, read)?.ok_or_else(|| format!("{field}: is missing"))
-}
-
-fn optional<T>(params: &Map<String, Value>, field: &str, read: Read<T>) -> Result<Option<T>, String> {
-    match params.get(field) {
-        None | Some(Value::Null) => Ok(None),
-        Some(value) => read(value).map(Some).map_err(|why| format!("{field}: {why}")),
     }
 }
 

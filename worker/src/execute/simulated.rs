@@ -65,7 +65,7 @@ impl Simulated {
             }
             Work::Probe(params) => Ok(probe(find(plan, &params.target)?)),
             Work::Forget(params) => Box::pin(forget(attempt, plan, find(plan, &params.target)?.id)).await,
-            Work::Restore(_) | Work::Report(_) | Work::Record(_) | Work::Maintain => Ok(Outcome::done()),
+            Work::Restore(_) | Work::Report(_) | Work::Record(_) | Work::Maintain(_) => Ok(Outcome::done()),
         }
     }
 

@@ -20,6 +20,7 @@ pub(super) struct Told<'a> {
     jobs: Vec<Entry<'a>>,
     limits: Vec<Entry<'a>>,
     reports: Vec<Entry<'a>>,
+    upkeep: Vec<Entry<'a>>,
     alerts: Vec<Entry<'a>>,
     maintenance: Vec<Entry<'a>>,
     channels: Vec<Entry<'a>>,
@@ -48,6 +49,7 @@ impl<'a> Told<'a> {
             jobs: entries(&plan.jobs),
             limits: entries(&plan.limits),
             reports: entries(&plan.reports),
+            upkeep: entries(&plan.upkeep),
             alerts: entries(&plan.alerts),
             maintenance: entries(&plan.maintenance),
             channels: entries(&plan.channels),
@@ -72,12 +74,13 @@ impl<'a> Told<'a> {
         text
     }
 
-    fn lists(&self) -> [(&'static str, &[Entry<'a>]); 8] {
+    fn lists(&self) -> [(&'static str, &[Entry<'a>]); 9] {
         [
             ("target", &self.targets),
             ("job", &self.jobs),
             ("limit", &self.limits),
             ("report", &self.reports),
+            ("upkeep", &self.upkeep),
             ("alert rule", &self.alerts),
             ("maintenance", &self.maintenance),
             ("channel", &self.channels),

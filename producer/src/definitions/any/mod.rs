@@ -10,7 +10,7 @@ use shared::alert::Rule;
 mod alert;
 mod notification;
 
-/// A file with targets, jobs that use them, limits that fit, reports, settings of alerts, maintenance windows, channels, and routes
+/// A file with targets, jobs that use them, limits that fit, reports, upkeep, settings of alerts, maintenance windows, channels, and routes
 /// that lead there.
 pub(crate) fn file() -> BoxedStrategy<Value> {
     let targets = btree_set(name(), 1..4).prop_flat_map(|names| {
@@ -24,14 +24,16 @@ pub(crate) fn file() -> BoxedStrategy<Value> {
             });
             let reports = btree_set(name(), 0..3)
                 .prop_flat_map(|names| names.into_iter().map(report).collect::<Vec<_>>());
+            let upkeep = btree_set(name(), 0..3)
+                .prop_flat_map(|names| names.into_iter().map(upkeep).collect::<Vec<_>>());
             let alerts = alert::settings(Rule::ALL.iter().copied());
-            let others = (alerts, notification::all());
+            let others = (alerts, notification::all(), upkeep);
             (Just(targets), jobs, reports, others).prop_flat_map(
-                |(targets, jobs, reports, (alerts, notifications))| {
+                |(targets, jobs, reports, (alerts, notifications, upkeep))| {
                     (limits(&jobs), alert::windows(&jobs, &targets)).prop_map(move |(limits, windows)| {
                         let own =
                             json!({ "targets": targets, "jobs": jobs, "limits": limits, "reports": reports });
-                        let alerts = json!({ "alerts": alerts, "maintenance": windows });
+                        let alerts = json!({ "alerts": alerts, "maintenance": windows, "upkeep": upkeep });
                         merged([own, alerts, notifications.clone()])
                     })
                 },
@@ -188,6 +190,17 @@ fn tries() -> BoxedStrategy<Value> {
 fn report(name: String) -> BoxedStrategy<Value> {
     schedule()
         .prop_map(move |schedule| json!({ "name": name, "report": "daily", "schedule": schedule }))
+        .boxed()
+}
+
+fn upkeep(name: String) -> BoxedStrategy<Value> {
+    let action = select(vec!["vacuum", "analyze", "reindex"]);
+    let tables = option::of(subsequence(vec!["execution", "task", "lease"], 0..=3));
+    (action, tables, schedule())
+        .prop_map(move |(action, tables, schedule)| {
+            let own = json!({ "name": name, "action": action, "schedule": schedule });
+            merged([own, present([("tables", json!(tables))])])
+        })
         .boxed()
 }
 

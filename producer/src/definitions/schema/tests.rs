@@ -127,6 +127,7 @@ fn whole() -> Value {
             { "owner": "ops", "weight": 3 },
         ],
         "reports": [{ "name": "daily", "report": "daily", "schedule": { "cron": "@daily" } }],
+        "upkeep": [{ "name": "weekly", "action": "reindex", "tables": ["execution", "task"], "schedule": { "cron": "@weekly" } }],
         "alerts": {
             "backup_failed": { "severity": "critical" },
             "worker_lost": { "after": "3m" },

@@ -12,6 +12,7 @@ mod route;
 mod schedule;
 mod secret;
 mod target;
+mod upkeep;
 
 mod text;
 
@@ -31,6 +32,7 @@ pub use schedule::{Report, Schedule};
 pub use secret::Secret;
 pub use target::Target;
 pub use text::{json, yaml};
+pub use upkeep::Upkeep;
 pub use values::{Length, Size};
 
 /// Definitions of targets, jobs, limits, reports, of how strict the rules of alerts are, and of who is told of them.
@@ -54,6 +56,10 @@ pub struct File {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schemars(default)]
     pub reports: Vec<Report>,
+    /// Upkeep of the database that is done again and again.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schemars(default)]
+    pub upkeep: Vec<Upkeep>,
     /// How strict rules of alerts are, where it is not as built in.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     #[schemars(default, schema_with = "alert::rules")]

@@ -6,7 +6,7 @@ use serde::Serialize;
 use tokio_postgres::Row;
 
 use super::{COLUMNS, State, counted, hours_since};
-use crate::db::{Error, prepared, unsigned};
+use crate::db::{Error, statement, unsigned};
 
 /// What a row of the table says of its attempts. Sums that no `bigint` holds are shown as the largest one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -70,6 +70,16 @@ pub async fn differences(
     now: DateTime<Utc>,
     most: i64,
 ) -> Result<Differences, Error> {
+    let statement = statement!("rollup.differences", comparing());
+    let (since, whole) = (hours_since(now), state.whole_since);
+    let rows = statement.query(transaction, &[&since, &state.xact.0.to_string(), &whole, &most]).await?;
+    let all = rows.first().map(|row| row.try_get("rows")).transpose()?.unwrap_or_default();
+    let first = rows.iter().map(difference).collect::<Result<_, Error>>()?;
+    Ok(Differences { attempts: attempts(transaction, state).await?, rows: unsigned(all), first })
+}
+
+/// The statement of [`differences`].
+fn comparing() -> String {
     let counted = counted("xact < $2::text::xid8 and finished_at >= coalesce($3::timestamptz, '-infinity')");
     let sums = |side: &str| {
         let sum = |column: &str| {
@@ -83,7 +93,7 @@ pub async fn differences(
         format!("sum({column}) filter (where stored) is distinct from sum({column}) filter (where fresh)")
     };
     let differs = SUMMED.map(differs);
-    let statement = format!(
+    format!(
         "{counted}, both_sides as (
              select {COLUMNS}, true as stored, false as fresh from rollup
              where at >= coalesce($3::timestamptz, '-infinity') and (span = 'day' or at >= $1)
@@ -97,13 +107,7 @@ pub async fn differences(
         sums("stored"),
         sums("fresh"),
         differs.join(" or ")
-    );
-    let statement = prepared(transaction, &statement).await?;
-    let (since, whole) = (hours_since(now), state.whole_since);
-    let rows = transaction.query(&statement, &[&since, &state.xact.0.to_string(), &whole, &most]).await?;
-    let all = rows.first().map(|row| row.try_get("rows")).transpose()?.unwrap_or_default();
-    let first = rows.iter().map(difference).collect::<Result<_, Error>>()?;
-    Ok(Differences { attempts: attempts(transaction, state).await?, rows: unsigned(all), first })
+    )
 }
 
 fn difference(row: &Row) -> Result<Difference, Error> {
@@ -136,37 +140,45 @@ fn sums(row: &Row, side: &str) -> Result<Option<Sums>, Error> {
 }
 
 async fn attempts<C: GenericClient>(client: &C, state: &State) -> Result<u64, Error> {
-    let statement = "select coalesce(sum(count), 0)::bigint from rollup
-         where span = 'day' and at >= coalesce($1::timestamptz, '-infinity')";
-    let statement = prepared(client, statement).await?;
-    Ok(unsigned(client.query_one(&statement, &[&state.whole_since]).await?.try_get(0)?))
+    let statement = statement!(
+        "rollup.attempts",
+        "select coalesce(sum(count), 0)::bigint from rollup
+         where span = 'day' and at >= coalesce($1::timestamptz, '-infinity')"
+    );
+    Ok(unsigned(statement.query_one(client, &[&state.whole_since]).await?.try_get(0)?))
 }
 
 /// The days that can be counted again: those of the attempts and of the table, the oldest first.
 pub async fn days<C: GenericClient>(client: &C, state: &State) -> Result<Vec<DateTime<Utc>>, Error> {
-    let statement = "select date_bin('1 day', finished_at, 'epoch') as day from execution
+    let statement = statement!(
+        "rollup.days",
+        "select date_bin('1 day', finished_at, 'epoch') as day from execution
              where finished_at >= coalesce($1::timestamptz, '-infinity')
          union select date_bin('1 day', at, 'epoch') from rollup where at >= coalesce($1::timestamptz, '-infinity')
-         order by day";
-    let statement = prepared(client, statement).await?;
-    let rows = client.query(&statement, &[&state.whole_since]).await?;
+         order by day"
+    );
+    let rows = statement.query(client, &[&state.whole_since]).await?;
     rows.iter().map(|row| Ok(row.try_get("day")?)).collect()
 }
 
 /// Numbers a day's attempts anew that bear numbers which this server has not given to any transaction yet: they came out of a dump of
 /// another one. Returns how many.
 pub async fn renumber(transaction: &Transaction<'_>, day: DateTime<Utc>) -> Result<u64, Error> {
-    let statement = "update execution set xact = '0' where finished_at >= $1 and finished_at < $2
-         and xact >= pg_snapshot_xmax(pg_current_snapshot())";
-    let statement = prepared(transaction, statement).await?;
-    Ok(transaction.execute(&statement, &[&day, &(day + TimeDelta::days(1))]).await?)
+    let statement = statement!(
+        "rollup.renumber",
+        "update execution set xact = '0' where finished_at >= $1 and finished_at < $2
+         and xact >= pg_snapshot_xmax(pg_current_snapshot())"
+    );
+    Ok(statement.execute(transaction, &[&day, &(day + TimeDelta::days(1))]).await?)
 }
 
 /// Removes a day with its hours, to be counted again in the same transaction, which has the state locked.
 pub async fn clear(transaction: &Transaction<'_>, day: DateTime<Utc>) -> Result<(), Error> {
-    let statement = "delete from rollup where span = any(array['hour', 'day']) and at >= $1 and at < $2";
-    let statement = prepared(transaction, statement).await?;
-    transaction.execute(&statement, &[&day, &(day + TimeDelta::days(1))]).await?;
+    let statement = statement!(
+        "rollup.clear",
+        "delete from rollup where span = any(array['hour', 'day']) and at >= $1 and at < $2"
+    );
+    statement.execute(transaction, &[&day, &(day + TimeDelta::days(1))]).await?;
     Ok(())
 }
 
@@ -177,15 +189,16 @@ pub async fn recount(
     day: DateTime<Utc>,
     now: DateTime<Utc>,
 ) -> Result<u64, Error> {
-    let counted = counted("xact < $2::text::xid8 and finished_at >= $3 and finished_at < $4");
-    let statement = format!(
-        "{counted}, added as (insert into rollup ({COLUMNS}) select {COLUMNS} from counted)
-         select coalesce(sum(count), 0)::bigint from hours"
+    let statement = statement!(
+        "rollup.recount",
+        format!(
+            "{}, added as (insert into rollup ({COLUMNS}) select {COLUMNS} from counted)
+         select coalesce(sum(count), 0)::bigint from hours",
+            counted("xact < $2::text::xid8 and finished_at >= $3 and finished_at < $4")
+        )
     );
-    let statement = prepared(transaction, &statement).await?;
     let end = day + TimeDelta::days(1);
-    let row = transaction
-        .query_one(&statement, &[&hours_since(now), &state.xact.0.to_string(), &day, &end])
-        .await?;
+    let row =
+        statement.query_one(transaction, &[&hours_since(now), &state.xact.0.to_string(), &day, &end]).await?;
     Ok(unsigned(row.try_get(0)?))
 }
