@@ -52,7 +52,7 @@ pub(super) async fn run(servers: &Servers, form: Form, screen: &Screen) -> anyho
         .until_number(
             "schedules are seen to",
             Duration::from_mins(1),
-            "select count(*)::bigint from leader",
+            "select count(*)::bigint from leader where role = 'scheduler'",
             1,
         )
         .await;
@@ -87,7 +87,10 @@ pub(super) async fn run(servers: &Servers, form: Form, screen: &Screen) -> anyho
 
     let (missed, more) = seen.differs_from(&first, &after);
     let latest = seen.0.iter().map(|run| run.enqueued_at - run.due_at).max().unwrap_or_default();
-    let terms = arena.number("select coalesce(max(term), 0) from leader").await.unwrap_or_default();
+    let terms = arena
+        .number("select coalesce(max(term), 0) from leader where role = 'scheduler'")
+        .await
+        .unwrap_or_default();
     let backups = arena.number("select count(*) from execution where kind = 'backup'").await;
     let findings = Findings {
         load: format!("{SCHEDULES} schedules of 2, 3 and 5 s, {} due times, {terms} terms", seen.0.len()),
