@@ -67,11 +67,9 @@ async fn each_process_measures_its_statements_by_their_names() {
     assert_eq!(run.code, 0, "{run:?}");
 
     let count = |statement: &str| format!("holdfast_statement_seconds_count{{statement=\"{statement}\"}}");
-    for (url, statement) in [
-        (&worker_url, "lease.complete"),
-        (&worker_url, "execution.insert"),
-        (&reporter_url, "worker.present"),
-    ] {
+    for (url, statement) in
+        [(&worker_url, "lease.complete"), (&worker_url, "execution.copy"), (&reporter_url, "worker.present")]
+    {
         eventually(&format!("{statement} is measured"), async || {
             metrics(url).await.get(&count(statement)).copied().filter(|count| *count >= 1.0)
         })
