@@ -2,11 +2,9 @@
 
 use std::collections::{BTreeMap, HashSet};
 use std::fmt;
-use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use deadpool_postgres::{GenericClient, Transaction};
-use std::collections::{BTreeMap, HashSet};
 use tokio_postgres::Row;
 use tokio_postgres::types::Json;
 
