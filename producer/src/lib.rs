@@ -24,6 +24,7 @@ mod outbox;
 
 use shared::broker::{Broker, Publisher};
 use shared::db::Database;
+use shared::http::listener;
 use shared::lifecycle::Lifecycle;
 
 use config::Config;
@@ -78,9 +79,12 @@ pub async fn run(config: Config, database: Database) -> anyhow::Result<()> {
         }
     });
     if let Some(address) = config.listen {
-        let listener = api::listen(address).await?;
+        let listener = listener::listen(address).await?;
         let (database, stop) = (database.clone(), shutdown.soft.clone());
-        lifecycle.spawn("http", async move { Ok(api::serve(listener, database, stop).await?) });
+        lifecycle.spawn("http", async move {
+            api::serve(listener, database, stop).await;
+            Ok(())
+        });
     }
     let keeping = upkeep::Keeping { id_window: config.id_window, history: config.history };
     lifecycle.spawn("upkeep", async move {

@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use anyhow::Context as _;
 use clap::{Parser, Subcommand};
-use reporter::commands::{alerts, compliance, figures, notifications, report, rollup, status};
+use reporter::commands::{alerts, compliance, figures, notifications, report, rollup, schema, status};
 use reporter::config::{Base, Config};
 use shared::db::Database;
 use shared::settings::Sources;
@@ -24,7 +24,7 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Runs the service: metrics, health, rollups, verdicts whose evidence expires, alerts, notifications
+    /// Runs the service: reads over HTTP, metrics, health, rollups, verdicts whose evidence expires, alerts, notifications
     Run,
     /// Shows what waits, what runs and what came of it
     Status(status::Args),
@@ -40,6 +40,9 @@ enum Command {
     /// Looks after the rollups that the figures are made of
     #[command(subcommand)]
     Rollup(rollup::Action),
+    /// Prints the document of what can be read over HTTP
+    #[command(subcommand)]
+    Schema(schema::Command),
     /// Shows what was told of alerts by which channels, and tries channels out
     #[command(subcommand)]
     Notifications(notifications::Command),
@@ -64,6 +67,9 @@ async fn execute(command: Command, sources: &Sources) -> anyhow::Result<ExitCode
         reporter::run(config).await.context("reporter")?;
         return Ok(ExitCode::SUCCESS);
     }
+    if let Command::Schema(command) = command {
+        return schema::run(&command);
+    }
     let base = Base::read(sources)?;
     base.telemetry.start();
     let database = Database::new(&base.database, "reporter")?;
@@ -75,6 +81,6 @@ async fn execute(command: Command, sources: &Sources) -> anyhow::Result<ExitCode
         Command::Report(args) => report::run(&database, &args).await,
         Command::Rollup(action) => rollup::run(&database, &action).await,
         Command::Notifications(command) => notifications::run(&database, &command).await,
-        Command::Run => Ok(ExitCode::SUCCESS),
+        Command::Run | Command::Schema(_) => Ok(ExitCode::SUCCESS),
     }
 }

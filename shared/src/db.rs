@@ -7,9 +7,11 @@ pub mod alert_setting;
 pub mod api_token;
 pub mod audit;
 pub mod backlog;
+pub mod cache_version;
 pub mod cap;
 pub mod channel;
 pub mod compliance_hour;
+pub mod counted;
 pub mod dead_task;
 pub mod definition;
 pub mod delivery;
@@ -29,10 +31,12 @@ pub mod maintenance;
 pub mod manifest;
 pub mod migration;
 pub mod notification;
+pub mod page;
 pub mod partition;
 pub mod pool_setting;
 pub mod pulse;
 pub mod recovery;
+pub mod replica;
 pub mod report;
 pub mod repository_lock;
 pub mod restore_point;
@@ -102,6 +106,8 @@ pub struct DatabaseConfig {
     /// Tables of waiting and running tasks are empty at one moment and full of dead rows at the next: a plan that was
     /// made for the empty table, and reads it from end to end, would be kept for as long as nobody looks again.
     pub by_index: bool,
+    /// Whether connections are for reading only: then no statement takes longer than this.
+    pub reads_within: Option<Duration>,
 }
 
 impl DatabaseConfig {
@@ -116,6 +122,7 @@ impl DatabaseConfig {
             connection_lifetime: Duration::from_hours(1),
             verify_connections: true,
             by_index: false,
+            reads_within: None,
         }
     }
 
@@ -123,6 +130,12 @@ impl DatabaseConfig {
     #[must_use]
     pub fn by_index(self) -> Self {
         Self { by_index: true, ..self }
+    }
+
+    /// Only for reading, each statement within a time.
+    #[must_use]
+    pub fn for_reading(self, within: Duration) -> Self {
+        Self { reads_within: Some(within), ..self }
     }
 
     /// Reads the settings.
@@ -186,7 +199,7 @@ impl Database {
         let recycling_method =
             if database.verify_connections { RecyclingMethod::Verified } else { RecyclingMethod::Fast };
         let lifetime = database.connection_lifetime;
-        let session = if database.by_index { format!("{SESSION}; {BY_INDEX}") } else { SESSION.to_owned() };
+        let session = session(database);
         let pool = Pool::builder(Manager::from_config(config, NoTls, ManagerConfig { recycling_method }))
             .max_size(database.pool_size)
             .post_create(Hook::async_fn(move |client, _| {
@@ -249,6 +262,20 @@ impl Database {
     }
 }
 
+fn session(database: &DatabaseConfig) -> String {
+    let mut session = SESSION.to_owned();
+    if database.by_index {
+        session.push_str("; ");
+        session.push_str(BY_INDEX);
+    }
+    if let Some(within) = database.reads_within {
+        let reading = "; set default_transaction_read_only = on; set statement_timeout = ";
+        session.push_str(reading);
+        session.push_str(&within.as_millis().to_string());
+    }
+    session
+}
+
 /// The time on the database's clock, also within a transaction that began earlier.
 pub async fn now<C: GenericClient>(client: &C) -> Result<DateTime<Utc>, Error> {
     let statement = prepared(client, "select clock_timestamp()").await?;
@@ -287,6 +314,7 @@ pub async fn commit(transaction: Transaction<'_>) -> Result<Committed, Error> {
 
 /// Prepares a statement once a connection.
 async fn prepared<C: GenericClient>(client: &C, statement: &str) -> Result<Statement, Error> {
+    counted::note();
     Ok(client.prepare_cached(statement).await?)
 }
 

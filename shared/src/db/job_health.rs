@@ -164,6 +164,12 @@ pub async fn successes<C: GenericClient>(client: &C) -> Result<Vec<Successes>, E
         .collect()
 }
 
+/// When a backup of whatever job succeeded last.
+pub async fn last_success<C: GenericClient>(client: &C) -> Result<Option<DateTime<Utc>>, Error> {
+    let statement = prepared(client, "select max(succeeded_at) from job_health").await?;
+    Ok(client.query_one(&statement, &[]).await?.try_get(0)?)
+}
+
 /// Removes days that are not counted any more, at most `limit` rows; returns how many.
 pub async fn sweep_days<C: GenericClient>(client: &C, limit: i64) -> Result<u64, Error> {
     let statement = format!(
