@@ -7,6 +7,7 @@ mod figures;
 mod limits;
 mod pages;
 mod plans;
+mod replica;
 
 mod statements;
 
@@ -112,8 +113,9 @@ pub(crate) async fn world_with(jobs: usize) -> World {
              insert into evidence (id, job_id, target_id, task_id, kind, observed_at, finding, position, hash)
              select gen_random_uuid(), j.id, t.id, gen_random_uuid(), 'listing', now(), '{\"kind\": \"listing\", \"present\": true}', 1, '\\x01'
              from job j, target t;
-             insert into alert (cause, rule, severity, state, subject, job_id, group_key, summary, since, opened_at)
-             select 'backup_failed/' || j.name, 'backup_failed', 'warning', 'open', j.name, j.id, 'g', 'it fails', now(), now() from job j;
+             insert into alert (cause, rule, severity, state, subject, job_id, group_key, summary, since, opened_at, resolved_at)
+             select 'backup_failed/' || j.name, 'backup_failed', 'warning', 'resolved', j.name, j.id, 'g', 'it fails', now(), now(), now()
+             from job j;
              insert into dead_task (id, kind, priority, job_id, params, requested_by, enqueued_at, attempts, rescues, reason, last_error)
              select gen_random_uuid(), 'backup', 'high', j.id, '{}', 'erp', now(), 5, 1, 'failed', 'the disk is on fire' from job j;
              insert into worker (id, name, version, pools, batches)
