@@ -13,7 +13,7 @@ use super::source::Server;
 use super::wanted::Wanted;
 use crate::summary::Replica;
 
-/// The figures are a dozen statements, and many look at them.
+/// The figures are ten statements, and many look at them.
 pub(super) const KEPT: Kept = Kept { name: "summary", lasting: Lasting::Moment(Duration::from_secs(5)) };
 
 /// The answer to a request.

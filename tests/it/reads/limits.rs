@@ -91,7 +91,7 @@ async fn a_client_that_does_not_come_to_the_end_of_its_request_is_cut_off() {
     slow.write_all(b"GET /healthz HTTP/1.1\r\nHost: x\r\nX-Slow: ").await.unwrap();
     let mut long = TcpStream::connect(&address).await.unwrap();
     long.write_all(
-        format!("GET /healthz HTTP/1.1\r\nHost: x\r\nX-Long: {}\r\n\r\n", "x".repeat(40_000)).as_bytes(),
+        format!("GET /healthz HTTP/1.1\r\nHost: x\r\nX-Long: {}\r\n\r\n", "x".repeat(200_000)).as_bytes(),
     )
     .await
     .ok();

@@ -114,7 +114,7 @@ pub(crate) async fn world_with(jobs: usize) -> World {
              select gen_random_uuid(), j.id, t.id, gen_random_uuid(), 'listing', now(), '{\"kind\": \"listing\", \"present\": true}', 1, '\\x01'
              from job j, target t;
              insert into alert (cause, rule, severity, state, subject, job_id, group_key, summary, since, opened_at, resolved_at)
-             select 'backup_failed/' || j.name, 'backup_failed', 'warning', 'resolved', j.name, j.id, 'g', 'it fails', now(), now(), now()
+             select 'worker_lost/' || j.name, 'worker_lost', 'warning', 'resolved', j.name, j.id, 'g', 'it fails', now(), now(), now()
              from job j;
              insert into dead_task (id, kind, priority, job_id, params, requested_by, enqueued_at, attempts, rescues, reason, last_error)
              select gen_random_uuid(), 'backup', 'high', j.id, '{}', 'erp', now(), 5, 1, 'failed', 'the disk is on fire' from job j;

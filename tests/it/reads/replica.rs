@@ -55,8 +55,10 @@ async fn a_replica_is_read_while_it_is_near_and_the_primary_when_it_is_not_or_is
     until_used(&patient, 1.0).await;
     until_used(&strict, 1.0).await;
     eventually("the first word has come", async || (owner(&patient).await == "first").then_some(())).await;
-    let summary = patient.read("summary").await;
-    assert_eq!(summary["replica"]["used"], json!(true));
+    eventually("the summary says so", async || {
+        (patient.read("summary").await["replica"]["used"] == json!(true)).then_some(())
+    })
+    .await;
 
     // It hears of the primary's changes, and does nothing about them.
     on_the_standby(&url, "select pg_wal_replay_pause()").await;
