@@ -108,11 +108,11 @@ pub fn router(api: Api) -> Router {
     for &entity in entities::ALL {
         let list = get(async move |asked: read::Asks| read::list(entity, asked).await);
         routes = routes.route(&format!("/{}", entity.path), list);
-        if entity.has_items {
-            let item = get(async move |key: http::parameters::Path<String>, asked: read::Asks| {
-                read::item(entity, key.0, asked).await
+        if let Some(key) = entity.item {
+            let item = get(async move |name: http::parameters::Path<String>, asked: read::Asks| {
+                read::item(entity, name.0, asked).await
             });
-            routes = routes.route(&format!("/{}/{{id}}", entity.path), item);
+            routes = routes.route(&format!("/{}/{{{key}}}", entity.path), item);
         }
     }
     let compression = CompressionLayer::new().quality(CompressionLevel::Fastest);

@@ -18,8 +18,8 @@ pub struct Entity {
     pub role: Role,
     /// For how long an answer is kept.
     pub lasting: Lasting,
-    /// Whether each can be read by itself.
-    pub has_items: bool,
+    /// What the key is called in the path by which one is read, if each can be: as where it is commanded.
+    pub item: Option<&'static str>,
     /// What is read.
     pub listing: Listing,
 }

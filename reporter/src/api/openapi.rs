@@ -31,8 +31,9 @@ pub fn described() -> Value {
     for entity in ALL {
         let schema = schema_name(entity);
         paths.insert(format!("/api/v1/{}", entity.path), json!({ "get": list(entity, &schema) }));
-        if entity.has_items {
-            paths.insert(format!("/api/v1/{}/{{id}}", entity.path), json!({ "get": item(entity, &schema) }));
+        if let Some(key) = entity.item {
+            let path = format!("/api/v1/{}/{{{key}}}", entity.path);
+            paths.insert(path, json!({ "get": item(entity, key, &schema) }));
         }
         schemas.insert(format!("{schema}Page"), page(&schema));
         schemas.insert(schema, object(entity.listing.fields));
@@ -156,9 +157,9 @@ fn list(entity: &Entity, schema: &str) -> Value {
     operation(entity, &format!("list {}", entity.path), "Lists", &parameters, &answer)
 }
 
-fn item(entity: &Entity, schema: &str) -> Value {
+fn item(entity: &Entity, key: &str, schema: &str) -> Value {
     let id = json!({
-        "name": "id", "in": "path", "required": true, "schema": { "type": "string" },
+        "name": key, "in": "path", "required": true, "schema": { "type": "string" },
         "description": format!("Which {}", entity.one),
     });
     let parameters = [id, fields(&entity.listing)];

@@ -12,6 +12,7 @@ use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulShutdown;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
@@ -29,8 +30,10 @@ const TAKEN_WITHIN: Duration = Duration::from_secs(30);
 const MOST_HEADER_BYTES: usize = 32 * 1024;
 /// The most headers.
 const MOST_HEADERS: usize = 64;
-/// Connections at once; further ones wait to be taken. Each has a buffer or two, and a number of the process's files.
+/// Connections at once; further ones wait to be taken. Each has a buffer or two.
 const MOST_CONNECTIONS: usize = 4_096;
+/// Files that a process may have open: as many again as there are connections, for everything else.
+const FILES: u64 = 2 * MOST_CONNECTIONS as u64;
 /// After an error that is not about one connection, such as no number for another file.
 const PAUSE: Duration = Duration::from_millis(100);
 
@@ -51,7 +54,7 @@ pub async fn serve(listener: TcpListener, router: Router, stop: CancellationToke
         .header_read_timeout(HEADERS_WITHIN)
         .max_buf_size(MOST_HEADER_BYTES)
         .max_headers(MOST_HEADERS);
-    let places = Arc::new(Semaphore::new(MOST_CONNECTIONS));
+    let places = Arc::new(Semaphore::new(room_for_connections()));
     let (graceful, mut running) = (GracefulShutdown::new(), JoinSet::new());
     loop {
         let accepted = async {
@@ -87,6 +90,21 @@ pub async fn serve(listener: TcpListener, router: Router, stop: CancellationToke
     if tokio::time::timeout(TAKEN_WITHIN, graceful.shutdown()).await.is_err() {
         events::connections_cut(running.len());
     }
+}
+
+/// How many connections there is room for: half of the files that this process may open, which it has raised where the usual thousand is
+/// not all that it may ask for.
+fn room_for_connections() -> usize {
+    let mut limit = getrlimit(Resource::Nofile);
+    let most = limit.maximum.unwrap_or(u64::MAX).min(FILES);
+    if limit.current.is_some_and(|current| current < most) {
+        let raised = Rlimit { current: Some(most), maximum: limit.maximum };
+        if setrlimit(Resource::Nofile, raised.clone()).is_ok() {
+            limit = raised;
+        }
+    }
+    let half = limit.current.unwrap_or(FILES) / 2;
+    usize::try_from(half).unwrap_or(MOST_CONNECTIONS).clamp(1, MOST_CONNECTIONS)
 }
 
 fn bounded(stream: TcpStream) -> TimeoutStream<TcpStream> {

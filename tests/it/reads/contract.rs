@@ -24,6 +24,7 @@ async fn the_document_is_that_of_both_halves_and_names_each_path_once() {
     );
     for (path, method) in [
         ("/api/v1/jobs/{name}", "put"),
+        ("/api/v1/jobs/{name}", "get"),
         ("/api/v1/jobs", "get"),
         ("/api/v1/dead-tasks/{id}", "delete"),
         ("/api/v1/dead-tasks/{id}", "get"),

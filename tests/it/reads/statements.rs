@@ -6,6 +6,15 @@ use harness::metrics;
 
 use super::{LISTS, Reader, column, warmed, world_with};
 
+/// What the key of one thing is called in its path.
+fn key(list: &str) -> &'static str {
+    match list {
+        "jobs" | "targets" => "name",
+        "pools" => "kind",
+        _ => "id",
+    }
+}
+
 /// Each route with the statements of a request that finds nothing kept: one for the version where there is one, and one for the page.
 fn expected() -> BTreeMap<String, f64> {
     let counted = ["alerts", "jobs", "schedules", "targets"];
@@ -14,7 +23,7 @@ fn expected() -> BTreeMap<String, f64> {
         let statements = if counted.contains(&list) { 2.0 } else { 1.0 };
         expected.insert(format!("/api/v1/{list}"), statements);
         if list != "verdicts" {
-            expected.insert(format!("/api/v1/{list}/{{id}}"), statements);
+            expected.insert(format!("/api/v1/{list}/{{{}}}", key(list)), statements);
         }
     }
     expected
@@ -48,11 +57,9 @@ async fn measured(jobs: usize) -> BTreeMap<String, f64> {
         if list == "verdicts" {
             continue;
         }
-        let key = if page["items"][0].get("id").is_some() { "id" } else { "name" };
-        let key = if list == "pools" { "kind" } else { key };
-        let id = column(&page, key)[0].clone();
+        let id = column(&page, key(list))[0].clone();
         let id = id.as_str().map_or_else(|| id.to_string(), str::to_owned);
-        let route = format!("{route}/{{id}}");
+        let route = format!("{route}/{{{}}}", key(list));
         let before = statements(&reader, &route).await;
         reader.read(&format!("{list}/{id}")).await;
         measured.insert(route.clone(), statements(&reader, &route).await - before);

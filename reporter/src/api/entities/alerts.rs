@@ -18,7 +18,7 @@ pub(super) const ENTITY: Entity = Entity {
     about: "What is wrong, and what was in the last 90 days.",
     role: Role::Viewer,
     lasting: Lasting::Version("alerts", Duration::from_mins(5)),
-    has_items: true,
+    item: Some("id"),
     listing: Listing {
         rows: "alert e",
         joins: "left join job j on j.id = e.job_id left join target t on t.id = e.target_id",

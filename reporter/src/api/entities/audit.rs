@@ -15,7 +15,7 @@ pub(super) const ENTITY: Entity = Entity {
     role: Role::Auditor,
     // Whoever looks here wants to know for certain.
     lasting: Lasting::Never,
-    has_items: true,
+    item: Some("id"),
     listing: Listing {
         rows: "audit e",
         joins: "",

@@ -16,7 +16,7 @@ pub(super) const ENTITY: Entity = Entity {
     about: "Tasks that will not be tried again by themselves, and what people decided about them.",
     role: Role::Viewer,
     lasting: MOMENT,
-    has_items: true,
+    item: Some("id"),
     listing: Listing {
         rows: "dead_task e",
         joins: "left join job j on j.id = e.job_id",

@@ -27,7 +27,7 @@ pub(super) const ENTITY: Entity = Entity {
     about: "What was observed of copies. Ids ascend with time, so that they are the order in which it was observed.",
     role: Role::Viewer,
     lasting: MOMENT,
-    has_items: true,
+    item: Some("id"),
     listing: Listing {
         // What verdicts rest on outlives its month.
         rows: "(select * from evidence union all select * from evidence_kept) e",

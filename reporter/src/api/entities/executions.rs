@@ -15,7 +15,7 @@ pub(super) const ENTITY: Entity = Entity {
     about: "Finished attempts of tasks. One is named by its task and its number among the owners of the task, `TASK.EPOCH`.",
     role: Role::Viewer,
     lasting: MOMENT,
-    has_items: true,
+    item: Some("id"),
     listing: Listing {
         rows: "execution e",
         joins: "left join job j on j.id = e.job_id left join target t on t.id = e.target_id \

@@ -16,7 +16,7 @@ pub(super) const ENTITY: Entity = Entity {
     about: "What is backed up, where its copies go, and which rules it must keep, as it is defined. How it stands is in `verdicts`.",
     role: Role::Viewer,
     lasting: Lasting::Version("definitions", Duration::from_mins(5)),
-    has_items: true,
+    item: Some("name"),
     listing: Listing {
         rows: "(select * from job where removed_at is null) e",
         joins: "",

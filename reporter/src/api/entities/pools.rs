@@ -15,7 +15,7 @@ pub(super) const ENTITY: Entity = Entity {
     about: "The pools of all workers, by the kind of their tasks: slots, what runs, what waits, and what people told them.",
     role: Role::Viewer,
     lasting: MOMENT,
-    has_items: true,
+    item: Some("kind"),
     listing: Listing {
         rows: "(select k.kind, coalesce(w.workers, 0) as workers, coalesce(w.slots, 0) as slots, coalesce(w.busy, 0) as busy, \
                 (select count(*) from task t where t.kind = k.kind) as waiting, \

@@ -14,7 +14,7 @@ pub(super) const ENTITY: Entity = Entity {
     about: "Snapshots of jobs' data on targets. Ids ascend with time, so that they are the order in which they were written.",
     role: Role::Viewer,
     lasting: MOMENT,
-    has_items: true,
+    item: Some("id"),
     listing: Listing {
         rows: "restore_point e",
         joins: "join job j on j.id = e.job_id join target t on t.id = e.target_id",

@@ -17,7 +17,7 @@ pub(super) const ENTITY: Entity = Entity {
     about: "What is enqueued again and again, and when it is due next.",
     role: Role::Viewer,
     lasting: Lasting::Version("schedules", Duration::from_mins(5)),
-    has_items: true,
+    item: Some("id"),
     listing: Listing {
         rows: "schedule e",
         joins: "left join job j on j.id = e.job_id",

@@ -17,7 +17,7 @@ pub(super) const ENTITY: Entity = Entity {
     about: "Places that hold copies.",
     role: Role::Viewer,
     lasting: Lasting::Version("definitions", Duration::from_mins(5)),
-    has_items: true,
+    item: Some("name"),
     listing: Listing {
         rows: "(select * from target where removed_at is null) e",
         joins: "",

@@ -15,7 +15,7 @@ pub(super) const ENTITY: Entity = Entity {
     about: "What each of the five rules says of each active job, with what it rests on and until when that holds.",
     role: Role::Viewer,
     lasting: MOMENT,
-    has_items: false,
+    item: None,
     listing: Listing {
         rows: "(select j.name as job, j.definition ->> 'owner' as owner, c.compliant, c.evaluated_at, v.* \
             from job j join compliance c on c.job_id = j.id \

@@ -14,7 +14,7 @@ pub(super) const ENTITY: Entity = Entity {
     about: "Workers, as they say of themselves. One that ends as it should is not there any more.",
     role: Role::Viewer,
     lasting: MOMENT,
-    has_items: true,
+    item: Some("id"),
     listing: Listing {
         rows: "worker e",
         joins: "",
