@@ -1,28 +1,28 @@
-//! Pages are read from an index, from the end to which they are sorted, whatever is in the tables.
+//! Pages of the history are read from the end of an index, by the plan that is kept for all values.
 
+use std::time::Duration;
+
+use reporter::api::Entity;
+use reporter::api::entities::ALL;
 use serde_json::Value;
+use shared::db::page::{self, Asked, By, Condition, Param, Position};
 use shared::db::{Database, DatabaseConfig};
 
 use super::world_with;
+use crate::plans::{nodes, plans, text};
 
-/// Statements as the reporter makes them, taken from what its own sessions have prepared.
-const PAGES: [(&str, &str); 5] = [
-    ("from execution e order by e.finished_at desc", "finished_at_idx"),
-    (
-        "from execution e where e.job_id = (select id from job where name = 'job-001') order by e.finished_at desc",
-        "job_id_finished_at_idx",
-    ),
-    ("from (select * from evidence union all select * from evidence_kept) e order by e.id desc", "id_idx"),
-    (
-        "from (select * from evidence union all select * from evidence_kept) e
-             where e.job_id = (select id from job where name = 'job-001') order by e.id desc",
-        "job_id_id_idx",
-    ),
-    ("from restore_point e order by e.id desc", "pkey"),
+/// Each list with the filter that it is narrowed by, and the index of each table of the history that it is read by.
+const PAGES: [(&str, Option<&str>, &str, &str); 6] = [
+    ("executions", None, "execution_2", "finished_at_idx"),
+    ("executions", Some("job"), "execution_2", "job_id_finished_at_idx"),
+    ("executions", Some("to"), "execution_2", "finished_at_idx"),
+    ("evidence", None, "evidence_2", "id_idx"),
+    ("evidence", Some("job"), "evidence_2", "job_id_id_idx"),
+    ("restore-points", None, "restore_point", "pkey"),
 ];
 
 #[tokio::test]
-async fn pages_of_the_history_are_read_from_the_end_of_an_index() {
+async fn pages_of_the_history_are_read_from_the_end_of_an_index_first_ones_and_those_behind_them() {
     let world = world_with(50).await;
     world
         .execute(
@@ -37,26 +37,53 @@ async fn pages_of_the_history_are_read_from_the_end_of_an_index() {
              analyze execution, evidence, evidence_kept, restore_point",
         )
         .await;
-    let config = DatabaseConfig::from(world.database_url());
-    let client = Database::new(&config, "plans").unwrap().client().await.unwrap();
-    for (page, index) in PAGES {
-        let order = page.split("order by ").nth(1).unwrap();
-        let key = if order.contains("finished_at") { ", e.task_id desc, e.epoch desc" } else { "" };
-        let explain = format!("explain (format json) select * {page}{key} limit 51");
-        let plan: Value = client.query_one(&explain, &[]).await.unwrap().get(0);
-        let scans = scans(&plan[0]["Plan"]);
-        let big = |name: &str| {
-            ["execution_2", "evidence_2", "restore_point"].iter().any(|table| name.starts_with(table))
-        };
-        let of_big: Vec<&(String, String)> = scans.iter().filter(|(table, _)| big(table)).collect();
-        let by_it = |(table, used): &&(String, String)| *used == format!("{table}_{index}");
-        assert!(!of_big.is_empty() && of_big.iter().all(by_it), "{page}: {scans:?}\n{plan:#}");
+    let config = DatabaseConfig::from(world.database_url()).for_reading(Duration::from_secs(30));
+    for (path, filter, table, index) in PAGES {
+        // A session of its own, so that its last statement is the one that is meant.
+        let client = Database::new(&config, "plans").unwrap().client().await.unwrap();
+        let entity = ALL.iter().find(|entity| entity.path == path).unwrap();
+        let mut asked = asked(entity, filter);
+        let first = page::list(&client, &entity.listing, &asked).await.unwrap();
+        asked.after = first.next.or_else(|| Some(somewhere(entity)));
+        page::list(&client, &entity.listing, &asked).await.unwrap();
+        let plans = plans(&client, "from \\(select e\\.\\*").await;
+        assert_eq!(plans.len(), 2, "{plans:#?}");
+        for (statement, plan) in plans {
+            let of_table = |node: &&Value| text(node, "Relation Name").starts_with(table);
+            let scans: Vec<&Value> = nodes(&plan).into_iter().filter(of_table).collect();
+            let by_it = |node: &&Value| {
+                text(node, "Index Name") == format!("{}_{index}", text(node, "Relation Name"))
+                    && text(node, "Scan Direction") == "Backward"
+            };
+            assert!(!scans.is_empty() && scans.iter().all(by_it), "{statement}:\n{plan:#}");
+        }
     }
 }
 
-/// The tables that are read, each with the index by which.
-fn scans(plan: &Value) -> Vec<(String, String)> {
-    let text = |key: &str| plan[key].as_str().unwrap_or_default().to_owned();
-    let own = plan["Relation Name"].is_string().then(|| (text("Relation Name"), text("Index Name")));
-    own.into_iter().chain(plan["Plans"].as_array().into_iter().flatten().flat_map(scans)).collect()
+fn asked(entity: &Entity, filter: Option<&str>) -> Asked {
+    let filter = entity.listing.filters.iter().find(|one| Some(one.name) == filter);
+    let conditions = filter.map(|filter| match filter.by {
+        By::Text(sql) => Condition { sql: sql.to_owned(), value: Some(Param::Text("job-001".to_owned())) },
+        By::Time(sql) => Condition { sql: sql.to_owned(), value: Some(Param::Time(shared::clock::now())) },
+        _ => panic!("{filter:?}"),
+    });
+    Asked {
+        sort: &entity.listing.sorts[0],
+        descending: entity.listing.from_end,
+        after: None,
+        limit: 50,
+        conditions: conditions.into_iter().collect(),
+        fields: vec![0],
+    }
+}
+
+/// A position behind which there may be nothing.
+fn somewhere(entity: &Entity) -> Position {
+    let value = |kind: &page::Kind| match kind {
+        page::Kind::Time => Param::Time(shared::clock::now()),
+        page::Kind::Uuid => Param::Uuid(uuid::Uuid::max()),
+        page::Kind::Int => Param::Int(i64::MAX),
+        other => panic!("{other:?}"),
+    };
+    Position(entity.listing.sorts[0].by.iter().map(|(_, kind)| value(kind)).collect())
 }

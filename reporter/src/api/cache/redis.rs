@@ -98,7 +98,8 @@ impl Redis {
         if self.rests_until.load(Ordering::Relaxed) > clock::now().timestamp_millis() {
             return None;
         }
-        let identity = self.identity.get_or_try_init(|| source.identity()).await.ok()?;
+        let identity = self.identity.get_or_try_init(|| source.identity());
+        let identity = tokio::time::timeout(PATIENCE, identity).await.ok()?.ok()?;
         Some(format!("{FORM}:{identity}:{}", hex::encode(Sha256::digest(key))))
     }
 }
