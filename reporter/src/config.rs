@@ -13,7 +13,7 @@ use crate::api::Pace;
 use crate::api::cache::{self, Keeping};
 use crate::metrics::Collection;
 
-/// Where metrics and health are served: on this machine only, because there is no access control.
+/// Where HTTP is served: on this machine only, because metrics and health are for anybody who comes there, and nothing is encrypted.
 const LISTEN: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 8080);
 /// How often the database and the broker are looked at: below the usual scrape interval of 15 s.
 const REFRESH: Duration = Duration::from_secs(10);

@@ -170,3 +170,16 @@ async fn a_redis_that_was_never_there_is_no_error() {
         "{wrong:?}"
     );
 }
+
+#[tokio::test]
+async fn what_is_asked_for_first_is_there_before_anybody_asks() {
+    let world = world_with(2).await;
+    let reader = Reader::new(&world, "viewer").await;
+    eventually("the first pages are kept", async || {
+        (counted(&reader, "memory", "miss").await >= 1.0).then_some(())
+    })
+    .await;
+    let before = counted(&reader, "memory", "hit").await;
+    reader.read("jobs").await;
+    assert!((counted(&reader, "memory", "hit").await - before - 1.0).abs() < 1e-9);
+}

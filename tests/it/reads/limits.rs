@@ -97,7 +97,8 @@ async fn a_client_that_does_not_come_to_the_end_of_its_request_is_cut_off() {
     .ok();
     let mut said = Vec::new();
     tokio::time::timeout(Duration::from_secs(30), long.read_to_end(&mut said)).await.unwrap().ok();
-    assert!(String::from_utf8_lossy(&said).starts_with("HTTP/1.1 431"), "{said:?}");
+    // What it was told may be lost with what it had not sent yet.
+    assert!(said.is_empty() || said.starts_with(b"HTTP/1.1 431"), "{said:?}");
     let mut said = Vec::new();
     tokio::time::timeout(Duration::from_mins(1), slow.read_to_end(&mut said)).await.unwrap().unwrap();
     assert!(!String::from_utf8_lossy(&said).contains("200 OK"));
