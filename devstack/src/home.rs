@@ -108,7 +108,7 @@ impl Home {
 
     /// Removes the logs of the run before: the files would grow for ever.
     pub(crate) fn remove_logs(&self) {
-        for server in ["postgres", "rabbitmq", "epmd"] {
+        for server in ["postgres", "standby", "rabbitmq", "epmd"] {
             fs::remove_file(self.log(server)).ok();
         }
     }

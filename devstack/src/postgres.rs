@@ -57,6 +57,8 @@ log_line_prefix = '%m [%p] %a '
 /// A private PostgreSQL server with one superuser and one empty database, both named `holdfast`.
 #[derive(Debug)]
 pub struct Postgres {
+    /// What its log is called.
+    name: &'static str,
     installed: Installed,
     home: Home,
     cluster: PathBuf,
@@ -85,7 +87,8 @@ impl Postgres {
         let progress = options.progress;
         let password = create_cluster(&installed, home, &cluster, progress).await?;
         let settings = format!("{SETTINGS}{}\n", options.postgres_settings);
-        let mut postgres = Self {
+        let postgres = Self {
+            name: "postgres",
             installed,
             home: home.clone(),
             cluster,
@@ -95,13 +98,47 @@ impl Postgres {
             server: None,
             progress,
         };
+        postgres.on_a_free_port().await
+    }
+
+    /// Starts a server beside this one that follows it, with a copy of its data, and is there to be read.
+    pub async fn standby(&self) -> anyhow::Result<Self> {
+        let name = "standby";
+        let cluster = self.home.directory(format!("{name}-{}", self.installed.version.major).as_ref())?;
+        let mut copy = self.home.command(&self.installed.programs.join("pg_basebackup"));
+        copy.env("PGPASSWORD", &self.password).args(["--host", "127.0.0.1", "--username", USER]);
+        copy.args([
+            "--port",
+            &self.port.to_string(),
+            "--write-recovery-conf",
+            "--checkpoint",
+            "fast",
+            "--no-sync",
+        ]);
+        copy.arg("--pgdata").arg(cluster.join("data"));
+        run(&self.home, "pg_basebackup", copy, None).await?;
+        let standby = Self {
+            name,
+            installed: self.installed.clone(),
+            home: self.home.clone(),
+            cluster,
+            port: 0,
+            password: self.password.clone(),
+            settings: self.settings.clone(),
+            server: None,
+            progress: self.progress,
+        };
+        standby.on_a_free_port().await
+    }
+
+    async fn on_a_free_port(mut self) -> anyhow::Result<Self> {
         for _ in 0..PORT_PICKS {
-            [postgres.port] = ports::pick()?;
-            let server = postgres.launch()?;
-            match postgres.wait_for(&server).await {
+            [self.port] = ports::pick()?;
+            let server = self.launch()?;
+            match self.wait_for(&server).await {
                 Ok(()) => {
-                    postgres.server = Some(server);
-                    return Ok(postgres);
+                    self.server = Some(server);
+                    return Ok(self);
                 }
                 Err(_) if ports::is_about_a_taken_port(&server.output()) => {}
                 Err(error) => return Err(error),
@@ -194,8 +231,8 @@ impl Postgres {
             bare: true,
             account: Some(self.home.account()),
             input: None,
-            log: self.home.log("postgres"),
-            record: Some(self.home.record("postgres")),
+            log: self.home.log(self.name),
+            record: Some(self.home.record(self.name)),
             parting: Parting::Quit,
         })
     }

@@ -27,11 +27,13 @@ pub enum Tool {
     OpenSsl,
     /// Takes alerts.
     Alertmanager,
+    /// Keeps answers for several reporters.
+    Redis,
 }
 
 impl Tool {
     /// Every tool.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Node,
         Self::Npm,
         Self::Pika,
@@ -40,6 +42,7 @@ impl Tool {
         Self::Aiosmtpd,
         Self::OpenSsl,
         Self::Alertmanager,
+        Self::Redis,
     ];
 
     /// What people look for.
@@ -54,6 +57,7 @@ impl Tool {
             Self::Aiosmtpd => "aiosmtpd for /usr/bin/python3",
             Self::OpenSsl => "openssl",
             Self::Alertmanager => "prometheus-alertmanager",
+            Self::Redis => "redis-server",
         }
     }
 
@@ -69,6 +73,7 @@ impl Tool {
             Self::Aiosmtpd => "python3-aiosmtpd",
             Self::OpenSsl => "openssl",
             Self::Alertmanager => "prometheus-alertmanager",
+            Self::Redis => "redis-server",
         }
     }
 
@@ -82,6 +87,7 @@ impl Tool {
             Self::Aiosmtpd => imports("aiosmtpd"),
             Self::OpenSsl => find_in_path("openssl").is_some(),
             Self::Alertmanager => find_in_path("prometheus-alertmanager").is_some(),
+            Self::Redis => find_in_path("redis-server").is_some(),
         }
     }
 }

@@ -1,6 +1,5 @@
 //! What the producer says: one function an event.
 
-use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use shared::db::Error;
@@ -10,7 +9,6 @@ use shared::db::readable::Unreadable;
 use shared::db::schedule::Key;
 use shared::message::Refusal;
 use shared::task::TaskId;
-use uuid::Uuid;
 
 pub(crate) fn published(queue: &str, tasks: usize, again: bool) {
     if again {
@@ -173,14 +171,6 @@ pub(crate) fn scheduler_failed(error: &Error) {
     tracing::warn!(%error, "the scheduler could not use the database: trying again");
 }
 
-pub(crate) fn listening(address: SocketAddr) {
-    tracing::info!(%address, "listening");
-}
-
 pub(crate) fn request_failed(error: &Error) {
     tracing::warn!(%error, "a request could not use the database");
-}
-
-pub(crate) fn denied(address: IpAddr, token: Uuid) {
-    tracing::warn!(%address, %token, "a request with a token that is not good was refused");
 }

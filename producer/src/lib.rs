@@ -25,6 +25,7 @@ mod outbox;
 use shared::broker::{Broker, Publisher};
 use shared::db::keeping::Keeping;
 use shared::db::{Database, statement};
+use shared::http::listener;
 use shared::lifecycle::Lifecycle;
 use shared::scrape;
 
@@ -80,9 +81,12 @@ pub async fn run(config: Config, database: Database) -> anyhow::Result<()> {
         }
     });
     if let Some(address) = config.listen {
-        let (listener, metrics) = (api::listen(address).await?, scrape::install()?);
+        let (listener, metrics) = (listener::listen(address).await?, scrape::install()?);
         let (database, stop) = (database.clone(), shutdown.soft.clone());
-        lifecycle.spawn("http", async move { Ok(api::serve(listener, database, metrics, stop).await?) });
+        lifecycle.spawn("http", async move {
+            api::serve(listener, database, metrics, stop).await;
+            Ok(())
+        });
     }
     lifecycle.spawn("slow statements", {
         let (database, stop) = (database.clone(), shutdown.soft.clone());

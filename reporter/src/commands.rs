@@ -7,6 +7,7 @@ pub mod figures;
 pub mod notifications;
 pub mod report;
 pub mod rollup;
+pub mod schema;
 pub mod status;
 
 use std::io::Write as _;

@@ -1,6 +1,5 @@
 //! What the long-running process says: one function an event.
 
-use std::net::SocketAddr;
 use std::time::Duration;
 
 use shared::alert::{Rule, Severity, Transition};
@@ -9,10 +8,6 @@ use shared::db::Error;
 use shared::db::alert::About;
 use shared::job::JobId;
 use uuid::Uuid;
-
-pub(crate) fn listening(address: SocketAddr) {
-    tracing::info!(%address, "listening");
-}
 
 pub(crate) fn judged(jobs: usize) {
     tracing::debug!(jobs, "judged jobs whose evidence expired");
@@ -155,4 +150,28 @@ pub(crate) fn beating_failed(error: &Error) {
 
 pub(crate) fn refreshing_failed(error: &Error) {
     tracing::warn!(%error, "what is open in Alertmanagers could not be read: trying again");
+}
+
+pub(crate) fn not_read(error: &Error) {
+    tracing::warn!(%error, "a request could not read the database");
+}
+
+pub(crate) fn replica_failed(error: &Error) {
+    tracing::warn!(%error, "the replica could not be read: the primary is");
+}
+
+pub(crate) fn replica_used(is_used: bool, why: &str) {
+    if is_used {
+        tracing::info!("requests read the replica now");
+    } else {
+        tracing::warn!(why, "requests read the primary now, because the replica cannot be used");
+    }
+}
+
+pub(crate) fn redis_works() {
+    tracing::info!("Redis answers again");
+}
+
+pub(crate) fn redis_failed(why: &str) {
+    tracing::warn!(why, "Redis does not answer: answers are kept in this process alone until it does");
 }

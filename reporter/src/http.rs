@@ -1,9 +1,7 @@
-//! What is served over HTTP: health, readiness and metrics.
+//! What is served over HTTP: health, readiness and metrics, which wait for no other request, and everything to be read.
 
-use std::net::SocketAddr;
 use std::time::Duration;
 
-use anyhow::Context as _;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::http::header::CONTENT_TYPE;
@@ -13,11 +11,12 @@ use axum::{Json, Router};
 use metrics_exporter_prometheus::PrometheusHandle;
 use serde::Serialize;
 use shared::db::Database;
+use shared::http::listener;
 use shared::scrape;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-use crate::events;
+use crate::api::{self, Api};
 use crate::metrics::queues::Reach;
 
 /// What is not ready by then is not ready; probes of orchestrators give up after few seconds themselves.
@@ -34,31 +33,18 @@ pub struct Observed {
     pub metrics: PrometheusHandle,
 }
 
-/// Takes the address, so that a wrong one is found at the start, and says which one it is.
-///
-/// # Errors
-/// The address is in use, or is none of this machine.
-pub async fn listen(address: SocketAddr) -> anyhow::Result<TcpListener> {
-    let listener = TcpListener::bind(address).await.with_context(|| format!("listen: {address}"))?;
-    events::listening(listener.local_addr()?);
-    Ok(listener)
-}
-
 /// Answers until `stop`; what is being answered then is finished.
-///
-/// # Errors
-/// The listener broke.
-pub async fn serve(
-    listener: TcpListener,
-    observed: Observed,
-    stop: CancellationToken,
-) -> std::io::Result<()> {
+pub async fn serve(listener: TcpListener, observed: Observed, api: Api, stop: CancellationToken) {
     let router = Router::new()
         .route("/healthz", get(async || "ok\n"))
         .route("/readyz", get(ready))
         .route("/metrics", get(metrics))
-        .with_state(observed);
-    axum::serve(listener, router).with_graceful_shutdown(stop.cancelled_owned()).await
+        .with_state(observed)
+        .merge(api::router(api.clone()));
+    tokio::select! {
+        () = listener::serve(listener, router, stop) => {}
+        never = api.tidy() => match never {},
+    }
 }
 
 /// The body of `/readyz`: `ok`, or why not.

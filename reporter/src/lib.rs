@@ -2,7 +2,7 @@
 //!
 //! Commands read the database and print ([`commands`]). The long-running process ([`run`]) judges jobs when their
 //! evidence expires ([`expiry`]), delivers what people are to be told ([`notify`]), observes the database and the broker ([`metrics`])
-//! and answers over HTTP ([`http`]). Any number of it may run at once; each shows the same numbers, and one of them
+//! and answers over HTTP ([`http`], [`api`]). Any number of it may run at once; each shows the same numbers, and one of them
 //! ([`leadership`]) rolls up what was done ([`rollup`]), looks for what is wrong ([`alerts`]) and decides who is told.
 
 pub mod advice;
@@ -10,6 +10,7 @@ pub mod commands;
 pub mod config;
 
 pub mod alerts;
+pub mod api;
 pub mod expiry;
 pub mod figures;
 pub mod http;
@@ -18,18 +19,22 @@ pub mod metrics;
 pub mod notify;
 pub mod rollup;
 pub mod signal;
+pub mod summary;
 
 mod events;
 mod untold;
 
 use std::time::Duration;
 
-use anyhow::Context as _;
 use shared::broker::Broker;
 use shared::db::{Database, DatabaseConfig, statement};
+use shared::http::listener;
 use shared::lifecycle::Lifecycle;
 use tokio::sync::watch;
 
+use api::Api;
+use api::cache::{Cache, Redis};
+use api::source::Source;
 use config::Config;
 use http::Observed;
 use leadership::{Lead, Leadership};
@@ -44,9 +49,10 @@ use notify::Look;
 pub async fn run(config: Config) -> anyhow::Result<()> {
     let database = Database::new(&config.base.database, "reporter")?;
     let collection = config.collection();
+    let api = api(&config)?;
     let broker = Broker::new(config.amqp_url, "reporter")?;
     let recorder = metrics::install(config.refresh)?;
-    let listener = http::listen(config.listen).await?;
+    let listener = listener::listen(config.listen).await?;
     let (session, reach) = queues::session(&broker);
     let lifecycle = Lifecycle::default();
     let stop = &lifecycle.shutdown().soft;
@@ -54,9 +60,13 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
     lifecycle.spawn("http", {
         let observed =
             Observed { database: database.clone(), broker: reach.clone(), metrics: recorder.clone() };
-        let stop = stop.clone();
-        async move { http::serve(listener, observed, stop).await.context("serving") }
+        let (api, stop) = (api.clone(), stop.clone());
+        async move {
+            http::serve(listener, observed, api, stop).await;
+            Ok(())
+        }
     });
+    spawn_reading(&lifecycle, api);
     lifecycle.spawn("queues", {
         let stop = stop.clone();
         async move {
@@ -105,6 +115,41 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
         }
     });
     lifecycle.wait(config.grace).await
+}
+
+/// What is read over HTTP has connections of its own, so that it keeps nothing else waiting.
+fn api(config: &Config) -> anyhow::Result<Api> {
+    let reading = config.reading();
+    let primary = Database::new(&reading, "reporter reads")?;
+    let replica = match &config.database_read_url {
+        Some(url) => {
+            let there = DatabaseConfig { url: url.clone(), ..reading };
+            Some((Database::new(&there, "reporter reads")?, config.replica_lag))
+        }
+        None => None,
+    };
+    let redis = config.redis_url.as_ref().map(Redis::new).transpose()?;
+    let cache = Cache::new(config.keeping.clone(), redis);
+    Ok(Api::new(Source::new(primary, replica), cache, config.pace))
+}
+
+/// What goes on beside the requests that read.
+fn spawn_reading(lifecycle: &Lifecycle, api: Api) {
+    let stop = lifecycle.shutdown().soft.clone();
+    lifecycle.spawn("cache", {
+        let (api, stop) = (api.clone(), stop.clone());
+        async move {
+            tokio::select! {
+                () = api.warm() => {}
+                () = stop.cancelled() => {}
+            }
+            Ok(())
+        }
+    });
+    lifecycle.spawn("replica", async move {
+        api.source().follow(&stop).await;
+        Ok(())
+    });
 }
 
 /// What the leader does.

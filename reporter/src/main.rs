@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use anyhow::Context as _;
 use clap::{Parser, Subcommand};
-use reporter::commands::{alerts, compliance, db, figures, notifications, report, rollup, status};
+use reporter::commands::{alerts, compliance, db, figures, notifications, report, rollup, schema, status};
 use reporter::config::{Base, Config};
 use shared::db::Database;
 use shared::settings::Sources;
@@ -24,7 +24,7 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Runs the service: metrics, health, rollups, verdicts whose evidence expires, alerts, notifications
+    /// Runs the service: reads over HTTP, metrics, health, rollups, verdicts whose evidence expires, alerts, notifications
     Run,
     /// Shows what waits, what runs and what came of it
     Status(status::Args),
@@ -43,6 +43,9 @@ enum Command {
     /// Shows how the database is, how statements are planned, and what would help
     #[command(subcommand)]
     Db(db::Command),
+    /// Prints the document of what can be read over HTTP
+    #[command(subcommand)]
+    Schema(schema::Command),
     /// Shows what was told of alerts by which channels, and tries channels out
     #[command(subcommand)]
     Notifications(notifications::Command),
@@ -67,6 +70,9 @@ async fn execute(command: Command, sources: &Sources) -> anyhow::Result<ExitCode
         reporter::run(config).await.context("reporter")?;
         return Ok(ExitCode::SUCCESS);
     }
+    if let Command::Schema(command) = command {
+        return schema::run(&command);
+    }
     let base = Base::read(sources)?;
     base.telemetry.start();
     let database = Database::new(&base.database, "reporter")?;
@@ -79,6 +85,6 @@ async fn execute(command: Command, sources: &Sources) -> anyhow::Result<ExitCode
         Command::Rollup(action) => rollup::run(&database, &action).await,
         Command::Db(command) => db::run(&database, &command).await,
         Command::Notifications(command) => notifications::run(&database, &command).await,
-        Command::Run => Ok(ExitCode::SUCCESS),
+        Command::Run | Command::Schema(_) => Ok(ExitCode::SUCCESS),
     }
 }

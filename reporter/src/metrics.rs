@@ -11,6 +11,7 @@ mod batches;
 mod executions;
 mod figures;
 mod gauges;
+mod http;
 mod pools;
 mod pressure;
 
@@ -75,6 +76,13 @@ const NOTIFICATIONS_WAITING: &str = "holdfast_notifications_waiting";
 const NOTIFICATIONS_AGE: &str = "holdfast_notifications_age_seconds";
 pub(crate) const HEARTBEATS: &str = "holdfast_heartbeats_total";
 pub(crate) const PIPELINE_WORKS: &str = "holdfast_pipeline_works";
+pub(crate) const HTTP_REQUESTS: &str = "holdfast_http_requests_total";
+pub(crate) const HTTP_REQUEST: &str = "holdfast_http_request_seconds";
+pub(crate) const HTTP_STATEMENTS: &str = "holdfast_http_statements_total";
+pub(crate) const CACHE_REQUESTS: &str = "holdfast_cache_requests_total";
+pub(crate) const CACHE_REDIS_UP: &str = "holdfast_cache_redis_up";
+pub(crate) const REPLICA_LAG: &str = "holdfast_replica_lag_seconds";
+pub(crate) const REPLICA_USED: &str = "holdfast_replica_used";
 const BUILD_INFO: &str = "holdfast_build_info";
 
 /// The upper ends of the classes of duration, in seconds: from a small task to a backup that takes a day.
@@ -82,6 +90,8 @@ const DURATIONS: [f64; 20] = [
     0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 900.0, 1_800.0, 3_600.0,
     7_200.0, 14_400.0, 43_200.0, 86_400.0,
 ];
+/// The upper ends of the classes of how long a request takes, in seconds: from an answer that is kept to the time limit.
+const REQUESTS: [f64; 13] = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.5, 10.0];
 /// A gauge that was not set for so many refreshes describes nothing any more.
 const STALE_REFRESHES: u32 = 3;
 
@@ -101,11 +111,13 @@ pub struct Collection {
 pub fn install(refresh: Duration) -> anyhow::Result<PrometheusHandle> {
     let handle = scrape::recorder()?
         .set_buckets_for_metric(Matcher::Full(EXECUTION_DURATION.to_owned()), &DURATIONS)?
+        .set_buckets_for_metric(Matcher::Full(HTTP_REQUEST.to_owned()), &REQUESTS)?
         .idle_timeout(MetricKindMask::GAUGE, Some(refresh * STALE_REFRESHES))
         .install_recorder()?;
     describe();
     describe_notifications();
     statement::describe();
+    http::describe();
     Ok(handle)
 }
 

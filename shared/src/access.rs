@@ -14,6 +14,8 @@ text_enum! {
     Role {
         /// Look.
         Viewer = "viewer",
+        /// Look also into who changed what.
+        Auditor = "auditor",
         /// Have work done, and stopped.
         Operator = "operator",
         /// Change what is worked on, and how much of it goes on at once.
@@ -122,6 +124,6 @@ mod tests {
 
     #[test]
     fn a_higher_role_may_do_what_a_lower_one_may() {
-        assert!(Role::Admin > Role::Operator && Role::Operator > Role::Viewer);
+        assert!(Role::ALL.is_sorted() && Role::Admin > Role::Operator && Role::Auditor > Role::Viewer);
     }
 }

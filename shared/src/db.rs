@@ -7,6 +7,7 @@ pub mod alert_setting;
 pub mod api_token;
 pub mod audit;
 pub mod backlog;
+pub mod cache_version;
 pub mod cap;
 pub mod care;
 pub mod channel;
@@ -31,11 +32,13 @@ pub mod maintenance;
 pub mod manifest;
 pub mod migration;
 pub mod notification;
+pub mod page;
 pub mod partition;
 pub mod pool_setting;
 pub mod pulse;
 pub mod readable;
 pub mod recovery;
+pub mod replica;
 pub mod report;
 pub mod repository_lock;
 pub mod restore_point;
@@ -87,6 +90,10 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 const SESSION: &str =
     "set idle_in_transaction_session_timeout = '15s'; set lock_timeout = '10s'; set jit = off";
 
+/// Nothing is changed by whoever only reads. Its statements follow an index whatever their values are, so that they are planned once: with a
+/// year of months, planning takes longer than reading a page does.
+const READING: &str = "set default_transaction_read_only = on; set plan_cache_mode = force_generic_plan";
+
 /// Only where there is no index, a table is read from end to end.
 const BY_INDEX: &str = "set enable_seqscan = off";
 
@@ -110,6 +117,8 @@ pub struct DatabaseConfig {
     pub by_index: bool,
     /// How long a statement may take before it is logged with its plan; zero is for ever.
     pub slow_statement: Duration,
+    /// Whether connections are for reading only: then no statement takes longer than this.
+    pub reads_within: Option<Duration>,
 }
 
 impl DatabaseConfig {
@@ -125,6 +134,7 @@ impl DatabaseConfig {
             verify_connections: true,
             by_index: false,
             slow_statement: statement::SLOW,
+            reads_within: None,
         }
     }
 
@@ -132,6 +142,12 @@ impl DatabaseConfig {
     #[must_use]
     pub fn by_index(self) -> Self {
         Self { by_index: true, ..self }
+    }
+
+    /// Only for reading, each statement within a time.
+    #[must_use]
+    pub fn for_reading(self, within: Duration) -> Self {
+        Self { reads_within: Some(within), ..self }
     }
 
     /// Reads the settings.
@@ -199,7 +215,7 @@ impl Database {
         let recycling_method =
             if database.verify_connections { RecyclingMethod::Verified } else { RecyclingMethod::Fast };
         let lifetime = database.connection_lifetime;
-        let session = if database.by_index { format!("{SESSION}; {BY_INDEX}") } else { SESSION.to_owned() };
+        let session = session(database);
         let (of_pool, of_each) = (config.clone(), session.clone());
         let pool = Pool::builder(Manager::from_config(of_pool, NoTls, ManagerConfig { recycling_method }))
             .max_size(database.pool_size)
@@ -282,6 +298,21 @@ impl Database {
         statement!("database.ping", "select 1").query_one(&self.client().await?, &[]).await?;
         Ok(())
     }
+}
+
+fn session(database: &DatabaseConfig) -> String {
+    let mut session = SESSION.to_owned();
+    if database.by_index {
+        session.push_str("; ");
+        session.push_str(BY_INDEX);
+    }
+    if let Some(within) = database.reads_within {
+        session.push_str("; ");
+        session.push_str(READING);
+        session.push_str("; set statement_timeout = ");
+        session.push_str(&within.as_millis().to_string());
+    }
+    session
 }
 
 /// The time on the database's clock, also within a transaction that began earlier.

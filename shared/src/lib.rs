@@ -1,7 +1,7 @@
 //! The contract between Holdfast's processes, and nothing else.
 //!
 //! Domain types with their pure rules ([`job`], [`target`], [`task`], [`limit`], [`evidence`], [`compliance`],
-//! [`alert`]), the wire ([`message`], [`dead_letter`], [`topology`], [`broker`]), the database ([`db`]) and what every process
+//! [`alert`]), the wire ([`message`], [`dead_letter`], [`topology`], [`broker`]), the database ([`db`]), what interfaces over HTTP have in common ([`http`]) and what every process
 //! needs to start and to stop ([`settings`], [`lifecycle`], [`telemetry`]). There is no business loop here.
 
 pub mod name;
@@ -30,6 +30,7 @@ pub mod route;
 pub mod access;
 pub mod broker;
 pub mod db;
+pub mod http;
 
 pub mod clock;
 pub mod lifecycle;

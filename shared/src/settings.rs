@@ -1,7 +1,7 @@
 //! Configuration: `--set` over environment over file over defaults, everything wrong reported at once.
 //!
 //! A key such as `pools.backup.slots` is written so in a TOML file and as `HOLDFAST_POOLS_BACKUP_SLOTS` in the
-//! environment. The two URLs keep their usual names, `DATABASE_URL` and `AMQP_URL`.
+//! environment. The URLs of servers keep their usual names, `DATABASE_URL`, `DATABASE_READ_URL`, `AMQP_URL` and `REDIS_URL`.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Display;
@@ -12,6 +12,9 @@ use std::time::Duration;
 use secrecy::SecretString;
 
 use crate::target::SecretRef;
+
+/// Keys whose variables have the names that they usually have.
+const URLS: [&str; 4] = ["database_url", "database_read_url", "amqp_url", "redis_url"];
 
 /// The longest name of a user that is kept, in characters.
 const MAX_USER: usize = 63;
@@ -128,7 +131,7 @@ impl Settings {
 
 fn environment_name(key: &str) -> String {
     let name = key.to_uppercase().replace(['.', '-'], "_");
-    if key == "database_url" || key == "amqp_url" { name } else { format!("HOLDFAST_{name}") }
+    if URLS.contains(&key) { name } else { format!("HOLDFAST_{name}") }
 }
 
 /// An empty variable counts as absent, because that is how compose files leave one out.

@@ -100,8 +100,13 @@ impl World {
 
     /// Starts a reporter; returns it with its address.
     pub async fn start_reporter(&self) -> (Service, String) {
-        let settings = [("HOLDFAST_LISTEN", "127.0.0.1:0"), ("HOLDFAST_REFRESH", "200ms")];
-        let service = self.start("reporter", "reporter", &settings);
+        self.start_reporter_with("reporter", &[]).await
+    }
+
+    /// Starts a reporter of a name with more settings; returns it with its address.
+    pub async fn start_reporter_with(&self, name: &str, settings: &[(&str, &str)]) -> (Service, String) {
+        let usual = [("HOLDFAST_LISTEN", "127.0.0.1:0"), ("HOLDFAST_REFRESH", "200ms")];
+        let service = self.start("reporter", name, &[&usual, settings].concat());
         let address = address(&service).await;
         (service, address)
     }

@@ -10,12 +10,12 @@ use crate::dead::world_with_jobs;
 use crate::http::Client;
 
 /// What is demanded of each answer.
-const CHECKS: &str = "not_a_server_error,status_code_conformance,content_type_conformance,response_headers_conformance,\
+pub(crate) const CHECKS: &str = "not_a_server_error,status_code_conformance,content_type_conformance,response_headers_conformance,\
     response_schema_conformance,negative_data_rejection,missing_required_header,unsupported_method,ignored_auth";
 
 /// Where the tests' packages of Python are.
 #[expect(clippy::disallowed_methods, reason = "this is where it is handed over")]
-fn pip() -> PathBuf {
+pub(crate) fn pip() -> PathBuf {
     std::env::var("HOLDFAST_TEST_PIP")
         .expect("HOLDFAST_TEST_PIP is not set: run the tests with `cargo xtask test`")
         .into()

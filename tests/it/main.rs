@@ -40,6 +40,7 @@ mod pool;
 mod pools;
 mod publisher;
 mod publishing;
+mod reads;
 mod recorders;
 mod removals;
 mod reported;

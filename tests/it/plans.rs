@@ -145,7 +145,7 @@ async fn planning_once(world: &World) -> Client {
 }
 
 /// The statements of a session that match a pattern, in the order of their first use, each with its plan.
-async fn plans(client: &Client, pattern: &str) -> Vec<(String, Value)> {
+pub(crate) async fn plans(client: &Client, pattern: &str) -> Vec<(String, Value)> {
     let prepared = "select name, statement, cardinality(parameter_types) from pg_prepared_statements
          where statement ~ $1 order by prepare_time";
     let mut plans = Vec::new();
@@ -159,11 +159,11 @@ async fn plans(client: &Client, pattern: &str) -> Vec<(String, Value)> {
     plans
 }
 
-fn text<'a>(node: &'a Value, key: &str) -> &'a str {
+pub(crate) fn text<'a>(node: &'a Value, key: &str) -> &'a str {
     node[key].as_str().unwrap_or_default()
 }
 
-fn nodes(plan: &Value) -> Vec<&Value> {
+pub(crate) fn nodes(plan: &Value) -> Vec<&Value> {
     let below = plan["Plans"].as_array().into_iter().flatten().flat_map(nodes);
     std::iter::once(plan).chain(below).collect()
 }

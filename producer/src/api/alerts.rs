@@ -15,11 +15,12 @@ use shared::target::TargetName;
 use utoipa::ToSchema;
 
 use super::Api;
-use super::body::{Body, Path};
-use super::caller::{Operator, actor};
+use super::body::Body;
 use super::openapi::{Refusals, words_or_null};
-use super::problem::Problem;
 use crate::operations::alerts::{self, Acknowledgement, LONGEST};
+use shared::http::Problem;
+use shared::http::caller::{Operator, actor};
+use shared::http::parameters::Path;
 
 /// That somebody knows about an alert.
 #[derive(Debug, Deserialize, ToSchema)]

@@ -1,13 +1,11 @@
-//! What comes in: JSON bodies, paths and queries, each refused with the field that is wrong.
+//! What comes in: JSON bodies, each refused with the field that is wrong.
 
-use axum::extract::rejection::{PathRejection, QueryRejection};
-use axum::extract::{FromRequest, FromRequestParts, Request};
+use axum::extract::{FromRequest, Request};
 use axum::http::StatusCode;
 use axum::http::header::CONTENT_TYPE;
-use axum::http::request::Parts;
 use serde::de::DeserializeOwned;
 
-use super::problem::Problem;
+use shared::http::Problem;
 
 /// A JSON body, together with its bytes.
 pub(super) struct Body<T> {
@@ -52,32 +50,5 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Body<T> {
             .end()
             .map_err(|why| Problem::new(StatusCode::BAD_REQUEST, format!("the body is not JSON: {why}")))?;
         Ok(Self { value, bytes })
-    }
-}
-
-/// Parts of the path.
-pub(super) struct Path<T>(pub(super) T);
-
-impl<T: DeserializeOwned + Send, S: Send + Sync> FromRequestParts<S> for Path<T> {
-    type Rejection = Problem;
-
-    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
-        axum::extract::Path::from_request_parts(parts, state).await.map(|path| Self(path.0)).map_err(
-            // Nothing that the system knows is named like this.
-            |rejection: PathRejection| Problem::new(StatusCode::NOT_FOUND, rejection.body_text()),
-        )
-    }
-}
-
-/// The query.
-pub(super) struct Query<T>(pub(super) T);
-
-impl<T: DeserializeOwned, S: Send + Sync> FromRequestParts<S> for Query<T> {
-    type Rejection = Problem;
-
-    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
-        axum::extract::Query::from_request_parts(parts, state).await.map(|query| Self(query.0)).map_err(
-            |rejection: QueryRejection| Problem::new(StatusCode::UNPROCESSABLE_ENTITY, rejection.body_text()),
-        )
     }
 }

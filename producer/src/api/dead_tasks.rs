@@ -10,13 +10,13 @@ use uuid::Uuid;
 
 use super::Api;
 use super::answers::Enqueued;
-use super::body::Path;
-use super::caller::{Operator, actor};
 use super::idempotency::IdempotencyKey;
 use super::openapi::Refusals;
-use super::problem::Problem;
 use crate::events;
 use crate::operations::{Refused, dead};
+use shared::http::Problem;
+use shared::http::caller::{Operator, actor};
+use shared::http::parameters::Path;
 
 /// Does a dead task again, as a new one.
 #[utoipa::path(post, path = "/dead-tasks/{id}/replay", tag = "dead tasks",

@@ -12,12 +12,13 @@ use shared::db::api_token::Token;
 use utoipa::ToSchema;
 
 use super::Api;
-use super::body::{Body, Path};
-use super::caller::{Admin, actor};
+use super::body::Body;
 use super::openapi::{JobSchema, Refusals, TargetSchema};
-use super::problem::Problem;
 use crate::apply::{self, Plan, Removals, Stored, Warning};
 use crate::definitions::{self, Definitions};
+use shared::http::Problem;
+use shared::http::caller::{Admin, actor};
+use shared::http::parameters::Path;
 
 /// What a definition is of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -12,7 +12,7 @@ use shared::db;
 use shared::db::api_token::Token;
 use shared::db::idempotency::{self, Known};
 
-use super::problem::Problem;
+use shared::http::Problem;
 
 const HEADER: &str = "idempotency-key";
 /// The longest key, in bytes.

@@ -8,11 +8,12 @@ use shared::limit::{Key, Limit};
 use utoipa::ToSchema;
 
 use super::Api;
-use super::body::{Body, Path};
-use super::caller::{Admin, actor};
+use super::body::Body;
 use super::openapi::Refusals;
-use super::problem::Problem;
 use crate::operations::limits;
+use shared::http::Problem;
+use shared::http::caller::{Admin, actor};
+use shared::http::parameters::Path;
 
 /// What limits a key; what is absent does not.
 #[derive(Debug, Deserialize, ToSchema)]

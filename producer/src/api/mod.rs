@@ -3,12 +3,9 @@
 
 mod answers;
 mod body;
-mod caller;
 mod idempotency;
-mod lockout;
-mod openapi;
-mod pace;
-mod problem;
+pub(crate) mod openapi;
+mod refusals;
 
 mod alerts;
 mod dead_tasks;
@@ -19,24 +16,24 @@ mod schedules;
 mod tasks;
 
 use std::convert::Infallible;
-use std::net::SocketAddr;
-use std::sync::Arc;
+use std::num::NonZeroU32;
 use std::time::Duration;
 
-use anyhow::Context as _;
-use axum::extract::{DefaultBodyLimit, State};
+use axum::extract::{DefaultBodyLimit, Request, State};
 use axum::http::StatusCode;
 use axum::http::header::CONTENT_TYPE;
-use axum::middleware;
+use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Json, Router};
 use metrics_exporter_prometheus::PrometheusHandle;
 use serde::Serialize;
 use shared::db::{self, Database};
+use shared::http::pace::Paces;
+use shared::http::tokens::Tokens;
+use shared::http::{self, Gate, caller, listener};
 use shared::scrape;
 use tokio::net::TcpListener;
-use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use utoipa::OpenApi as _;
 use utoipa_axum::router::OpenApiRouter;
@@ -44,64 +41,44 @@ use utoipa_axum::routes;
 use utoipa_swagger_ui::SwaggerUi;
 
 use crate::events;
-use lockout::Lockout;
 use openapi::Document;
-use pace::Paces;
-use problem::Problem;
 
 /// The largest body, in bytes: a batch of tasks, or one definition.
 const MOST_BYTES: usize = 1024 * 1024;
 /// How long a request may take.
 const TIME_LIMIT: Duration = Duration::from_secs(15);
-/// Requests that are answered at once; others wait for their turn within their time.
+/// Requests that are answered at once, and use the database; others wait for their turn within their time.
 const PLACES: usize = 8;
 /// What is not ready by then is not ready.
 const READINESS_TIMEOUT: Duration = Duration::from_secs(3);
+
+/// Requests a minute of a person's token: more than hands can make.
+const OF_PERSONS: NonZeroU32 = NonZeroU32::new(60).expect("more than none");
+/// Requests a minute of a machine's token; each may carry 500 tasks.
+const OF_MACHINES: NonZeroU32 = NonZeroU32::new(6000).expect("more than none");
 
 /// What all handlers share.
 #[derive(Clone)]
 pub(crate) struct Api {
     database: Database,
     metrics: PrometheusHandle,
-    paces: Arc<Paces>,
-    lockout: Arc<Lockout>,
-    /// Requests that may use the database at once, so that the others of this process always find a connection.
-    places: Arc<Semaphore>,
-}
-
-/// Takes the address, so that a wrong one is found at the start, and says which one it is.
-///
-/// # Errors
-/// The address is in use, or is none of this machine.
-pub(crate) async fn listen(address: SocketAddr) -> anyhow::Result<TcpListener> {
-    let listener = TcpListener::bind(address).await.with_context(|| format!("listen: {address}"))?;
-    events::listening(listener.local_addr()?);
-    Ok(listener)
 }
 
 /// Answers until `stop`; what is being answered then is finished.
-///
-/// # Errors
-/// The listener broke.
 pub(crate) async fn serve(
     listener: TcpListener,
     database: Database,
     metrics: PrometheusHandle,
     stop: CancellationToken,
-) -> std::io::Result<()> {
-    let api = Api {
-        database,
-        metrics,
-        paces: Arc::default(),
-        lockout: Arc::default(),
-        places: Arc::new(Semaphore::new(PLACES)),
-    };
-    let (paces, metrics, upkeep) = (Arc::clone(&api.paces), api.metrics.clone(), stop.clone());
-    let service = router(api).into_make_service_with_connect_info::<SocketAddr>();
-    let serving = axum::serve(listener, service).with_graceful_shutdown(stop.cancelled_owned());
+) {
+    // The others of this process always find a connection to the database.
+    let (tokens, paces) = (Tokens::always_asked(), Paces::new(OF_PERSONS, OF_MACHINES));
+    let gate = Gate::new(database.clone(), tokens, paces, PLACES);
+    let api = Api { database, metrics: metrics.clone() };
+    let upkeep = stop.clone();
     tokio::select! {
-        served = serving.into_future() => served,
-        never = paces.tidy() => match never {},
+        () = listener::serve(listener, router(api, gate.clone()), stop) => {}
+        never = gate.tidy() => match never {},
         never = async {
             scrape::keep(&metrics, &upkeep).await;
             std::future::pending::<Infallible>().await
@@ -109,12 +86,12 @@ pub(crate) async fn serve(
     }
 }
 
-fn router(api: Api) -> Router {
+fn router(api: Api, gate: Gate) -> Router {
     let (commands, document) = commands().split_for_parts();
     let commands = commands
         // What is slow is nobody's business who has no token.
         .route("/metrics", get(metrics))
-        .layer(middleware::from_fn_with_state(api.clone(), caller::authenticate))
+        .layer(middleware::from_fn_with_state(gate, caller::authenticate))
         .layer(middleware::from_fn(in_time))
         .layer(DefaultBodyLimit::max(MOST_BYTES));
     Router::new()
@@ -125,10 +102,8 @@ fn router(api: Api) -> Router {
             SwaggerUi::new("/api/v1/docs")
                 .external_url_unchecked("/api/v1/openapi.json", openapi::document(document)),
         )
-        .fallback(async || Problem::new(StatusCode::NOT_FOUND, "there is no such resource"))
-        .method_not_allowed_fallback(async || {
-            Problem::new(StatusCode::METHOD_NOT_ALLOWED, "this resource does not take this method")
-        })
+        .fallback(async || http::nothing_here())
+        .method_not_allowed_fallback(async || http::not_this_method())
         .with_state(api)
 }
 
@@ -156,17 +131,12 @@ pub(crate) fn commands() -> OpenApiRouter<Api> {
 }
 
 /// A request that takes too long is ended. What it began is undone with its transaction, unless that was being committed.
-async fn in_time(request: axum::extract::Request, next: middleware::Next) -> Response {
-    match tokio::time::timeout(TIME_LIMIT, next.run(request)).await {
-        Ok(response) => response,
-        Err(_) => {
-            let why = format!(
-                "it was not done within {} s, or its answer was late: repeat it with the same Idempotency-Key or id",
-                TIME_LIMIT.as_secs()
-            );
-            Problem::new(StatusCode::SERVICE_UNAVAILABLE, why).retry_after(5).into_response()
-        }
-    }
+async fn in_time(request: Request, next: Next) -> Response {
+    let why = format!(
+        "it was not done within {} s, or its answer was late: repeat it with the same Idempotency-Key or id",
+        TIME_LIMIT.as_secs()
+    );
+    http::in_time(TIME_LIMIT, &why, request, next).await
 }
 
 async fn metrics(State(api): State<Api>) -> impl IntoResponse {

@@ -7,8 +7,8 @@ use utoipa::openapi::schema::{ObjectBuilder, Schema, SchemaType, Type};
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa::{IntoResponses, Modify};
 
-use super::problem::{Problem, Wrong};
 use crate::definitions;
+use shared::http::problem::{Problem, Wrong};
 
 /// What is said of the interface as a whole.
 #[derive(utoipa::OpenApi)]
@@ -44,6 +44,12 @@ impl Modify for Bearer {
         let components = document.components.get_or_insert_default();
         components.add_security_scheme("bearer", SecurityScheme::Http(bearer));
     }
+}
+
+/// The document of all commands, as it is served.
+pub(crate) fn whole() -> Value {
+    let (_, described) = super::commands().split_for_parts();
+    document(described)
 }
 
 /// The whole document as JSON: what the handlers say, with definitions as definition files have them.

@@ -10,11 +10,12 @@ use shared::task::TaskKind;
 use utoipa::ToSchema;
 
 use super::Api;
-use super::body::{Body, Path, Query};
-use super::caller::{Operator, actor};
+use super::body::Body;
 use super::openapi::{Refusals, words};
-use super::problem::Problem;
 use crate::operations::pools::{self, MOST_SLOTS, Which};
+use shared::http::Problem;
+use shared::http::caller::{Operator, actor};
+use shared::http::parameters::{Path, Query};
 
 /// What pools are told; what is absent stays as it is.
 #[derive(Debug, Deserialize, ToSchema)]

@@ -9,12 +9,12 @@ use shared::task::TaskKind;
 
 use super::Api;
 use super::answers::{Enqueued, EnqueuedTasks};
-use super::body::Path;
-use super::caller::{Operator, actor};
 use super::idempotency::IdempotencyKey;
 use super::openapi::Refusals;
-use super::problem::Problem;
 use crate::operations::schedules::{self, Which};
+use shared::http::Problem;
+use shared::http::caller::{Operator, actor};
+use shared::http::parameters::Path;
 
 /// A schedule's place.
 #[derive(Debug, Deserialize)]

@@ -18,13 +18,14 @@ use uuid::Uuid;
 
 use super::Api;
 use super::answers::{Enqueued, EnqueuedTasks};
-use super::body::{Body, Path};
-use super::caller::{Operator, actor};
+use super::body::Body;
 use super::idempotency::IdempotencyKey;
 use super::openapi::{Refusals, kinds, words_or_null};
-use super::problem::Problem;
 use crate::operations::Refused;
 use crate::operations::tasks::{self, Cancelled, Order};
+use shared::http::Problem;
+use shared::http::caller::{Operator, actor};
+use shared::http::parameters::Path;
 
 /// A task that is asked for.
 #[derive(Debug, Deserialize, ToSchema)]

@@ -65,7 +65,7 @@ fn set_compliance(mut jobs: Vec<JobVerdicts>, job_series: usize) {
     gauge!(JOBS_COMPLIANT).set(jobs.iter().filter(|job| job.compliant).count() as f64);
     for &rule in Rule::ALL {
         for &wanted in Answer::ALL {
-            let count = jobs.iter().filter(|job| answer(job, rule) == wanted).count();
+            let count = jobs.iter().filter(|job| job.answer(rule) == wanted).count();
             gauge!(VERDICTS, "rule" => rule.as_str(), "answer" => wanted.as_str()).set(count as f64);
         }
     }
@@ -73,14 +73,8 @@ fn set_compliance(mut jobs: Vec<JobVerdicts>, job_series: usize) {
     jobs.sort_by_key(|job| job.compliant);
     for job in jobs.iter().take(job_series) {
         for &rule in Rule::ALL {
-            let passes = f64::from(u8::from(answer(job, rule).passes()));
+            let passes = f64::from(u8::from(job.answer(rule).passes()));
             gauge!(COMPLIANCE, "job" => job.job.clone(), "rule" => rule.as_str()).set(passes);
         }
     }
-}
-
-/// A job that was never judged has no evidence at all.
-fn answer(job: &JobVerdicts, rule: Rule) -> Answer {
-    let verdict = job.verdicts.iter().find(|verdict| verdict.rule == rule);
-    verdict.map_or(Answer::Unknown, |verdict| verdict.answer)
 }

@@ -349,6 +349,15 @@ pub struct JobVerdicts {
     pub verdicts: Vec<Verdict>,
 }
 
+impl JobVerdicts {
+    /// What a rule answers: a job that was never judged has no evidence at all.
+    #[must_use]
+    pub fn answer(&self, rule: compliance::Rule) -> Answer {
+        let verdict = self.verdicts.iter().find(|verdict| verdict.rule == rule);
+        verdict.map_or(Answer::Unknown, |verdict| verdict.answer)
+    }
+}
+
 /// The verdicts of all active jobs, or of one.
 pub async fn verdicts<C: GenericClient>(
     client: &C,

@@ -84,6 +84,16 @@ impl Error {
         matches!(self, Self::Postgres(error) if error.code() == Some(&SqlState::LOCK_NOT_AVAILABLE))
     }
 
+    /// Whether the statement was ended because it took too long.
+    #[must_use]
+    pub fn took_too_long(&self) -> bool {
+        match self {
+            Self::TimedOut(_) => true,
+            Self::Postgres(error) => error.code() == Some(&SqlState::QUERY_CANCELED),
+            _ => false,
+        }
+    }
+
     /// Whether two transactions were in each other's way, so that trying again at once is right.
     #[must_use]
     pub fn is_conflict(&self) -> bool {

@@ -175,6 +175,12 @@ pub async fn successes<C: GenericClient>(client: &C) -> Result<Vec<Successes>, E
         .collect()
 }
 
+/// When a backup of whatever job succeeded last.
+pub async fn last_success<C: GenericClient>(client: &C) -> Result<Option<DateTime<Utc>>, Error> {
+    let statement = statement!("job_health.last_success", "select max(succeeded_at) from job_health");
+    Ok(statement.query_one(client, &[]).await?.try_get(0)?)
+}
+
 /// Which days are old; as many as [`DAYS`] are counted.
 pub(super) const OLD_DAYS: &str = "day < (now() at time zone 'UTC')::date - 31";
 

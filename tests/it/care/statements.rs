@@ -125,7 +125,7 @@ async fn a_slow_statement_is_logged_with_its_plan_and_without_what_it_was_given(
 async fn statements_are_counted_for_the_task_that_sends_them() {
     let world = World::new().await;
     let client = world.database.client().await.unwrap();
-    let (_, count) = statement::counted(async {
+    let ((), count) = statement::counted(async {
         keeping::told(&client).await.unwrap();
         worker::present(&client).await.unwrap();
     })

@@ -47,13 +47,13 @@ const WRITES: [(&str, &str); 2] = [
 
 /// Indexes of the history: whether they are there, the table, and what they are on.
 const OF_HISTORY: [(bool, &str, &str); 7] = [
-    (true, "execution", "using brin (finished_at)"),
+    (true, "execution", "(finished_at)"),
     (true, "execution", "(task_id)"),
     (true, "execution", "(xact)"),
     (false, "execution", "using brin ((xact::text::bigint))"),
-    (false, "execution", "(job_id, finished_at desc)"),
-    (false, "evidence", "(id)"),
-    (false, "evidence", "(job_id, observed_at desc)"),
+    (true, "execution", "(job_id, finished_at)"),
+    (true, "evidence", "(id)"),
+    (true, "evidence", "(job_id, id)"),
 ];
 
 /// One statement with an index and without it, in milliseconds.

@@ -19,6 +19,9 @@ pub(super) enum Command {
     /// Prints the AsyncAPI document of the exchange and the queues that other systems use
     #[command(name = "asyncapi")]
     AsyncApi,
+    /// Prints the OpenAPI document of the commands over HTTP
+    #[command(name = "openapi")]
+    OpenApi,
 }
 
 pub(super) fn run(command: Command) -> Result<Exit, Failure> {
@@ -26,6 +29,7 @@ pub(super) fn run(command: Command) -> Result<Exit, Failure> {
         Command::Definitions => schema().to_value(),
         Command::Message => message::schema::message(),
         Command::AsyncApi => asyncapi::document(),
+        Command::OpenApi => crate::api::openapi::whole(),
     };
     shown::print(&serde_json::to_string_pretty(&document).context("printing the schema")?)?;
     Ok(Exit::Done)

@@ -1,6 +1,7 @@
 //! Who calls, and what they may do.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Instant;
 
 use axum::extract::{ConnectInfo, FromRequestParts, Request, State};
@@ -9,29 +10,62 @@ use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
-use shared::access::{Bearer, Role};
-use shared::db::api_token::{self, Token};
+use tokio::sync::Semaphore;
 
-use super::Api;
-use super::lockout::Claimant;
+use super::events;
+use super::lockout::{Claimant, Lockout};
+use super::pace::Paces;
 use super::problem::Problem;
-use crate::events;
-use crate::operations::Actor;
+use super::tokens::Tokens;
+use crate::access::{Bearer, Role};
+use crate::db::Database;
+use crate::db::api_token::Token;
+use crate::db::audit::Actor;
+
+/// What stands before the handlers.
+#[derive(Clone)]
+pub struct Gate {
+    database: Database,
+    tokens: Arc<Tokens>,
+    paces: Arc<Paces>,
+    lockout: Arc<Lockout>,
+    /// Requests that are answered at once; others wait for their turn within their time.
+    places: Arc<Semaphore>,
+}
+
+impl Gate {
+    /// A gate that lets so many requests in at once.
+    #[must_use]
+    pub fn new(database: Database, tokens: Tokens, paces: Paces, at_once: usize) -> Self {
+        Self {
+            database,
+            tokens: Arc::new(tokens),
+            paces: Arc::new(paces),
+            lockout: Arc::default(),
+            places: Arc::new(Semaphore::new(at_once)),
+        }
+    }
+
+    /// Forgets now and then what need not be remembered.
+    pub async fn tidy(&self) -> std::convert::Infallible {
+        self.paces.tidy().await
+    }
+}
 
 /// Lets those through who show a good token and keep its pace; the handlers find the [`Token`] in the request.
-pub(super) async fn authenticate(
-    State(api): State<Api>,
+pub async fn authenticate(
+    State(gate): State<Gate>,
     ConnectInfo(address): ConnectInfo<SocketAddr>,
     mut request: Request,
     next: Next,
 ) -> Response {
     // Never closed, so there is always a place in the end.
-    let _place = api.places.acquire().await;
-    let token = match good_token(&api, address, request.headers()).await {
+    let _place = gate.places.acquire().await;
+    let token = match good_token(&gate, address, request.headers()).await {
         Ok(token) => token,
         Err(problem) => return problem.into_response(),
     };
-    let (pace, mut response) = match api.paces.count(&token) {
+    let (pace, mut response) = match gate.paces.count(&token) {
         Ok(pace) => {
             request.extensions_mut().insert(token);
             (pace, next.run(request).await)
@@ -42,21 +76,21 @@ pub(super) async fn authenticate(
     response
 }
 
-async fn good_token(api: &Api, address: SocketAddr, headers: &HeaderMap) -> Result<Token, Denied> {
+async fn good_token(gate: &Gate, address: SocketAddr, headers: &HeaderMap) -> Result<Token, Denied> {
     // Without a token nobody guesses one.
     let bearer = bearer(headers).map_err(Denied::unknown)?;
     let claimant: Claimant = (address.ip(), bearer.id);
-    if let Some(wait) = api.lockout.remaining(&claimant, Instant::now()) {
+    if let Some(wait) = gate.lockout.remaining(&claimant, Instant::now()) {
         let problem = Problem::new(StatusCode::TOO_MANY_REQUESTS, "too many requests with a wrong token");
         return Err(Denied { problem: problem.retry_after(wait.as_secs().max(1)), challenge: false });
     }
-    let found = async { api_token::good(&api.database.client().await?, &bearer).await };
-    let found = found.await.map_err(|error| Denied { problem: error.into(), challenge: false })?;
+    let found = gate.tokens.good(&gate.database, &bearer).await;
+    let found = found.map_err(|error| Denied { problem: error.into(), challenge: false })?;
     if let Some(token) = found {
-        api.lockout.succeeded(&claimant);
+        gate.lockout.succeeded(&claimant);
         return Ok(token);
     }
-    api.lockout.failed(claimant, Instant::now());
+    gate.lockout.failed(claimant, Instant::now());
     events::denied(address.ip(), bearer.id);
     Err(Denied::unknown("the token is not good: it is unknown, revoked or expired"))
 }
@@ -94,10 +128,10 @@ impl IntoResponse for Denied {
 }
 
 /// A caller whose role is operator at least.
-pub(super) struct Operator(pub(super) Token);
+pub struct Operator(pub Token);
 
 /// A caller whose role is admin.
-pub(super) struct Admin(pub(super) Token);
+pub struct Admin(pub Token);
 
 impl<S: Sync> FromRequestParts<S> for Operator {
     type Rejection = Problem;
@@ -119,14 +153,24 @@ fn with_role(parts: &Parts, needed: Role) -> Result<Token, Problem> {
     let Some(token) = parts.extensions.get::<Token>() else {
         return Err(Problem::new(StatusCode::UNAUTHORIZED, "a token is needed"));
     };
+    allow(token, needed)?;
+    Ok(token.clone())
+}
+
+/// Whether a token's role suffices.
+///
+/// # Errors
+/// It does not.
+pub fn allow(token: &Token, needed: Role) -> Result<(), Problem> {
     if token.role < needed {
         let why = format!("the token {:?} has the role {}, {needed} is needed", token.name, token.role);
         return Err(Problem::new(StatusCode::FORBIDDEN, why));
     }
-    Ok(token.clone())
+    Ok(())
 }
 
 /// The holder of a token, for the audit.
-pub(super) fn actor(token: &Token) -> Actor {
+#[must_use]
+pub fn actor(token: &Token) -> Actor {
     Actor { name: token.name.clone(), token: Some(token.id) }
 }

@@ -8,49 +8,51 @@ use governor::clock::{Clock as _, DefaultClock};
 use governor::middleware::StateInformationMiddleware;
 use governor::state::keyed::DefaultKeyedStateStore;
 use governor::{Quota, RateLimiter};
-use shared::access::Holder;
-use shared::db::api_token::Token;
 use uuid::Uuid;
 
 use super::problem::Problem;
+use crate::access::Holder;
+use crate::db::api_token::Token;
 
-/// Requests a minute of a person's token: more than hands can make.
-const OF_PERSONS: NonZeroU32 = NonZeroU32::new(60).expect("more than none");
-/// Requests a minute of a machine's token; each may carry 500 tasks.
-const OF_MACHINES: NonZeroU32 = NonZeroU32::new(6000).expect("more than none");
 /// How often tokens that have their whole quota are forgotten.
 const FORGET: Duration = Duration::from_mins(1);
 
 type Limiter = RateLimiter<Uuid, DefaultKeyedStateStore<Uuid>, DefaultClock, StateInformationMiddleware>;
 
 /// The pace of each token, in this process.
-pub(super) struct Paces {
-    persons: Limiter,
-    machines: Limiter,
+pub struct Paces {
+    persons: Class,
+    machines: Class,
 }
 
-impl Default for Paces {
-    fn default() -> Self {
-        let limiter = |quota| RateLimiter::keyed(Quota::per_minute(quota)).with_middleware();
-        Self { persons: limiter(OF_PERSONS), machines: limiter(OF_MACHINES) }
-    }
+struct Class {
+    limiter: Limiter,
+    most: NonZeroU32,
 }
 
 /// What is left to a token, for the headers of the answer.
-pub(super) struct Pace {
+pub struct Pace {
     most: u32,
     left: u32,
 }
 
 impl Paces {
+    /// So many requests a minute of a person's token, and of a machine's.
+    #[must_use]
+    pub fn new(persons: NonZeroU32, machines: NonZeroU32) -> Self {
+        let class =
+            |most| Class { limiter: RateLimiter::keyed(Quota::per_minute(most)).with_middleware(), most };
+        Self { persons: class(persons), machines: class(machines) }
+    }
+
     /// Counts a request.
     ///
     /// # Errors
     /// The token has made too many; the answer says when to come again.
-    pub(super) fn count(&self, token: &Token) -> Result<Pace, (Pace, Problem)> {
-        let (limiter, most) = match token.holder {
-            Holder::Person => (&self.persons, OF_PERSONS),
-            Holder::Machine => (&self.machines, OF_MACHINES),
+    pub fn count(&self, token: &Token) -> Result<Pace, (Pace, Problem)> {
+        let Class { limiter, most } = match token.holder {
+            Holder::Person => &self.persons,
+            Holder::Machine => &self.machines,
         };
         match limiter.check_key(&token.id) {
             Ok(state) => Ok(Pace { most: most.get(), left: state.remaining_burst_capacity() }),
@@ -71,11 +73,11 @@ impl Paces {
     }
 
     /// Forgets now and then what need not be remembered.
-    pub(super) async fn tidy(&self) -> std::convert::Infallible {
+    pub async fn tidy(&self) -> std::convert::Infallible {
         loop {
             tokio::time::sleep(FORGET).await;
-            self.persons.retain_recent();
-            self.machines.retain_recent();
+            self.persons.limiter.retain_recent();
+            self.machines.limiter.retain_recent();
         }
     }
 }
@@ -83,7 +85,7 @@ impl Paces {
 impl Pace {
     /// Says how many requests a minute are allowed, and how many could be made at once now
     /// (draft-ietf-httpapi-ratelimit-headers, as most services send them).
-    pub(super) fn tell(&self, headers: &mut HeaderMap) {
+    pub fn tell(&self, headers: &mut HeaderMap) {
         headers.insert("ratelimit-limit", HeaderValue::from(self.most));
         headers.insert("ratelimit-remaining", HeaderValue::from(self.left));
         // A whole quota comes back in a minute, evenly.

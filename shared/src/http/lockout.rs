@@ -8,19 +8,19 @@ use std::time::{Duration, Instant};
 use uuid::Uuid;
 
 /// Failures after which somebody is locked out.
-pub(super) const MOST_FAILURES: u32 = 10;
+pub const MOST_FAILURES: u32 = 10;
 /// How long: from the last failure on.
-pub(super) const LOCKED: Duration = Duration::from_mins(5);
+pub const LOCKED: Duration = Duration::from_mins(5);
 /// The most that are remembered: beyond that, those that failed longest ago are forgotten.
 const MOST_REMEMBERED: usize = 10_000;
 
 /// Who fails: an address, and the token that it claims to have. So a wrong secret locks out neither the token's holder elsewhere nor
 /// other tokens behind the same gateway.
-pub(super) type Claimant = (IpAddr, Uuid);
+pub type Claimant = (IpAddr, Uuid);
 
 /// Failures so far, in this process.
 #[derive(Debug, Default)]
-pub(super) struct Lockout(Mutex<HashMap<Claimant, Failures>>);
+pub struct Lockout(Mutex<HashMap<Claimant, Failures>>);
 
 #[derive(Debug, Clone, Copy)]
 struct Failures {
@@ -30,14 +30,14 @@ struct Failures {
 
 impl Lockout {
     /// How long somebody is still not heard.
-    pub(super) fn remaining(&self, who: &Claimant, now: Instant) -> Option<Duration> {
+    pub fn remaining(&self, who: &Claimant, now: Instant) -> Option<Duration> {
         let failures = *self.lock().get(who)?;
         let ends = failures.last + LOCKED;
         (failures.count >= MOST_FAILURES && ends > now).then(|| ends - now)
     }
 
     /// Notes a failure.
-    pub(super) fn failed(&self, who: Claimant, now: Instant) {
+    pub fn failed(&self, who: Claimant, now: Instant) {
         let mut all = self.lock();
         if all.len() >= MOST_REMEMBERED && !all.contains_key(&who) {
             all.retain(|_, failures| failures.last + LOCKED > now);
@@ -54,7 +54,7 @@ impl Lockout {
     }
 
     /// Forgets the failures of somebody who has shown a good token.
-    pub(super) fn succeeded(&self, who: &Claimant) {
+    pub fn succeeded(&self, who: &Claimant) {
         self.lock().remove(who);
     }
 

@@ -5,15 +5,14 @@ use axum::http::header::{CONTENT_TYPE, ETAG, RETRY_AFTER};
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
-use shared::db;
 use utoipa::ToSchema;
 
-use crate::events;
-use crate::operations::Refused;
+use super::events;
+use crate::db;
 
 /// The answer to a request that was refused or could not be done.
 #[derive(Debug, Serialize, ToSchema)]
-pub(crate) struct Problem {
+pub struct Problem {
     /// The kind of problem: its status says all there is to say.
     #[serde(rename = "type")]
     #[schema(example = "about:blank")]
@@ -37,7 +36,7 @@ pub(crate) struct Problem {
 
 /// A field that is wrong.
 #[derive(Debug, Serialize, ToSchema)]
-pub(crate) struct Wrong {
+pub struct Wrong {
     /// Its path, such as `tasks[3].job`; the name of a header or a parameter where it is one.
     field: String,
     /// What is wrong with it.
@@ -45,7 +44,9 @@ pub(crate) struct Wrong {
 }
 
 impl Problem {
-    pub(crate) fn new(status: StatusCode, detail: impl Into<String>) -> Self {
+    /// With a status, and what is wrong.
+    #[must_use]
+    pub fn new(status: StatusCode, detail: impl Into<String>) -> Self {
         Self {
             kind: "about:blank",
             title: status.canonical_reason().unwrap_or("Error"),
@@ -58,14 +59,16 @@ impl Problem {
     }
 
     /// A field is wrong.
-    pub(crate) fn field(status: StatusCode, field: impl Into<String>, why: impl Into<String>) -> Self {
+    #[must_use]
+    pub fn field(status: StatusCode, field: impl Into<String>, why: impl Into<String>) -> Self {
         let (field, detail) = (field.into(), why.into());
         let problem = Self::new(status, format!("{field}: {detail}"));
         Self { errors: vec![Wrong { field, detail }], ..problem }
     }
 
     /// Several fields are wrong, or one.
-    pub(crate) fn fields(status: StatusCode, mut wrong: Vec<(String, String)>) -> Self {
+    #[must_use]
+    pub fn fields(status: StatusCode, mut wrong: Vec<(String, String)>) -> Self {
         if wrong.len() == 1
             && let Some((field, why)) = wrong.pop()
         {
@@ -77,12 +80,14 @@ impl Problem {
     }
 
     /// Says in how many seconds another try makes sense.
-    pub(crate) fn retry_after(self, seconds: u64) -> Self {
+    #[must_use]
+    pub fn retry_after(self, seconds: u64) -> Self {
         Self { retry_after: Some(u32::try_from(seconds).unwrap_or(u32::MAX)), ..self }
     }
 
     /// Says which version of the resource is there.
-    pub(crate) fn etag(self, tag: &str) -> Self {
+    #[must_use]
+    pub fn etag(self, tag: &str) -> Self {
         Self { etag: Some(tag.into()), ..self }
     }
 }
@@ -105,24 +110,13 @@ impl IntoResponse for Problem {
     }
 }
 
-impl From<Refused> for Problem {
-    fn from(refused: Refused) -> Self {
-        match refused {
-            Refused::Missing(why) => Self::new(StatusCode::NOT_FOUND, why),
-            Refused::Conflict(why) => Self::new(StatusCode::CONFLICT, why),
-            Refused::Invalid { field, why } => Self::field(StatusCode::UNPROCESSABLE_ENTITY, field, why),
-            Refused::Database(error) => error.into(),
-        }
-    }
-}
-
 /// What went wrong with the database is for the log: it may name hosts and statements.
 impl From<db::Error> for Problem {
     fn from(error: db::Error) -> Self {
         events::request_failed(&error);
         Self::new(
             StatusCode::SERVICE_UNAVAILABLE,
-            "the database cannot be used now; repeat it with the same Idempotency-Key or id",
+            "the database cannot be used now: try again; a command, repeat it with the same Idempotency-Key or id",
         )
         .retry_after(5)
     }
