@@ -99,7 +99,7 @@ fn room_for_connections() -> usize {
     let most = limit.maximum.unwrap_or(u64::MAX).min(FILES);
     if limit.current.is_some_and(|current| current < most) {
         let raised = Rlimit { current: Some(most), maximum: limit.maximum };
-        if setrlimit(Resource::Nofile, raised.clone()).is_ok() {
+        if setrlimit(Resource::Nofile, raised).is_ok() {
             limit = raised;
         }
     }
