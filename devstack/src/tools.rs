@@ -27,11 +27,13 @@ pub enum Tool {
     OpenSsl,
     /// Takes alerts.
     Alertmanager,
+    /// Reads PDF.
+    Poppler,
 }
 
 impl Tool {
     /// Every tool.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Node,
         Self::Npm,
         Self::Pika,
@@ -40,6 +42,7 @@ impl Tool {
         Self::Aiosmtpd,
         Self::OpenSsl,
         Self::Alertmanager,
+        Self::Poppler,
     ];
 
     /// What people look for.
@@ -54,6 +57,7 @@ impl Tool {
             Self::Aiosmtpd => "aiosmtpd for /usr/bin/python3",
             Self::OpenSsl => "openssl",
             Self::Alertmanager => "prometheus-alertmanager",
+            Self::Poppler => "pdftotext",
         }
     }
 
@@ -69,6 +73,7 @@ impl Tool {
             Self::Aiosmtpd => "python3-aiosmtpd",
             Self::OpenSsl => "openssl",
             Self::Alertmanager => "prometheus-alertmanager",
+            Self::Poppler => "poppler-utils",
         }
     }
 
@@ -82,6 +87,7 @@ impl Tool {
             Self::Aiosmtpd => imports("aiosmtpd"),
             Self::OpenSsl => find_in_path("openssl").is_some(),
             Self::Alertmanager => find_in_path("prometheus-alertmanager").is_some(),
+            Self::Poppler => find_in_path("pdftotext").is_some(),
         }
     }
 }

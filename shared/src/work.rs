@@ -1,14 +1,18 @@
 //! What a task asks for: its kind together with its checked parameters.
 
 mod record;
+mod report;
+mod span;
 
-use chrono::{DateTime, NaiveDate, Utc};
+use chrono::{DateTime, Utc};
 use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Map, Value};
 use uuid::Uuid;
 
 pub use record::{MOST_SKEW, RecordParams, Reported};
+pub use report::{LONGEST_PERIOD, MOST_CHANNELS, Period, Relative, ReportFormat, ReportKind, ReportParams};
+pub use span::{Month, Span, Week};
 
 use crate::name::{id_type, name_type, text_enum};
 use crate::target::TargetName;
@@ -109,27 +113,6 @@ pub struct ForgetParams {
     pub target: TargetName,
 }
 
-/// Parameters of `report`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub struct ReportParams {
-    /// Which report.
-    #[serde(default)]
-    pub report: ReportKind,
-    /// The day in UTC that it covers; the day of its execution when absent.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub day: Option<NaiveDate>,
-}
-
-text_enum! {
-    /// The reports that can be asked for.
-    #[derive(Default)]
-    ReportKind {
-        /// One day: executions, verdicts, what needs attention.
-        #[default]
-        Daily = "daily",
-    }
-}
-
 /// Why parameters were refused: they are not those of the kind.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("params: {0}")]
@@ -151,7 +134,10 @@ impl Work {
             TaskKind::Restore => typed(params).map(Self::Restore),
             TaskKind::Probe => typed(params).map(Self::Probe),
             TaskKind::Forget => typed(params).map(Self::Forget),
-            TaskKind::Report => typed(params).map(Self::Report),
+            TaskKind::Report => {
+                let params: Map<String, Value> = typed(params)?;
+                ReportParams::read(&params).map(Self::Report).map_err(InvalidWork)
+            }
             TaskKind::Record => {
                 let params: Map<String, Value> = typed(params)?;
                 RecordParams::read(&params).map(Self::Record).map_err(InvalidWork)
@@ -167,6 +153,7 @@ impl Work {
     pub fn check(&self, received_at: DateTime<Utc>) -> Result<(), InvalidWork> {
         match self {
             Self::Record(record) => record.check(received_at).map_err(InvalidWork),
+            Self::Report(report) => report.check(received_at).map_err(InvalidWork),
             _ => Ok(()),
         }
     }
@@ -184,6 +171,24 @@ impl Work {
             Self::Backup | Self::Report(_) | Self::Maintain => None,
         }
     }
+}
+
+type Read<T> = fn(&Value) -> Result<T, String>;
+
+/// A parameter that may be absent; what is wrong with it is said with its name.
+fn optional<T>(params: &Map<String, Value>, field: &str, read: Read<T>) -> Result<Option<T>, String> {
+    match params.get(field) {
+        None | Some(Value::Null) => Ok(None),
+        Some(value) => read(value).map(Some).map_err(|why| format!("{field}: {why}")),
+    }
+}
+
+fn text(value: &Value) -> Result<&str, String> {
+    value.as_str().ok_or_else(|| "is not a string".to_owned())
+}
+
+fn word<T: std::str::FromStr<Err: std::fmt::Display>>(value: &Value) -> Result<T, String> {
+    text(value)?.parse().map_err(|error: T::Err| error.to_string())
 }
 
 #[cfg(test)]

@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 
 use deadpool_postgres::{GenericClient, Transaction};
-use serde::Deserialize as _;
 use shared::alert::{Maintenance, MaintenanceName, Rule, Setting};
 use shared::channel::{Channel, ChannelName};
 use shared::db::job::StoredJob;
@@ -15,7 +14,7 @@ use shared::limit::{Key, Limit};
 use shared::route::{Route, RouteName};
 use shared::target::TargetName;
 use shared::task::TaskKind;
-use shared::work::{ReportName, ReportParams};
+use shared::work::{ReportName, Work};
 
 use crate::definitions::Report;
 use crate::definitions::written;
@@ -119,6 +118,6 @@ impl Stored {
 
 /// The report that a schedule makes; `None` where a newer version has written something else.
 fn report(stored: schedule::Stored) -> Option<Report> {
-    let params = ReportParams::deserialize(stored.params.json()).ok()?;
-    Some(Report { name: stored.name.parse().ok()?, report: params.report, schedule: stored.spec })
+    let Ok(Work::Report(params)) = Work::parse(stored.kind, stored.params.json()) else { return None };
+    Some(Report { name: stored.name.parse().ok()?, params, schedule: stored.spec })
 }

@@ -105,7 +105,10 @@ fn add(table: &mut Table, notification: &Listed) {
     };
     let more = notification.events.len().saturating_sub(1);
     let more = if more > 0 { format!(" and {more} more") } else { String::new() };
-    let tells = format!("{} {} {}{more}", said("/alert/rule"), said("/alert/subject"), said("/transition"));
+    let tells = match &notification.report {
+        Some(title) => format!("report: {title}"),
+        None => format!("{} {} {}{more}", said("/alert/rule"), said("/alert/subject"), said("/transition")),
+    };
     table.add_row([
         Cell::new(moment(notification.created_at)),
         Cell::new(&notification.channel),

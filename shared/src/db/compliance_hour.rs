@@ -1,6 +1,8 @@
 //! Table `compliance_hour`: how many of the active jobs complied, looked at once an hour.
 
-use chrono::{DateTime, TimeDelta, Utc};
+use std::collections::BTreeMap;
+
+use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
 use deadpool_postgres::GenericClient;
 
 use super::rollup::DAYS_KEPT;
@@ -23,6 +25,30 @@ pub async fn mean<C: GenericClient>(client: &C, since: DateTime<Utc>) -> Result<
     let statement = "select avg(compliant::float8 / jobs) from compliance_hour where at > $1";
     let statement = prepared(client, statement).await?;
     Ok(client.query_one(&statement, &[&since]).await?.try_get(0)?)
+}
+
+/// The share of the active jobs that complied, 0 to 1, averaged over each day in UTC of a period; days without a note are absent.
+pub async fn by_day<C: GenericClient>(
+    client: &C,
+    from: DateTime<Utc>,
+    to: DateTime<Utc>,
+) -> Result<BTreeMap<NaiveDate, f64>, Error> {
+    let statement = "select (date_bin('1 day', at, 'epoch') at time zone 'UTC')::date as day, avg(compliant::float8 / jobs) as share
+         from compliance_hour where at >= $1 and at < $2 group by 1";
+    let statement = prepared(client, statement).await?;
+    let rows = client.query(&statement, &[&from, &to]).await?;
+    rows.iter().map(|row| Ok((row.try_get("day")?, row.try_get("share")?))).collect()
+}
+
+/// As [`mean`], of a period that has ended or will.
+pub async fn mean_of<C: GenericClient>(
+    client: &C,
+    from: DateTime<Utc>,
+    to: DateTime<Utc>,
+) -> Result<Option<f64>, Error> {
+    let statement = "select avg(compliant::float8 / jobs) from compliance_hour where at >= $1 and at < $2";
+    let statement = prepared(client, statement).await?;
+    Ok(client.query_one(&statement, &[&from, &to]).await?.try_get(0)?)
 }
 
 /// The share of the active jobs, or of one, that comply now, 0 to 1; `None` without an active job.

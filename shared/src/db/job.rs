@@ -291,6 +291,27 @@ pub async fn all<C: GenericClient>(client: &C) -> Result<Vec<StoredJob>, Error> 
     client.query(&statement, &[]).await?.iter().map(stored).collect()
 }
 
+/// Jobs for reports: those that are defined, of one name or one owner where that is asked for, by name.
+pub async fn about<C: GenericClient>(
+    client: &C,
+    name: Option<&JobName>,
+    owner: Option<&str>,
+) -> Result<Vec<StoredJob>, Error> {
+    let statement = "select id, definition, active, version, created_at from job
+         where removed_at is null and ($1::text is null or name = $1) and ($2::text is null or definition ->> 'owner' = $2)
+         order by name";
+    let statement = prepared(client, statement).await?;
+    client.query(&statement, &[&name.map(JobName::as_str), &owner]).await?.iter().map(stored).collect()
+}
+
+/// The names of jobs, also of those that were taken away.
+pub async fn names<C: GenericClient>(client: &C, ids: &[JobId]) -> Result<HashMap<JobId, String>, Error> {
+    let statement = prepared(client, "select id, name from job where id = any($1)").await?;
+    let ids: Vec<i32> = ids.iter().map(|id| id.0).collect();
+    let rows = client.query(&statement, &[&ids]).await?;
+    rows.iter().map(|row| Ok((JobId(row.try_get("id")?), row.try_get("name")?))).collect()
+}
+
 fn stored(row: &tokio_postgres::Row) -> Result<StoredJob, Error> {
     Ok(StoredJob {
         id: JobId(row.try_get("id")?),

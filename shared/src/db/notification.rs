@@ -16,6 +16,7 @@ use uuid::Uuid;
 
 use super::delivery::{Ended, Outcome};
 use super::{Error, from_json, parsed, prepared};
+use crate::channel::ChannelName;
 use crate::name::text_enum;
 
 text_enum! {
@@ -145,6 +146,25 @@ pub async fn insert(transaction: &Transaction<'_>, new: &[New]) -> Result<(), Er
     Ok(())
 }
 
+/// Puts a report into the outbox of some channels, each once; returns how many are new. A channel that is not there, or is gone
+/// when it is delivered, is given up then.
+pub async fn bring(
+    transaction: &Transaction<'_>,
+    report: Uuid,
+    channels: &[ChannelName],
+) -> Result<u64, Error> {
+    if channels.is_empty() {
+        return Ok(0);
+    }
+    let statement = "insert into notification (id, channel, group_key, next_at, report_id)
+         select id, channel, 'report/' || $3::uuid, now(), $3 from unnest($1::uuid[], $2::text[]) as n(id, channel)
+         on conflict (report_id, channel) where report_id is not null do nothing";
+    let statement = prepared(transaction, statement).await?;
+    let ids: Vec<Uuid> = channels.iter().map(|_| Uuid::now_v7()).collect();
+    let channels: Vec<&str> = channels.iter().map(ChannelName::as_str).collect();
+    Ok(transaction.execute(&statement, &[&ids, &channels, &report]).await?)
+}
+
 /// A transition that a notification tells.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Event {
@@ -202,6 +222,8 @@ pub struct Claimed {
     pub age: Duration,
     /// What is said of each of its transitions, in their order.
     pub events: Vec<Value>,
+    /// The report that it brings; then it tells no transitions.
+    pub report: Option<Uuid>,
 }
 
 /// Begins attempts of a channel, the oldest notifications first: nobody else begins another one of them within the lease. Those of a
@@ -222,9 +244,9 @@ pub async fn claim<C: GenericClient>(
          begun as (
              update notification n set attempts = attempts + 1, next_at = now() + make_interval(secs => $2)
              from due where n.id = due.id
-             returning n.id, n.attempts, extract(epoch from now() - n.created_at)::float8 as age),
+             returning n.id, n.attempts, n.report_id, extract(epoch from now() - n.created_at)::float8 as age),
          logged as (insert into delivery (notification_id, attempt) select id, attempts from begun)
-         select id, attempts, age from begun order by id";
+         select id, attempts, report_id, age from begun order by id";
     let statement = prepared(client, statement).await?;
     let rows = client.query(&statement, &[&channel, &lease.as_secs_f64(), &limit]).await?;
     // Only now: what the router added while they were taken is committed, and nothing is added to what has begun.
@@ -237,6 +259,7 @@ pub async fn claim<C: GenericClient>(
             attempt: row.try_get("attempts")?,
             age: Duration::try_from_secs_f64(age).unwrap_or_default(),
             events: events.remove(&id).unwrap_or_default(),
+            report: row.try_get("report_id")?,
         })
     };
     rows.iter().map(&mut claimed).collect()
@@ -311,6 +334,8 @@ pub struct Listed {
     pub last_error: Option<String>,
     /// What is said of each of its transitions.
     pub events: Vec<Value>,
+    /// What the report that it brings is called.
+    pub report: Option<String>,
 }
 
 /// The newest notifications, of one state if one is given.
@@ -320,6 +345,7 @@ pub async fn newest<C: GenericClient>(
     limit: i64,
 ) -> Result<Vec<Listed>, Error> {
     let statement = "select id, channel, state, attempts, next_at, created_at, ended_at, last_error,
+             (select title from report r where r.id = n.report_id) as report,
              (select coalesce(json_agg(content order by event_id, repetition), '[]')
                  from notification_event e where e.notification_id = n.id) as events
          from notification n where $1::text is null or state = $1 order by created_at desc, id desc limit $2";
@@ -336,6 +362,7 @@ pub async fn newest<C: GenericClient>(
             ended_at: row.try_get("ended_at")?,
             last_error: row.try_get("last_error")?,
             events: from_json(row, "events")?,
+            report: row.try_get("report")?,
         })
     };
     rows.iter().map(listed).collect()

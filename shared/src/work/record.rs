@@ -6,6 +6,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use schemars::JsonSchema;
 use serde_json::{Map, Value};
 
+use super::{Read, optional, text, word};
 use crate::name::text_enum;
 use crate::target::TargetName;
 use crate::task::Outcome;
@@ -105,25 +106,8 @@ impl RecordParams {
     }
 }
 
-type Read<T> = fn(&Value) -> Result<T, String>;
-
 fn required<T>(params: &Map<String, Value>, field: &str, read: Read<T>) -> Result<T, String> {
     optional(params, field, read)?.ok_or_else(|| format!("{field}: is missing"))
-}
-
-fn optional<T>(params: &Map<String, Value>, field: &str, read: Read<T>) -> Result<Option<T>, String> {
-    match params.get(field) {
-        None | Some(Value::Null) => Ok(None),
-        Some(value) => read(value).map(Some).map_err(|why| format!("{field}: {why}")),
-    }
-}
-
-fn text(value: &Value) -> Result<&str, String> {
-    value.as_str().ok_or_else(|| "is not a string".to_owned())
-}
-
-fn word<T: std::str::FromStr<Err: std::fmt::Display>>(value: &Value) -> Result<T, String> {
-    text(value)?.parse().map_err(|error: T::Err| error.to_string())
 }
 
 fn time(value: &Value) -> Result<DateTime<Utc>, String> {

@@ -1,7 +1,7 @@
 //! Removes from the database what nobody looks at any more, some rows at a time.
 
 use serde_json::json;
-use shared::db::{self, Database, alert, job_health, notification, silence};
+use shared::db::{self, Database, alert, job_health, notification, report, silence};
 use shared::task::Ended;
 
 use super::attempt::{Attempt, retry};
@@ -17,6 +17,7 @@ enum Old {
     Silences,
     Days,
     Notifications,
+    Reports,
 }
 
 /// Removes all that is old, until nothing is left or the attempt is ended.
@@ -27,7 +28,10 @@ pub(super) async fn run(attempt: &Attempt<'_>) -> Result<Outcome, Ended> {
         let silences = remove(database, Old::Silences).await?;
         let days = remove(database, Old::Days).await?;
         let notifications = remove(database, Old::Notifications).await?;
-        Ok(json!({ "alerts": alerts, "silences": silences, "days": days, "notifications": notifications }))
+        let reports = remove(database, Old::Reports).await?;
+        Ok(
+            json!({ "alerts": alerts, "silences": silences, "days": days, "notifications": notifications, "reports": reports }),
+        )
     };
     let removed = tokio::select! {
         removed = removed => removed.map_err(|error: db::Error| retry(error))?,
@@ -47,6 +51,7 @@ async fn remove(database: &Database, old: Old) -> Result<u64, db::Error> {
             Old::Silences => silence::sweep(&client, BATCH).await?,
             Old::Days => job_health::sweep_days(&client, BATCH).await?,
             Old::Notifications => notification::sweep(&client, BATCH).await?,
+            Old::Reports => report::sweep(&client, BATCH).await?,
         };
         removed += rows;
         if rows < BATCH.unsigned_abs() {
