@@ -101,14 +101,14 @@ async fn attempt(
     let began = Instant::now();
     let Claimed { id, attempt, age, events, report } = claimed;
     let events: Result<Vec<Event>, _> = events.into_iter().map(serde_json::from_value).collect();
-    let attempted = match (channel, events) {
-        (None, _) => Attempted::refused("no channel has this name any more"),
-        (_, Err(error)) => Attempted::refused(format!("written by another version: {error}")),
-        (Some(channel), Ok(_)) if let Some(report) = report => {
+    let attempted = match (channel, report, events) {
+        (None, ..) => Attempted::refused("no channel has this name any more"),
+        (_, _, Err(error)) => Attempted::refused(format!("written by another version: {error}")),
+        (Some(channel), Some(report), _) => {
             let sending = tokio::time::timeout_at(deadline.into(), bring(database, channel, id, report));
             sending.await.unwrap_or_else(|_| Ok(Attempted::failed("not taken in time")))?
         }
-        (Some(channel), Ok(events)) => {
+        (Some(channel), None, Ok(events)) => {
             let message = Message { id, channel: name.to_owned(), test: false, events };
             let sending = tokio::time::timeout_at(deadline.into(), send::send(channel, &message));
             sending.await.unwrap_or_else(|_| Attempted::failed("not taken in time"))

@@ -91,7 +91,7 @@ pub struct ReportParams {
     pub owner: Option<Label>,
     /// The e-mail channels by which it is sent when it is made; several are a list, or one text with commas.
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    #[schemars(schema_with = "channels")]
+    #[schemars(default, schema_with = "channels")]
     pub mail_to: Vec<ChannelName>,
 }
 

@@ -115,7 +115,7 @@ async fn a_system_without_anything_has_sensible_reports() {
 async fn the_audit_names_who_did_what_and_what_was_restored() {
     let world = super::world_with(&["docs"]).await;
     let (producer, worker) = (world.start_producer(), world.start_worker("w1", &[]));
-    assert_eq!(world.producer(&["token", "create", "--name", "erp", "--role", "operator"]).await.code, 0);
+    assert_eq!(world.producer(&["token", "create", "erp", "--role", "operator"]).await.code, 0);
     assert_eq!(world.producer(&["enqueue", "backup", "--job", "docs", "--wait"]).await.code, 0);
     world.wait_until_idle().await;
     let restore = ["enqueue", "restore", "--job", "docs", "--param", "into=here", "--wait"];

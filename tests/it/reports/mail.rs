@@ -93,7 +93,7 @@ async fn a_channel_that_is_gone_or_of_another_kind_by_then_is_given_up() {
     world
         .execute(
             "delete from channel where name = 'gone';
-             update channel set definition = '{\"name\": \"boss\", \"kind\": \"slack\", \"url\": {\"env\": \"CHAT\"}}' where name = 'boss'",
+             update channel set definition = '{\"name\": \"boss\", \"kind\": \"slack\", \"url\": {\"env\": \"CHAT\"}, \"allow_private\": false}' where name = 'boss'",
         )
         .await;
     let (reporter, _) = world.start_reporter().await;

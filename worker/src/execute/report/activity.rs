@@ -2,6 +2,7 @@
 
 mod document;
 mod jobs;
+mod sections;
 mod trouble;
 
 use std::collections::BTreeMap;

@@ -7,10 +7,10 @@ use super::document::{Chart, Document};
 use super::words;
 
 /// The size of a chart in units of its own.
-const WIDTH: f64 = 640.0;
-const HEIGHT: f64 = 110.0;
+const WIDTH: f64 = 320.0;
+const HEIGHT: f64 = 80.0;
 /// So many labels stand below a chart at most.
-const LABELS: usize = 9;
+const LABELS: usize = 7;
 
 #[derive(Template)]
 #[template(path = "report.html")]
