@@ -59,7 +59,7 @@ async fn paper(world: &World, id: &str) -> Vec<String> {
     save(world, id, "pdf").await;
     let path = world.path(format!("report-{id}.pdf"));
     let mut command = Command::new("pdftotext");
-    command.arg("-layout").arg(path).arg("-").stdin(Stdio::null()).stderr(Stdio::inherit());
+    command.arg("-raw").arg(path).arg("-").stdin(Stdio::null()).stderr(Stdio::inherit());
     let output = command.output().await.unwrap();
     assert!(output.status.success(), "{output:?}");
     let text = String::from_utf8(output.stdout).unwrap();
@@ -67,5 +67,5 @@ async fn paper(world: &World, id: &str) -> Vec<String> {
 }
 
 fn hash(content: &[u8]) -> String {
-    Sha256::digest(content).iter().map(|byte| format!("{byte:02x}")).collect()
+    hex::encode(Sha256::digest(content))
 }

@@ -54,7 +54,7 @@ async fn definitions_of_reports_name_jobs_and_mail_channels_that_are_there() {
         "schedule": { "cron": "0 6 * * 1" } });
     world.apply(&json!({ "channels": [mail, chat], "reports": [report] })).await;
     let params = world.text("select params::text from schedule where kind = 'report'").await.unwrap();
-    assert_eq!(params, r#"{"report":"weekly","period":"previous","owner":"ops","mail_to":["mail"]}"#);
+    assert_eq!(params, r#"{"mail_to":["mail"],"owner":"ops","period":"previous","report":"weekly"}"#);
     let refused = async |field: &str, value: serde_json::Value, said: &str| {
         let mut report = report.clone();
         report[field] = value;

@@ -190,7 +190,7 @@ impl Audit {
             })
             .collect();
         let columns = vec![
-            Column::text("Finished", 1.5),
+            Column::text("Finished", 1.9),
             Column::text("Job", 2.0),
             Column::text("From", 1.5),
             Column::text("Outcome", 1.1),

@@ -68,7 +68,7 @@ fn draw(chart: &Chart) -> Drawn<'_> {
     });
     let every = chart.bars.len().div_ceil(LABELS).max(1);
     let labels = chart.bars.iter().enumerate().step_by(every);
-    let labels = labels.map(|(place, bar)| (step * (place as f64 + 0.5), bar.label.as_str()));
+    let labels = labels.map(|(place, bar)| ((step * (place as f64 + 0.5)).max(14.0), bar.label.as_str()));
     Drawn {
         chart,
         told: chart.told(),

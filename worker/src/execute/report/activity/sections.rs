@@ -217,11 +217,11 @@ fn job_row(job: &JobRow) -> Row {
         Some(false) => Cell::answer(achieved, Tone::Bad),
         None => achieved.into(),
     };
-    let open = job.answers.iter().filter(|of| !of.answer.passes());
-    let notes = open.map(|of| Note {
-        word: format!("{}{}", of.rule, if of.excepted { " (excepted)" } else { "" }),
-        text: words::short(&of.reason),
-    });
+    // The compliance report says why for each of them.
+    let open: Vec<_> = job.answers.iter().filter(|of| !of.answer.passes()).collect();
+    let named = open.iter().map(|of| format!("{}{}", of.rule, if of.excepted { " (excepted)" } else { "" }));
+    let named = named.collect::<Vec<_>>().join(", ");
+    let notes = open.first().map(|first| Note { word: named, text: words::short(&first.reason) });
     Row {
         cells: vec![
             job.job.clone().into(),
@@ -237,6 +237,6 @@ fn job_row(job: &JobRow) -> Row {
             words::seconds(job.rpo_seconds).into(),
             achieved,
         ],
-        notes: notes.collect(),
+        notes: notes.into_iter().collect(),
     }
 }
