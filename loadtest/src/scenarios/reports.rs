@@ -108,7 +108,7 @@ impl Reports {
         let rollup = "insert into rollup (span, at, job_id, kind, outcome, target_id, bucket, count, microseconds, bytes, bytes_added, \
                  files, source_errors)
              select 'day', date_bin('1 day', now(), 'epoch') - make_interval(days => d), j.id, w.kind,
-                 case when (j.id + d) % 50 = 0 and w.n = 1 then 'failed' else 'success' end, 1 + w.n % 3, 60 + (j.id * 7 + d + w.n) % 40,
+                 case when (j.id + d) % 50 = 0 and w.n = 1 then 'failed' else 'success' end, 1 + w.n % 3, 60 + j.id % 40 + (d + w.n) % 6,
                  1, 1000000 * (1 + (j.id + d) % 600), 1000000000 + j.id, 10000000 + d, 1000, 0
              from generate_series(1, $1::integer) d cross join job j cross join (values (1, 'backup'), (2, 'copy'), (3, 'copy'),
                  (4, 'verify'), (5, 'verify'), (6, 'verify'), (7, 'verify'), (8, 'verify'), (9, 'verify'), (10, 'probe')) w(n, kind)

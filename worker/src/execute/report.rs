@@ -38,7 +38,7 @@ use super::attempt::{Attempt, refuse, retry};
 use crate::outcome::Outcome;
 
 /// Large periods are sorted and added up in memory; it is the server's, and freed with the transaction.
-const SETTINGS: &str = "set local enable_seqscan = on; set local work_mem = '64MB'";
+const SETTINGS: &str = "set local enable_seqscan = on; set local work_mem = '128MB'";
 
 /// What a report says.
 #[derive(Debug, Serialize)]

@@ -1,5 +1,8 @@
 //! What attempts of a period of whole days came to, exact at the moment of the caller's snapshot: what is rolled up, and what
 //! is not yet.
+//!
+//! Of most kinds nobody asks for more than how many there were, and they are most of all attempts: only those that figures are made
+//! of are told apart by job, day and duration.
 
 use std::collections::BTreeMap;
 use std::pin::pin;
@@ -14,13 +17,18 @@ use super::{Slice, duration_class, parsed, prepared, unsigned};
 use crate::db::Error;
 use crate::duration_class::DurationClass;
 use crate::job::JobId;
+use crate::task::TaskKind;
 
-/// Attempts of a period, twice: by job, and by day.
+/// The kinds that [`crate::figures::Figures`] are made of.
+const OF_FIGURES: [TaskKind; 3] = [TaskKind::Backup, TaskKind::Record, TaskKind::Copy];
+
+/// Attempts of a period, twice: by job, and by day; only of the kinds that figures are made of. Only of backups the classes of their
+/// durations are told apart: all others are of the lowest.
 #[derive(Debug, Default)]
 pub struct Attempts {
     /// By job; `None` is work on no job.
     pub jobs: BTreeMap<Option<JobId>, Vec<Slice>>,
-    /// By day in UTC. The classes of durations are left out: all are of the lowest.
+    /// By day in UTC. The classes of durations are not told apart.
     pub days: BTreeMap<NaiveDate, Vec<Slice>>,
 }
 
@@ -35,12 +43,12 @@ pub struct Which<'a> {
     pub jobs: Option<&'a [JobId]>,
 }
 
-/// Adds up the attempts of a period. In a transaction of one snapshot it counts each attempt once, whoever rolls up meanwhile.
+/// Adds up the attempts of a period that figures are made of. In a transaction of one snapshot it counts each attempt once, whoever rolls up meanwhile.
 pub async fn attempts<C: GenericClient>(client: &C, which: Which<'_>) -> Result<Attempts, Error> {
     let mut attempts = Attempts::default();
     let grouping = "grouping(job_id) = 1 as of_day, at, job_id, kind, outcome, bucket";
     let sets = "grouping sets ((job_id, kind, outcome, bucket), (at, kind, outcome))";
-    each(client, which, grouping, sets, |row| {
+    each(client, which, &OF_FIGURES, grouping, sets, |row| {
         if row.try_get("of_day")? {
             let day: DateTime<Utc> = row.try_get("at")?;
             attempts.days.entry(day.date_naive()).or_default().push(slice(row, DurationClass(0))?);
@@ -55,13 +63,13 @@ pub async fn attempts<C: GenericClient>(client: &C, which: Which<'_>) -> Result<
     Ok(attempts)
 }
 
-/// Adds up the attempts of a period by the day in UTC. The classes of durations are left out: all are of the lowest.
+/// Adds up the attempts of a period that figures are made of by the day in UTC. The classes of durations are not told apart.
 pub async fn days<C: GenericClient>(
     client: &C,
     which: Which<'_>,
 ) -> Result<BTreeMap<NaiveDate, Vec<Slice>>, Error> {
     let mut days = BTreeMap::<NaiveDate, Vec<Slice>>::new();
-    each(client, which, "at, kind, outcome", "at, kind, outcome", |row| {
+    each(client, which, &OF_FIGURES, "at, kind, outcome", "at, kind, outcome", |row| {
         let day: DateTime<Utc> = row.try_get("at")?;
         days.entry(day.date_naive()).or_default().push(slice(row, DurationClass(0))?);
         Ok(())
@@ -70,10 +78,21 @@ pub async fn days<C: GenericClient>(
     Ok(days)
 }
 
-/// Adds up the attempts of a period, all in one.
+/// Adds up all attempts of a period, of every kind. The classes of durations are not told apart.
+pub async fn tallies<C: GenericClient>(client: &C, which: Which<'_>) -> Result<Vec<Slice>, Error> {
+    let mut slices = Vec::new();
+    each(client, which, TaskKind::ALL, "kind, outcome", "kind, outcome", |row| {
+        slices.push(slice(row, DurationClass(0))?);
+        Ok(())
+    })
+    .await?;
+    Ok(slices)
+}
+
+/// Adds up the attempts of a period that figures are made of, all in one.
 pub async fn total<C: GenericClient>(client: &C, which: Which<'_>) -> Result<Vec<Slice>, Error> {
     let mut slices = Vec::new();
-    each(client, which, "kind, outcome, bucket", "kind, outcome, bucket", |row| {
+    each(client, which, &OF_FIGURES, "kind, outcome, bucket", "kind, outcome, bucket", |row| {
         slices.push(slice(row, DurationClass(row.try_get("bucket")?))?);
         Ok(())
     })
@@ -84,6 +103,7 @@ pub async fn total<C: GenericClient>(client: &C, which: Which<'_>) -> Result<Vec
 async fn each<C: GenericClient>(
     client: &C,
     Which { from, to, jobs }: Which<'_>,
+    kinds: &[TaskKind],
     grouping: &str,
     sets: &str,
     mut take: impl FnMut(&Row) -> Result<(), Error>,
@@ -94,19 +114,23 @@ async fn each<C: GenericClient>(
              least(sum(bytes), 9223372036854775807)::bigint as bytes,
              least(sum(bytes_added), 9223372036854775807)::bigint as bytes_added
          from (
-             select at, job_id, kind, outcome, bucket, count, microseconds, bytes, bytes_added from rollup
-             where span = 'day' and at >= $1 and at < $2 and ($3::integer[] is null or job_id = any($3))
+             select at, job_id, kind, outcome, case when kind = 'backup' then bucket else 0::smallint end as bucket, count,
+                 microseconds, bytes, bytes_added
+             from rollup where span = 'day' and at >= $1 and at < $2 and kind = any($5)
+                 and ($3::integer[] is null or job_id = any($3))
              union all
-             select date_bin('1 day', finished_at, 'epoch'), job_id, kind, outcome, {class}, 1::bigint,
+             select date_bin('1 day', finished_at, 'epoch'), job_id, kind, outcome,
+                 case when kind = 'backup' then {class} else 0::smallint end, 1::bigint,
                  round(least(greatest(seconds, 0), 1e9) * 1e6)::numeric, bytes::numeric, bytes_added::numeric
-             from execution where xact >= $4::text::xid8 and finished_at >= $1 and finished_at < $2
+             from execution where xact >= $4::text::xid8 and finished_at >= $1 and finished_at < $2 and kind = any($5)
                  and ($3::integer[] is null or job_id = any($3))) r
          group by {sets}"
     );
     let statement = prepared(client, &statement).await?;
     let jobs: Option<Vec<i32>> = jobs.map(|jobs| jobs.iter().map(|job| job.0).collect());
     let rolled_up = super::state(client).await?.xact.0.to_string();
-    let values: [&(dyn ToSql + Sync); 4] = [&from, &to, &jobs, &rolled_up];
+    let kinds: Vec<&str> = kinds.iter().map(|kind| kind.as_str()).collect();
+    let values: [&(dyn ToSql + Sync); 5] = [&from, &to, &jobs, &rolled_up, &kinds];
     let mut rows = pin!(client.query_raw(&statement, values).await?);
     while let Some(row) = rows.try_next().await? {
         take(&row)?;

@@ -133,6 +133,7 @@ pub(super) async fn read(
     let before = Which { from: head.before.start(), to: head.before.end(), jobs: ids };
     let before = period::total(transaction, before).await?;
     let slices: Vec<Slice> = all.jobs.values().flatten().cloned().collect();
+    let attempts = tallies(&period::tallies(transaction, Which { from, to, jobs: ids }).await?);
     let judged = standing::read(transaction, subjects, head.made_at).await?;
     let gaps = recovery::gaps_of(transaction, from, Some(to), ids).await?;
     let restores = recovery::restores_of(transaction, from, Some(to), ids).await?;
@@ -148,8 +149,8 @@ pub(super) async fn read(
         ReportKind::Daily => execution::troubled(transaction, from, to, ids, TROUBLED_LISTED).await?,
         _ => Vec::new(),
     };
-    let troubled_total =
-        slices.iter().filter(|slice| slice.outcome != Outcome::Success).map(|slice| slice.count).sum();
+    let unsuccessful = attempts.iter().filter(|tally| tally.outcome != Outcome::Success);
+    let troubled_total = unsuccessful.map(|tally| tally.count).sum();
     Ok(Activity {
         standing: Counts::of(&judged),
         compliance_mean: mean,
@@ -163,7 +164,7 @@ pub(super) async fn read(
         alerts: alerts(transaction, &head, ids).await?,
         dead_tasks: dead_task::count(transaction).await?,
         trend,
-        attempts: tallies(&slices),
+        attempts,
         jobs: jobs::rows(transaction, judged, &gaps, all.jobs, setting.below).await?,
         troubled: troubled.into_iter().map(Trouble::new).collect(),
         troubled_total,
