@@ -340,13 +340,15 @@ pub async fn tags<C: GenericClient>(client: &C, ids: &[AlertId]) -> Result<Vec<(
         .collect()
 }
 
-/// Whether something is old enough to be removed, of alerts or of what they rest on.
+/// Whether something is old enough to be removed, of alerts, of what they rest on, or of reports.
 pub async fn is_sweep_due<C: GenericClient>(client: &C) -> Result<bool, Error> {
     let statement = format!(
         "select exists (select from alert where state = 'resolved' and resolved_at < now() - interval '90 days')
              or exists (select from notification where created_at < now() - interval '90 days')
              or exists (select from silence where ends_at < now() - interval '90 days')
+             or exists (select from report where created_at < now() - make_interval(days => {}))
              or exists (select from job_day where day < (now() at time zone 'UTC')::date - {})",
+        super::report::DAYS_KEPT,
         super::job_health::DAYS
     );
     let statement = prepared(client, &statement).await?;
