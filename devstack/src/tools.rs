@@ -29,6 +29,8 @@ pub enum Tool {
     Alertmanager,
     /// Keeps answers for several reporters.
     Redis,
+    /// Reads PDF.
+    Poppler,
 }
 
 impl Tool {
@@ -43,6 +45,7 @@ impl Tool {
         Self::OpenSsl,
         Self::Alertmanager,
         Self::Redis,
+        Self::Poppler,
     ];
 
     /// What people look for.
@@ -58,6 +61,7 @@ impl Tool {
             Self::OpenSsl => "openssl",
             Self::Alertmanager => "prometheus-alertmanager",
             Self::Redis => "redis-server",
+            Self::Poppler => "pdftotext",
         }
     }
 
@@ -74,6 +78,7 @@ impl Tool {
             Self::OpenSsl => "openssl",
             Self::Alertmanager => "prometheus-alertmanager",
             Self::Redis => "redis-server",
+            Self::Poppler => "poppler-utils",
         }
     }
 
@@ -88,6 +93,7 @@ impl Tool {
             Self::OpenSsl => find_in_path("openssl").is_some(),
             Self::Alertmanager => find_in_path("prometheus-alertmanager").is_some(),
             Self::Redis => find_in_path("redis-server").is_some(),
+            Self::Poppler => find_in_path("pdftotext").is_some(),
         }
     }
 }

@@ -9,7 +9,7 @@ use crate::Options;
 
 /// The parts of the document, each with the arguments that make it. One after the other, because each needs the whole
 /// machine.
-const PARTS: [(&str, &[&str]); 16] = [
+const PARTS: [(&str, &[&str]); 17] = [
     ("throughput", &["throughput"]),
     ("throughput-per-message", &["throughput", "--per-message", "100"]),
     ("throughput-outbox", &["throughput", "--through", "outbox"]),
@@ -20,6 +20,7 @@ const PARTS: [(&str, &[&str]); 16] = [
     ("definitions", &["definitions"]),
     ("growth", &["growth"]),
     ("rollups", &["rollups"]),
+    ("reports", &["reports"]),
     ("memory", &["memory"]),
     ("files", &["files"]),
     ("stress", &["stress"]),

@@ -20,8 +20,8 @@ use crate::backups::Alone;
 use crate::measure::Machine;
 use crate::report::Report;
 use crate::scenarios::{
-    Allowance, Builds, Definitions, Files, Growth, Latency, Limits, Memory, Peers, Rollups, Scaling, Slots,
-    Stress, Throughput,
+    Allowance, Builds, Definitions, Files, Growth, Latency, Limits, Memory, Peers, Reports, Rollups, Scaling,
+    Slots, Stress, Throughput,
 };
 use crate::system::{Servers, connect};
 
@@ -92,6 +92,8 @@ enum Scenario {
     Growth(Growth),
     /// How soon a reporter rolls up a backlog of attempts, in how much memory, and what new ones cost
     Rollups(Rollups),
+    /// How long reports over a year and a thousand jobs take, and in how much memory
+    Reports(Reports),
     /// Backups of real files, beside `rustic_core` alone and the `restic` command line
     Files(Files),
     /// Many real backups that are asked for at once
@@ -114,6 +116,7 @@ impl Scenario {
             Self::Memory(scenario) => scenario.run(servers).await,
             Self::Growth(scenario) => scenario.run(servers).await,
             Self::Rollups(scenario) => scenario.run(servers).await,
+            Self::Reports(scenario) => scenario.run(servers).await,
             Self::Files(scenario) => scenario.run(servers).await,
             Self::Stress(scenario) => scenario.run(servers).await,
             Self::Peers(scenario) => scenario.run(servers).await,

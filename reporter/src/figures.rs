@@ -1,13 +1,12 @@
-//! What the rollups say of a period: how many backups succeed, how fast they are, and what they take.
+//! What is made of rollups: the figures of the last day, week and month.
 
 use chrono::{DateTime, TimeDelta, Utc};
 use deadpool_postgres::GenericClient;
-use serde::Serialize;
 use shared::db::Error;
-use shared::db::rollup::{self, Slice};
-use shared::duration_class::Histogram;
+use shared::db::rollup;
 use shared::job::JobId;
-use shared::task::{Outcome, TaskKind};
+
+pub use shared::figures::{Durations, Figures};
 
 /// A period that ends now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -33,38 +32,6 @@ impl Period {
     }
 }
 
-/// What is made of the rollups of a period. What cannot be said, because nothing happened that it would be about, is `None`.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize)]
-pub struct Figures {
-    /// Attempts to back up that succeeded or failed, reported ones too. One that a person cancelled, or that was lost with its worker,
-    /// says nothing about either. Each attempt counts, because a backup that succeeds at its third try is worth knowing about.
-    pub backups: u64,
-    /// The share of these that succeeded, warnings included, 0 to 1.
-    pub success_rate: Option<f64>,
-    /// Bytes of their sources that successful backups of ours went through in a second of their own time.
-    pub throughput: Option<f64>,
-    /// Bytes of the sources of successful backups of ours.
-    pub source_bytes: u64,
-    /// Bytes that backups and copies stored in addition; what a retention frees is not taken off.
-    pub storage_growth: u64,
-    /// How many bytes of its source one byte is that a successful backup of ours stored in addition.
-    pub dedup_ratio: Option<f64>,
-    /// How long successful backups of ours took.
-    #[serde(flatten)]
-    pub durations: Durations,
-}
-
-/// Percentiles of durations in seconds, to within 5 %.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize)]
-pub struct Durations {
-    /// Half of them took no longer.
-    pub p50_seconds: Option<f64>,
-    /// 95 of 100 took no longer.
-    pub p95_seconds: Option<f64>,
-    /// 99 of 100 took no longer.
-    pub p99_seconds: Option<f64>,
-}
-
 /// Reads the figures of the hours that began after `since`, of all jobs or of one.
 ///
 /// # Errors
@@ -75,108 +42,4 @@ pub async fn read<C: GenericClient>(
     job: Option<JobId>,
 ) -> Result<Figures, Error> {
     Ok(Figures::of(&rollup::slices(client, since, job).await?))
-}
-
-impl Figures {
-    /// Makes the figures.
-    #[must_use]
-    pub fn of(slices: &[Slice]) -> Self {
-        let told = slices.iter().filter(|slice| slice.kind.tells_of_a_backup());
-        let (mut good, mut bad) = (0, 0);
-        for slice in told {
-            match slice.outcome {
-                Outcome::Success | Outcome::Warning => good += slice.count,
-                Outcome::Failed | Outcome::TimedOut => bad += slice.count,
-                Outcome::Cancelled | Outcome::Lost => {}
-            }
-        }
-        let ours = || {
-            let succeeded = |slice: &&Slice| matches!(slice.outcome, Outcome::Success | Outcome::Warning);
-            slices.iter().filter(|slice| slice.kind == TaskKind::Backup).filter(succeeded)
-        };
-        let seconds: f64 = ours().map(|slice| slice.seconds).sum();
-        let source_bytes = sum(ours().map(|slice| slice.bytes));
-        let added = sum(ours().map(|slice| slice.bytes_added));
-        let storing = slices.iter().filter(|slice| matches!(slice.kind, TaskKind::Backup | TaskKind::Copy));
-        let mut histogram = Histogram::default();
-        for slice in ours() {
-            histogram.add(slice.class, slice.count);
-        }
-        Self {
-            backups: good + bad,
-            success_rate: ratio(good as f64, (good + bad) as f64),
-            throughput: ratio(source_bytes as f64, seconds),
-            source_bytes,
-            storage_growth: sum(storing.map(|slice| slice.bytes_added)),
-            dedup_ratio: ratio(source_bytes as f64, added as f64),
-            durations: Durations {
-                p50_seconds: histogram.percentile(0.5),
-                p95_seconds: histogram.percentile(0.95),
-                p99_seconds: histogram.percentile(0.99),
-            },
-        }
-    }
-}
-
-/// Nothing to divide by says nothing.
-fn ratio(part: f64, whole: f64) -> Option<f64> {
-    (whole > 0.0).then(|| part / whole)
-}
-
-fn sum(bytes: impl Iterator<Item = u64>) -> u64 {
-    bytes.fold(0, u64::saturating_add)
-}
-
-#[cfg(test)]
-mod tests {
-    use shared::duration_class::DurationClass;
-
-    use super::*;
-
-    fn slice(kind: TaskKind, outcome: Outcome, count: u64) -> Slice {
-        let class = DurationClass(70);
-        Slice { kind, outcome, class, count, seconds: 2.0, bytes: 1_000, bytes_added: 100 }
-    }
-
-    #[test]
-    fn warnings_succeed_and_what_was_cancelled_or_lost_is_left_out() {
-        let backups = |outcome, count| slice(TaskKind::Backup, outcome, count);
-        let figures = Figures::of(&[
-            backups(Outcome::Success, 2),
-            backups(Outcome::Warning, 1),
-            backups(Outcome::Failed, 1),
-            backups(Outcome::Cancelled, 9),
-            backups(Outcome::Lost, 9),
-        ]);
-        assert_eq!((figures.backups, figures.success_rate), (4, Some(0.75)));
-    }
-
-    #[test]
-    fn a_reported_backup_counts_and_a_check_does_not() {
-        let figures = Figures::of(&[
-            slice(TaskKind::Backup, Outcome::Success, 1),
-            slice(TaskKind::Record, Outcome::Failed, 1),
-            slice(TaskKind::Verify, Outcome::Failed, 1),
-        ]);
-        assert_eq!(figures.success_rate, Some(0.5));
-    }
-
-    #[test]
-    fn speed_and_ratio_are_of_our_own_successful_backups_and_growth_is_of_copies_too() {
-        let figures = Figures::of(&[
-            slice(TaskKind::Backup, Outcome::Success, 3),
-            slice(TaskKind::Backup, Outcome::Failed, 1),
-            slice(TaskKind::Record, Outcome::Success, 1),
-            slice(TaskKind::Copy, Outcome::Success, 1),
-        ]);
-        assert_eq!((figures.throughput, figures.dedup_ratio), (Some(500.0), Some(10.0)));
-        assert_eq!((figures.source_bytes, figures.storage_growth), (1_000, 300));
-    }
-
-    #[test]
-    fn of_nothing_nothing_is_said() {
-        assert_eq!(Figures::of(&[]), Figures::default());
-        let stored_nothing = Slice { bytes_added: 0, ..slice(TaskKind::Backup, Outcome::Success, 1) };
-        assert_eq!(Figures::of(&[stored_nothing]).dedup_ratio, None);
-    }
 }

@@ -35,7 +35,7 @@ enum Command {
     /// Shows what is wrong, and what was
     #[command(subcommand)]
     Alerts(alerts::Command),
-    /// Writes the newest report; exits with 1 if there is none yet
+    /// Writes the newest report, or lists, shows and saves reports; exits with 1 if there is none
     Report(report::Args),
     /// Looks after the rollups that the figures are made of
     #[command(subcommand)]

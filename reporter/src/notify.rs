@@ -6,6 +6,8 @@
 
 mod message;
 
+mod report;
+
 mod outbox;
 mod router;
 

@@ -9,6 +9,8 @@
 //! no rule under `strict`, and it never is without errors.
 
 mod counted;
+mod exception;
+mod held;
 mod rules;
 
 use std::time::Duration;
@@ -20,6 +22,9 @@ use crate::evidence::{EvidenceId, Facts};
 use crate::job::{Job, Place, VerifyWindows};
 use crate::name::text_enum;
 use crate::target::{Isolation, Target, TargetName};
+
+pub use exception::Exception;
+pub use held::{Held, held};
 
 /// Counts the changes of the rules themselves; it is stored with every verdict.
 pub const POLICY_VERSION: i32 = 3;

@@ -6,6 +6,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::alert::{Rule, Setting, Tag};
+use crate::compliance::Exception;
 use crate::name::{id_type, name_type, text_enum};
 use crate::retention::Retention;
 use crate::schedule::Schedule;
@@ -66,6 +67,9 @@ pub struct Job {
     /// How strict the rules of alerts are about it, where it has its own opinion.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub alerts: BTreeMap<Rule, Setting>,
+    /// From which rules of compliance it is excepted, one for each at most.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub exceptions: Vec<Exception>,
 }
 
 impl Job {

@@ -22,6 +22,7 @@ pub mod topology;
 pub mod compliance;
 pub mod duration_class;
 pub mod evidence;
+pub mod figures;
 
 pub mod alert;
 pub mod channel;

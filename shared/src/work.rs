@@ -3,9 +3,11 @@
 pub mod maintain;
 
 mod record;
+mod report;
+mod span;
 mod values;
 
-use chrono::{DateTime, NaiveDate, Utc};
+use chrono::{DateTime, Utc};
 use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Map, Value};
@@ -13,6 +15,8 @@ use uuid::Uuid;
 
 pub use maintain::MaintainParams;
 pub use record::{MOST_SKEW, RecordParams, Reported};
+pub use report::{LONGEST_PERIOD, MOST_CHANNELS, Period, Relative, ReportFormat, ReportKind, ReportParams};
+pub use span::{Month, Span, Week};
 
 use crate::name::{id_type, name_type, text_enum};
 use crate::target::TargetName;
@@ -113,27 +117,6 @@ pub struct ForgetParams {
     pub target: TargetName,
 }
 
-/// Parameters of `report`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub struct ReportParams {
-    /// Which report.
-    #[serde(default)]
-    pub report: ReportKind,
-    /// The day in UTC that it covers; the day of its execution when absent.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub day: Option<NaiveDate>,
-}
-
-text_enum! {
-    /// The reports that can be asked for.
-    #[derive(Default)]
-    ReportKind {
-        /// One day: executions, verdicts, what needs attention.
-        #[default]
-        Daily = "daily",
-    }
-}
-
 /// Why parameters were refused: they are not those of the kind.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("params: {0}")]
@@ -155,7 +138,10 @@ impl Work {
             TaskKind::Restore => typed(params).map(Self::Restore),
             TaskKind::Probe => typed(params).map(Self::Probe),
             TaskKind::Forget => typed(params).map(Self::Forget),
-            TaskKind::Report => typed(params).map(Self::Report),
+            TaskKind::Report => {
+                let params: Map<String, Value> = typed(params)?;
+                ReportParams::read(&params).map(Self::Report).map_err(InvalidWork)
+            }
             TaskKind::Record => {
                 let params: Map<String, Value> = typed(params)?;
                 RecordParams::read(&params).map(Self::Record).map_err(InvalidWork)
@@ -174,6 +160,7 @@ impl Work {
     pub fn check(&self, received_at: DateTime<Utc>) -> Result<(), InvalidWork> {
         match self {
             Self::Record(record) => record.check(received_at).map_err(InvalidWork),
+            Self::Report(report) => report.check(received_at).map_err(InvalidWork),
             _ => Ok(()),
         }
     }

@@ -45,6 +45,7 @@ mod recorders;
 mod removals;
 mod reported;
 mod reporter;
+mod reports;
 mod restic;
 mod returned;
 mod rollups;

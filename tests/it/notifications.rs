@@ -1,6 +1,6 @@
 //! Who is told of alerts: routes, groups, attempts, and each transition once by each channel.
 
-mod channels;
+pub(crate) mod channels;
 mod email;
 mod heartbeat;
 

@@ -155,7 +155,11 @@ async fn what_failed_elsewhere_counts_as_failed_and_is_not_tried_again_here() {
     assert!(state.stdout.contains("no tape"), "{state:?}");
     assert_eq!(world.producer(&["enqueue", "report", "--wait"]).await.code, 0);
     let day = world.run("reporter", ["report", "--format", "json"]).await.json();
-    assert!((day["success_rate"].as_f64().unwrap() - 1.0 / 3.0).abs() < 0.001, "{}", day["success_rate"]);
+    assert!(
+        (day["figures"]["success_rate"].as_f64().unwrap() - 1.0 / 3.0).abs() < 0.001,
+        "{}",
+        day["figures"]
+    );
     world.check_invariants().await;
     world.stop(worker).await;
     world.stop(producer).await;

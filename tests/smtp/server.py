@@ -9,6 +9,7 @@ It refuses nobody@.. for good, and busy@.. for the moment.
 import asyncio
 import email
 import email.policy
+import hashlib
 import json
 import pathlib
 import ssl
@@ -29,13 +30,23 @@ class Handler:
 
     async def handle_DATA(self, server, session, envelope):
         mail = email.message_from_bytes(envelope.content, policy=email.policy.default)
-        parts = {part.get_content_type(): part.get_content() for part in mail.iter_parts()}
+        attached = list(mail.iter_attachments()) if mail.get_content_type() == "multipart/mixed" else []
+        parts = {part.get_content_type(): part.get_content() for part in mail.iter_parts() if part not in attached}
+        attachments = [
+            {
+                "name": part.get_filename(),
+                "type": part.get_content_type(),
+                "sha256": hashlib.sha256(part.get_payload(decode=True)).hexdigest(),
+            }
+            for part in attached
+        ]
         taken = {
             "from": envelope.mail_from,
             "to": envelope.rcpt_tos,
             "tls": session.ssl is not None,
             "headers": {name.lower(): str(value) for name, value in mail.items()},
             "parts": parts,
+            "attachments": attachments,
         }
         print(json.dumps(taken), flush=True)
         return "250 taken"

@@ -7,7 +7,7 @@ use serde_json::Value;
 use shared::db::execution::Volume;
 use shared::db::lease::Leased;
 use shared::db::manifest::Manifest;
-use shared::db::report::Report;
+use shared::db::report;
 use shared::db::restore_point::RestorePoint;
 use shared::evidence::Finding;
 use shared::target::TargetId;
@@ -37,7 +37,7 @@ pub struct Outcome {
     /// The manifest of the source that it read.
     pub manifest: Option<Box<Manifest>>,
     /// The report that it made.
-    pub report: Option<Box<Report>>,
+    pub report: Option<Box<report::New>>,
     /// The restore points that are gone from the target.
     pub forgotten: Option<Box<Forgotten>>,
 }

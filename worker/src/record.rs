@@ -127,8 +127,10 @@ async fn write_products(transaction: &Transaction<'_>, batch: &[&Finished]) -> R
         if let (Some(job), Some(manifest)) = (leased.task.job, &outcome.manifest) {
             db::manifest::insert(transaction, job, manifest).await?;
         }
-        if let Some(report) = &outcome.report {
-            db::report::insert(transaction, report).await?;
+        if let Some(report) = &outcome.report
+            && db::report::insert(transaction, report).await?
+        {
+            db::notification::bring(transaction, report.id, &report.mail_to).await?;
         }
         if let (Some(target), Some(forgotten)) = (outcome.target, &outcome.forgotten) {
             forget(transaction, target, forgotten).await?;

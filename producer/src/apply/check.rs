@@ -2,13 +2,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use shared::channel::{Channel, ChannelName, Means};
 use shared::job::{Job, JobName};
 use shared::limit::Key;
 use shared::route::Route;
 use shared::target::{Target, TargetName};
 
 use super::{Removals, Stored};
-use crate::definitions::{Definitions, Located, Origin, Problems};
+use crate::definitions::{Definitions, Located, Origin, Problems, Report};
 
 /// How many jobs an error names.
 const NAMED: usize = 5;
@@ -29,6 +30,7 @@ impl<'a> Check<'a> {
         self.limited_exist(problems);
         self.removed_targets_are_unused(problems);
         self.channels_exist(problems);
+        self.mail_goes_by_mail(problems);
         self.removed_channels_are_unused(problems);
     }
 
@@ -71,11 +73,41 @@ impl<'a> Check<'a> {
         self.definitions.routes.iter().chain(self.stored.routes.values().filter(other))
     }
 
+    /// The reports that are there in the end.
+    fn reports(&self) -> impl Iterator<Item = &'a Report> {
+        let other = |report: &&Report| {
+            !self.definitions.names.reports.contains_key(report.name.as_str())
+                && !self.removals.reports.contains(&report.name)
+        };
+        self.definitions.reports.iter().chain(self.stored.reports.values().filter(other))
+    }
+
+    fn channel(&self, name: &ChannelName) -> Option<&'a Channel> {
+        let defined = self.definitions.channels.iter().find(|channel| channel.name == *name);
+        defined.or_else(|| self.stored.channels.get(name))
+    }
+
+    fn mail_goes_by_mail(&self, problems: &mut Problems) {
+        let names = &self.definitions.names.channels;
+        for Located { value, at } in &self.definitions.mailed {
+            match self.channel(value).map(|channel| &channel.means) {
+                Some(Means::Email(_)) => {}
+                Some(other) => {
+                    problems.add(
+                        at.clone(),
+                        format!("{value} is of the kind {}, reports go by email", other.kind()),
+                    );
+                }
+                None if names.contains_key(value.as_str()) => {}
+                None => problems.add(at.clone(), format!("no channel is named \"{value}\"")),
+            }
+        }
+    }
+
     fn channels_exist(&self, problems: &mut Problems) {
         let names = &self.definitions.names.channels;
         for Located { value, at } in &self.definitions.routed {
-            let defined = self.definitions.channels.iter().find(|channel| channel.name == *value);
-            let channel = defined.or_else(|| self.stored.channels.get(value));
+            let channel = self.channel(value);
             if channel.is_some_and(|channel| !channel.means.tells_alerts()) {
                 problems.add(at.clone(), format!("{value} is a heartbeat, which tells no alerts"));
             } else if channel.is_none() && !names.contains_key(value.as_str()) {
@@ -88,9 +120,15 @@ impl<'a> Check<'a> {
         for channel in &self.removals.channels {
             let users = self.routes().filter(|route| route.channels.contains(channel));
             let users: Vec<&str> = users.take(NAMED).map(|route| route.name.as_str()).collect();
+            let at = || Origin { file: String::new(), line: 0, field: format!("channels.{channel}") };
             if !users.is_empty() {
-                let at = Origin { file: String::new(), line: 0, field: format!("channels.{channel}") };
-                problems.add(at, format!("cannot be removed while routes lead there: {}", users.join(", ")));
+                problems
+                    .add(at(), format!("cannot be removed while routes lead there: {}", users.join(", ")));
+            }
+            let users = self.reports().filter(|report| report.params.mail_to.contains(channel));
+            let users: Vec<&str> = users.take(NAMED).map(|report| report.name.as_str()).collect();
+            if !users.is_empty() {
+                problems.add(at(), format!("cannot be removed while reports go there: {}", users.join(", ")));
             }
         }
     }

@@ -56,7 +56,7 @@ pub(super) fn of_report(report: &Report) -> Defined<'_> {
         kind: TaskKind::Report,
         name: report.name.to_string(),
         job: None,
-        params: Params::from(&json!(report.params())),
+        params: Params::from(&json!(report.params)),
         spec: &report.schedule,
     }
 }

@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 
 use deadpool_postgres::{GenericClient, Transaction};
-use serde::Deserialize as _;
 use shared::alert::{Maintenance, MaintenanceName, Rule, Setting};
 use shared::channel::{Channel, ChannelName};
 use shared::db::job::StoredJob;
@@ -16,7 +15,7 @@ use shared::route::{Route, RouteName};
 use shared::target::TargetName;
 use shared::task::TaskKind;
 use shared::work::maintain::UpkeepName;
-use shared::work::{ReportName, ReportParams, Work};
+use shared::work::{ReportName, Work};
 
 use crate::definitions::written;
 use crate::definitions::{Report, Upkeep};
@@ -125,8 +124,8 @@ impl Stored {
 
 /// The report that a schedule makes; `None` where a newer version has written something else.
 fn report(stored: schedule::Stored) -> Option<Report> {
-    let params = ReportParams::deserialize(stored.params.json()).ok()?;
-    Some(Report { name: stored.name.parse().ok()?, report: params.report, schedule: stored.spec })
+    let Ok(Work::Report(params)) = Work::parse(stored.kind, stored.params.json()) else { return None };
+    Some(Report { name: stored.name.parse().ok()?, params, schedule: stored.spec })
 }
 
 /// The upkeep that a schedule does; `None` where a newer version has written something else.

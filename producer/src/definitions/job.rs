@@ -14,7 +14,7 @@ use shared::work::Level;
 use super::fields::{Fields, Located};
 use super::node::Value;
 use super::values::{parsed, period, text, truth};
-use super::{alert, retention, schedule, source};
+use super::{alert, exception, retention, schedule, source};
 
 /// The most tags of a job.
 const MOST_TAGS: usize = 20;
@@ -34,6 +34,7 @@ pub(super) fn read(mut fields: Fields<'_, '_>, references: &mut Vec<Located<Targ
     let active = fields.optional("active", truth).unwrap_or(true);
     let tags = tags(&mut fields);
     let alerts = fields.optional_below("alerts").map(alert::of_job).unwrap_or_default();
+    let exceptions = exception::read(&mut fields);
     if source.as_ref().is_some_and(|source| source.data == SourceData::Reported) {
         let why = "is the other system's business, where the source is reported";
         if !fields.says("schedule", "manual") {
@@ -70,6 +71,7 @@ pub(super) fn read(mut fields: Fields<'_, '_>, references: &mut Vec<Located<Targ
         retention,
         tags,
         alerts,
+        exceptions,
     })
 }
 

@@ -13,6 +13,7 @@ mod values;
 
 mod alert;
 mod channel;
+mod exception;
 mod job;
 mod limit;
 mod maintenance;
@@ -77,6 +78,7 @@ pub struct Definitions {
     pub(crate) references: Vec<Located<TargetName>>,
     pub(crate) job_references: Vec<Located<JobName>>,
     pub(crate) routed: Vec<Located<ChannelName>>,
+    pub(crate) mailed: Vec<Located<ChannelName>>,
     pub(crate) repositories: Vec<Located<String>>,
     pub(crate) limited: BTreeMap<Key, Origin>,
     pub(crate) ruled: BTreeMap<Rule, Origin>,
@@ -151,10 +153,15 @@ impl Definitions {
         for (node, at) in each(file, "limits", limits) {
             limited.extend(Fields::of(node, at, problems).and_then(limit::read));
         }
+        let mut reported = report::Named::default();
         for (node, at) in each(file, "reports", reports) {
             note_name(&mut names.reports, node, &at, problems);
-            self.reports.extend(Fields::of(node, at, problems).and_then(report::read));
+            let report =
+                Fields::of(node, at, problems).and_then(|fields| report::read(fields, &mut reported));
+            self.reports.extend(report);
         }
+        self.job_references.extend(reported.jobs);
+        self.mailed.extend(reported.channels);
         let mut named = maintenance::Named::default();
         for (node, at) in each(file, "maintenance", windows) {
             note_name(&mut names.maintenance, node, &at, problems);

@@ -1,6 +1,5 @@
 //! A route as users write it.
 
-use std::collections::BTreeSet;
 use std::time::Duration;
 
 use shared::alert::{Rule, Severity, Tag};
@@ -10,7 +9,7 @@ use shared::route::{GROUP_WAIT, LONGEST_GROUP_WAIT, Route, RouteName, SHORTEST_R
 
 use super::fields::{Fields, Located};
 use super::node::Value;
-use super::values::{duration, parsed, period, truth};
+use super::values::{distinct, duration, parsed, period, truth};
 
 /// Reads an entry of the list `routes`, and notes the channels that it names; `None` when a problem was noted.
 pub(super) fn read(mut fields: Fields<'_, '_>, references: &mut Vec<Located<ChannelName>>) -> Option<Route> {
@@ -33,22 +32,6 @@ pub(super) fn read(mut fields: Fields<'_, '_>, references: &mut Vec<Located<Chan
     fields.finish();
     let name: RouteName = name?.value;
     fine.then_some(Route { name, severity, owners, tags, rules, channels, group_wait, repeat, resolved })
-}
-
-/// The items of a list, in which nothing stands twice.
-fn distinct<T>(
-    fields: &mut Fields<'_, '_>,
-    key: &'static str,
-    items: Vec<Located<T>>,
-    name: fn(&T) -> &str,
-) -> Vec<T> {
-    let mut seen = BTreeSet::new();
-    for item in &items {
-        if !seen.insert(name(&item.value)) {
-            fields.problem(item.at.line, key, format!("{} stands there twice", name(&item.value)));
-        }
-    }
-    items.into_iter().map(|item| item.value).collect()
 }
 
 fn group_wait(value: &Value) -> Result<Duration, String> {

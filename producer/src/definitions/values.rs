@@ -1,5 +1,6 @@
 //! The reading of single values.
 
+use std::collections::BTreeSet;
 use std::fmt::Display;
 use std::path::{Component, Path, PathBuf};
 use std::str::FromStr;
@@ -7,6 +8,7 @@ use std::time::Duration;
 
 use bytesize::ByteSize;
 
+use super::fields::{Fields, Located};
 use super::node::Value;
 
 /// The longest free text, in bytes.
@@ -125,4 +127,20 @@ pub(super) fn variable(value: &Value) -> Result<String, String> {
     } else {
         Err(format!("{name:?} is not the name of a variable"))
     }
+}
+
+/// The items of a list, in which nothing stands twice.
+pub(super) fn distinct<T>(
+    fields: &mut Fields<'_, '_>,
+    key: &'static str,
+    items: Vec<Located<T>>,
+    name: fn(&T) -> &str,
+) -> Vec<T> {
+    let mut seen = BTreeSet::new();
+    for item in &items {
+        if !seen.insert(name(&item.value)) {
+            fields.problem(item.at.line, key, format!("{} stands there twice", name(&item.value)));
+        }
+    }
+    items.into_iter().map(|item| item.value).collect()
 }

@@ -5,6 +5,7 @@ pub(crate) mod alerts;
 pub(crate) mod dead;
 pub(crate) mod limits;
 pub(crate) mod pools;
+mod reports;
 pub(crate) mod schedules;
 pub(crate) mod targets;
 pub(crate) mod tasks;

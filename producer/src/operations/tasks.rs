@@ -15,7 +15,7 @@ use shared::task::{Priority, Task, TaskId, TaskKind};
 use shared::work::Work;
 use tokio::time::sleep;
 
-use super::{Actor, Entry, Refused, record};
+use super::{Actor, Entry, Refused, record, reports};
 use crate::{events, outbox};
 
 /// How often a task is looked for that moves from waiting to running and back.
@@ -96,18 +96,20 @@ fn described(task: &Task, jobs: &HashMap<JobName, Reference>) -> Value {
     json!({ "kind": task.kind, "job": job, "priority": task.priority, "params": task.params })
 }
 
-/// Tasks that can never work because of the target that they name, by their places: why not.
+/// Tasks that can never work because of the target, the job or the channel that they name, by their places: why not.
 pub(crate) async fn misplaced<'m, C: GenericClient>(
     client: &C,
     messages: impl Iterator<Item = &'m TaskMessage>,
     jobs: &HashMap<JobName, Reference>,
 ) -> Result<HashMap<usize, String>, db::Error> {
+    let messages: Vec<(usize, &TaskMessage)> = messages.enumerate().collect();
+    let mut misplaced = reports::impossible(client, messages.iter().copied()).await?;
     let named: Vec<(usize, &TaskMessage, TargetName)> = messages
-        .enumerate()
+        .into_iter()
         .filter_map(|(place, message)| Some((place, message, target(message)?)))
         .collect();
     if named.is_empty() {
-        return Ok(HashMap::new());
+        return Ok(misplaced);
     }
     let stored = db::target::all(client).await?;
     let all: HashSet<TargetName> = stored.into_iter().map(|stored| stored.target.name).collect();
@@ -127,7 +129,8 @@ pub(crate) async fn misplaced<'m, C: GenericClient>(
             && of(message).is_some_and(|job| !own.contains(&(job, target.clone())));
         is_strange.then(|| (place, format!("target: {target} is none of the job's targets")))
     };
-    Ok(named.into_iter().filter_map(why).collect())
+    misplaced.extend(named.into_iter().filter_map(why));
+    Ok(misplaced)
 }
 
 fn target(message: &TaskMessage) -> Option<TargetName> {

@@ -7,8 +7,9 @@ use std::process::ExitCode;
 use chrono::{DateTime, Utc};
 use deadpool_postgres::GenericClient;
 use serde::Serialize;
-use shared::db::recovery::{self, Gap};
+use shared::db::recovery;
 use shared::db::{self, Database, compliance_hour, job};
+use shared::figures::RecoveryPoints;
 use shared::job::{JobId, JobName};
 
 use super::{print, print_json};
@@ -43,16 +44,6 @@ struct OfPeriod {
     compliance_mean: Option<f64>,
     recovery_points: RecoveryPoints,
     restores: Restores,
-}
-
-/// How much of its newest data the job could have lost that was worst off.
-#[derive(Debug, Default, PartialEq, Serialize)]
-struct RecoveryPoints {
-    worst_seconds: Option<f64>,
-    worst_job: Option<JobName>,
-    /// Active jobs that could never have lost more than their objective, and all.
-    kept: usize,
-    jobs: usize,
 }
 
 #[derive(Debug, Serialize)]
@@ -109,39 +100,11 @@ async fn read<C: GenericClient>(
         since,
         figures: figures::read(client, since, job).await?,
         compliance_mean: if job.is_none() { compliance_hour::mean(client, since).await? } else { None },
-        recovery_points: RecoveryPoints::of(recovery::gaps(client, since, job).await?),
+        recovery_points: RecoveryPoints::of(&recovery::gaps(client, since, job).await?),
         restores: Restores {
             count: restores.count,
             longest_seconds: restores.longest,
             p95_seconds: restores.p95,
         },
     })
-}
-
-impl RecoveryPoints {
-    fn of(gaps: Vec<Gap>) -> Self {
-        let kept = |gap: &&Gap| gap.seconds.is_some_and(|seconds| seconds <= gap.rpo.as_secs_f64());
-        let (jobs, kept) = (gaps.len(), gaps.iter().filter(kept).count());
-        let known = gaps.into_iter().filter_map(|gap| Some((gap.seconds?, gap.job)));
-        let worst = known.max_by(|(one, _), (other, _)| one.total_cmp(other));
-        let (worst_seconds, worst_job) = worst.unzip();
-        Self { worst_seconds, worst_job, kept, jobs }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use std::time::Duration;
-
-    use super::*;
-
-    #[test]
-    fn the_worst_job_is_named_and_one_without_a_restore_point_keeps_nothing() {
-        let gap =
-            |job: &str, seconds| Gap { job: job.parse().unwrap(), rpo: Duration::from_secs(100), seconds };
-        let points = RecoveryPoints::of(vec![gap("a", Some(100.0)), gap("b", Some(100.5)), gap("c", None)]);
-        assert_eq!((points.kept, points.jobs), (1, 3));
-        assert_eq!((points.worst_seconds, points.worst_job), (Some(100.5), Some("b".parse().unwrap())));
-        assert_eq!(RecoveryPoints::of(Vec::new()), RecoveryPoints::default());
-    }
 }

@@ -110,8 +110,13 @@ fn add(table: &mut Table, notification: &Listed) {
     };
     let more = notification.events.len().saturating_sub(1);
     let more = if more > 0 { format!(" and {more} more") } else { String::new() };
-    let tells = [said("/alert/rule"), said("/alert/subject"), said("/transition")];
-    let tells = tells.into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join(" ") + &more;
+    let tells = match &notification.report {
+        Some(title) => format!("report: {title}"),
+        None => {
+            let tells = [said("/alert/rule"), said("/alert/subject"), said("/transition")];
+            tells.into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join(" ") + &more
+        }
+    };
     table.add_row([
         Cell::new(notification.id),
         Cell::new(moment(notification.created_at)),

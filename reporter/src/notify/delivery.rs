@@ -15,10 +15,11 @@ use shared::db::notification::{self, Claimed};
 use shared::db::{self, Database, channel};
 use tokio::task::{self, JoinSet};
 use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
 
 use super::attempt::Attempted;
 use super::message::{Event, Message};
-use super::send;
+use super::{email, report, send};
 use crate::events;
 use crate::metrics::NOTIFICATIONS;
 
@@ -98,13 +99,17 @@ async fn attempt(
     deadline: Instant,
 ) -> Result<(), db::Error> {
     let began = Instant::now();
-    let Claimed { id, attempt, age, events } = claimed;
+    let Claimed { id, attempt, age, events, report } = claimed;
     let events: Result<Vec<Event>, _> = events.into_iter().map(serde_json::from_value).collect();
-    let attempted = match (channel, events) {
-        (None, _) => Attempted::refused("no channel has this name any more"),
+    let attempted = match (channel, report, events) {
+        (None, ..) => Attempted::refused("no channel has this name any more"),
         // That version delivers as well.
-        (_, Err(error)) => Attempted::failed(format!("written by another version: {error}")),
-        (Some(channel), Ok(events)) => {
+        (_, _, Err(error)) => Attempted::failed(format!("written by another version: {error}")),
+        (Some(channel), Some(report), _) => {
+            let sending = tokio::time::timeout_at(deadline.into(), bring(database, channel, id, report));
+            sending.await.unwrap_or_else(|_| Ok(Attempted::failed("not taken in time")))?
+        }
+        (Some(channel), None, Ok(events)) => {
             let message = Message { id, channel: name.to_owned(), test: false, events };
             let sending = tokio::time::timeout_at(deadline.into(), send::send(channel, &message));
             sending.await.unwrap_or_else(|_| Attempted::failed("not taken in time"))
@@ -121,6 +126,22 @@ async fn attempt(
         (_, None, error) => events::given_up(id, name, attempt, error.as_deref()),
     }
     notification::finish(&database.client().await?, id, attempt, &ended, again).await
+}
+
+/// Sends a report.
+async fn bring(
+    database: &Database,
+    channel: &Channel,
+    notification: Uuid,
+    report: Uuid,
+) -> Result<Attempted, db::Error> {
+    let Means::Email(email) = &channel.means else {
+        return Ok(Attempted::refused("reports go by e-mail only"));
+    };
+    match report::read(&database.client().await?, report).await? {
+        Some(mailed) => Ok(email::send_report(email, channel, notification, mailed).await),
+        None => Ok(Attempted::refused("the report is not kept any more")),
+    }
 }
 
 fn count(kind: &'static str, attempted: &Attempted, again: Option<Duration>) {

@@ -4,34 +4,53 @@ use std::fmt::Write as _;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use lettre::message::{Mailbox, MultiPart};
+use lettre::message::header::{ContentTransferEncoding, ContentType};
+use lettre::message::{Attachment, Body, Mailbox, MessageBuilder, MultiPart, SinglePart};
 use lettre::transport::smtp::authentication::Credentials;
 use lettre::transport::smtp::client::{Tls as Protection, TlsParameters};
 use lettre::{AsyncSmtpTransport, AsyncTransport as _, Tokio1Executor};
 use secrecy::ExposeSecret as _;
-use shared::channel::{Address, Email, Tls};
+use shared::channel::{Address, Channel, Email, Tls};
 use shared::settings;
 use tokio::time::timeout;
 use uuid::Uuid;
 
 use super::attempt::Attempted;
-use super::message::Message;
+use super::message::{Message, one_line, shortened};
+use super::report::{Attached, Mailed};
 
 /// How long the server may take for an answer.
 const ANSWER: Duration = Duration::from_secs(10);
 /// How long all of it may take.
 const LONGEST: Duration = Duration::from_secs(20);
 
+/// The longest subject, in characters.
+const SUBJECT: usize = 150;
+
 type Transport = AsyncSmtpTransport<Tokio1Executor>;
 
 /// Sends a message to all recipients.
 pub(super) async fn send(email: &Email, message: &Message) -> Attempted {
+    post(email, || compose(email, message)).await
+}
+
+/// Sends a report to all recipients.
+pub(super) async fn send_report(
+    email: &Email,
+    channel: &Channel,
+    notification: Uuid,
+    mailed: Mailed,
+) -> Attempted {
+    post(email, || compose_report(email, channel.name.as_str(), notification, mailed)).await
+}
+
+async fn post(email: &Email, compose: impl FnOnce() -> anyhow::Result<lettre::Message>) -> Attempted {
     if !email.is_protected() && !email.insecure {
         return Attempted::refused(
             "without TLS mail goes to this machine only, unless the channel is insecure",
         );
     }
-    let mail = match compose(email, message) {
+    let mail = match compose() {
         Ok(mail) => mail,
         Err(error) => return Attempted::refused(format!("{error:#}")),
     };
@@ -80,14 +99,8 @@ fn transport(email: &Email) -> anyhow::Result<Transport> {
 }
 
 fn compose(email: &Email, message: &Message) -> anyhow::Result<lettre::Message> {
-    let id = |notification: &Uuid| format!("<{notification}@{}>", email.from.domain());
-    let mut mail = lettre::Message::builder()
-        .from(mailbox(&email.from)?)
-        .subject(format!("[Holdfast] {}", message.headline()))
-        .message_id(Some(id(&message.id)));
-    for to in &email.to {
-        mail = mail.to(mailbox(to)?);
-    }
+    let id = |notification: &Uuid| message_id(email, notification);
+    let mut mail = addressed(email, &message.id, &message.headline())?;
     // Readers of mail show what is about the same alerts as one conversation.
     let mut followed: Vec<&Uuid> = message.events.iter().filter_map(|event| event.follows.as_ref()).collect();
     followed.sort_unstable();
@@ -98,6 +111,43 @@ fn compose(email: &Email, message: &Message) -> anyhow::Result<lettre::Message> 
             .references(followed.iter().map(|notification| id(notification)).collect::<Vec<_>>().join(" "));
     }
     mail.multipart(MultiPart::alternative_plain_html(plain(message), html(message))).context("the mail")
+}
+
+/// The text for readers, and the files as they were made: whoever has them can check their hashes.
+fn compose_report(
+    email: &Email,
+    channel: &str,
+    notification: Uuid,
+    mailed: Mailed,
+) -> anyhow::Result<lettre::Message> {
+    let text = SinglePart::plain(mailed.text(channel, notification));
+    let subject = shortened(&one_line(&mailed.report.title), SUBJECT);
+    let mail = addressed(email, &notification, &subject)?;
+    let mut parts = MultiPart::mixed().singlepart(text);
+    for Attached { name, format, content } in mailed.files {
+        let kind = ContentType::parse(format.media_type()).context("the kind of a file")?;
+        // Lines of their own length would be changed on the way.
+        let content = Body::new_with_encoding(content, ContentTransferEncoding::Base64);
+        let content = content.map_err(|_| anyhow::anyhow!("{name} cannot be encoded"))?;
+        parts = parts.singlepart(Attachment::new(name).body(content, kind));
+    }
+    mail.multipart(parts).context("the mail")
+}
+
+/// A mail to all recipients that has no content yet.
+fn addressed(email: &Email, notification: &Uuid, subject: &str) -> anyhow::Result<MessageBuilder> {
+    let mut mail = lettre::Message::builder()
+        .from(mailbox(&email.from)?)
+        .subject(format!("[Holdfast] {subject}"))
+        .message_id(Some(message_id(email, notification)));
+    for to in &email.to {
+        mail = mail.to(mailbox(to)?);
+    }
+    Ok(mail)
+}
+
+fn message_id(email: &Email, notification: &Uuid) -> String {
+    format!("<{notification}@{}>", email.from.domain())
 }
 
 fn mailbox(address: &Address) -> anyhow::Result<Mailbox> {

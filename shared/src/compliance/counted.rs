@@ -185,7 +185,8 @@ fn presence(copy: &Copy, now: DateTime<Utc>) -> (Holds, String, Option<Proof>) {
     }
 }
 
-fn max_age(policy: &Policy, copy: &Copy) -> Duration {
+/// How old the newest restore point may be for the copy to count.
+pub(super) fn max_age(policy: &Policy, copy: &Copy) -> Duration {
     if Counted::is_away(copy) {
         OFFLINE_AGE
     } else if copy.primary {

@@ -7,6 +7,7 @@ mod valid_copy;
 
 mod copies;
 mod errors;
+mod held;
 mod isolated;
 mod reported;
 

@@ -383,19 +383,20 @@ pub async fn tags<C: GenericClient>(client: &C, ids: &[AlertId]) -> Result<Vec<(
         .collect()
 }
 
-/// Whether something is old enough to be removed, of alerts or of what they rest on.
+/// Whether something is old enough to be removed, of alerts, of what they rest on, or of reports.
 pub async fn is_sweep_due<C: GenericClient>(client: &C) -> Result<bool, Error> {
     let statement = statement!(
         "alert.is_sweep_due",
         format!(
             "select exists (select from alert where state = 'resolved' and resolved_at < now() - interval '90 days')
-             or exists (select from report where created_at < now() - interval '90 days')
+             or exists (select from report where {})
              or exists (select from notification where {})
              or exists (select from silence where ends_at < now() - interval '90 days')
              or exists (select from job_day where day < (now() at time zone 'UTC')::date - {})",
-        super::notification::OLD,
-        super::job_health::DAYS
-    )
+        super::report::OLD,
+            super::notification::OLD,
+            super::job_health::DAYS
+        )
     );
     Ok(statement.query_one(client, &[]).await?.try_get(0)?)
 }

@@ -6,6 +6,7 @@ use deadpool_postgres::{GenericClient, Transaction};
 use super::statement::statement;
 use super::{Error, parsed};
 use crate::alert::{AlertId, Severity, SuppressedBy, Transition};
+use crate::job::JobId;
 
 /// A change in an alert's life.
 #[derive(Debug, Clone, PartialEq, serde::Serialize)]
@@ -74,6 +75,39 @@ pub async fn of_alert<C: GenericClient>(
                 suppressed_by: suppressed_by.map(|_| parsed(row, "suppressed_by")).transpose()?,
             };
             Ok((row.try_get("at")?, event))
+        })
+        .collect()
+}
+
+/// Changes of one kind and severity in a period.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+pub struct Tally {
+    /// The kind.
+    pub transition: Transition,
+    /// How bad the alerts were then.
+    pub severity: Severity,
+    /// How many.
+    pub count: i64,
+}
+
+/// Counts the changes of a period, of some jobs' alerts or of all.
+pub async fn tally<C: GenericClient>(
+    client: &C,
+    from: DateTime<Utc>,
+    to: DateTime<Utc>,
+    jobs: Option<&[JobId]>,
+) -> Result<Vec<Tally>, Error> {
+    let statement = statement!("alert_event.tally", "select e.transition, e.severity, count(*) as count from alert_event e join alert a on a.id = e.alert_id
+         where e.at >= $1 and e.at < $2 and ($3::integer[] is null or a.job_id = any($3)) group by 1, 2 order by 1, 2");
+    let jobs: Option<Vec<i32>> = jobs.map(|jobs| jobs.iter().map(|job| job.0).collect());
+    let rows = statement.query(client, &[&from, &to, &jobs]).await?;
+    rows.iter()
+        .map(|row| {
+            Ok(Tally {
+                transition: parsed(row, "transition")?,
+                severity: parsed(row, "severity")?,
+                count: row.try_get("count")?,
+            })
         })
         .collect()
 }

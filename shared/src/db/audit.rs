@@ -2,13 +2,14 @@
 
 use std::time::Duration;
 
+use chrono::{DateTime, Utc};
 use deadpool_postgres::{GenericClient, Transaction};
 use serde_json::Value;
 use tokio_postgres::types::Json;
 use uuid::Uuid;
 
-use super::Error;
 use super::statement::statement;
+use super::{Error, from_json};
 
 /// Who changes something.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -56,6 +57,97 @@ pub async fn record(
         .execute(transaction, &[&actor.name, &actor.token, &actions, &subjects, &names, &before, &after])
         .await?;
     Ok(())
+}
+
+/// A change as it was written down.
+#[derive(Debug, Clone, PartialEq, serde::Serialize)]
+pub struct Recorded {
+    /// When.
+    pub at: DateTime<Utc>,
+    /// Who: the name of a token, or of a user of a machine.
+    pub actor: String,
+    /// Whether it came over HTTP, with a token.
+    pub over_http: bool,
+    /// What was done.
+    pub action: String,
+    /// To what kind of thing.
+    pub subject: String,
+    /// To which.
+    pub name: String,
+    /// What it was.
+    pub before: Option<Value>,
+    /// What it is.
+    pub after: Option<Value>,
+}
+
+/// The changes of a period, the newest first, at most `limit`.
+pub async fn of_period<C: GenericClient>(
+    client: &C,
+    from: DateTime<Utc>,
+    to: DateTime<Utc>,
+    limit: i64,
+) -> Result<Vec<Recorded>, Error> {
+    let statement = statement!(
+        "audit.of_period",
+        "select at, actor, token_id is not null as over_http, action, subject, name,
+             coalesce(before, 'null') as before, coalesce(after, 'null') as after
+         from audit where at >= $1 and at < $2 order by at desc, id desc limit $3"
+    );
+    let rows = statement.query(client, &[&from, &to, &limit]).await?;
+    rows.iter()
+        .map(|row| {
+            Ok(Recorded {
+                at: row.try_get("at")?,
+                actor: row.try_get("actor")?,
+                over_http: row.try_get("over_http")?,
+                action: row.try_get("action")?,
+                subject: row.try_get("subject")?,
+                name: row.try_get("name")?,
+                before: from_json(row, "before")?,
+                after: from_json(row, "after")?,
+            })
+        })
+        .collect()
+}
+
+/// Changes of one kind by one actor in a period.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+pub struct Tally {
+    /// Who.
+    pub actor: String,
+    /// Whether they came over HTTP.
+    pub over_http: bool,
+    /// What was done.
+    pub action: String,
+    /// To what kind of thing.
+    pub subject: String,
+    /// How often.
+    pub count: i64,
+}
+
+/// Counts the changes of a period, what was done most first.
+pub async fn tally<C: GenericClient>(
+    client: &C,
+    from: DateTime<Utc>,
+    to: DateTime<Utc>,
+) -> Result<Vec<Tally>, Error> {
+    let statement = statement!(
+        "audit.tally",
+        "select actor, token_id is not null as over_http, action, subject, count(*) as count
+         from audit where at >= $1 and at < $2 group by 1, 2, 3, 4 order by count desc, 1, 3, 4, 2"
+    );
+    let rows = statement.query(client, &[&from, &to]).await?;
+    rows.iter()
+        .map(|row| {
+            Ok(Tally {
+                actor: row.try_get("actor")?,
+                over_http: row.try_get("over_http")?,
+                action: row.try_get("action")?,
+                subject: row.try_get("subject")?,
+                count: row.try_get("count")?,
+            })
+        })
+        .collect()
 }
 
 /// Which are old, after so many seconds.

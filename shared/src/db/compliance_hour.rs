@@ -1,6 +1,8 @@
 //! Table `compliance_hour`: how many of the active jobs complied, looked at once an hour.
 
-use chrono::{DateTime, TimeDelta, Utc};
+use std::collections::BTreeMap;
+
+use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
 use deadpool_postgres::GenericClient;
 
 use super::Error;
@@ -28,6 +30,31 @@ pub async fn mean<C: GenericClient>(client: &C, since: DateTime<Utc>) -> Result<
         "select avg(compliant::float8 / jobs) from compliance_hour where at > $1"
     );
     Ok(statement.query_one(client, &[&since]).await?.try_get(0)?)
+}
+
+/// The share of the active jobs that complied, 0 to 1, averaged over each day in UTC of a period; days without a note are absent.
+pub async fn by_day<C: GenericClient>(
+    client: &C,
+    from: DateTime<Utc>,
+    to: DateTime<Utc>,
+) -> Result<BTreeMap<NaiveDate, f64>, Error> {
+    let statement = statement!("compliance_hour.by_day", "select (date_bin('1 day', at, 'epoch') at time zone 'UTC')::date as day, avg(compliant::float8 / jobs) as share
+         from compliance_hour where at >= $1 and at < $2 group by 1");
+    let rows = statement.query(client, &[&from, &to]).await?;
+    rows.iter().map(|row| Ok((row.try_get("day")?, row.try_get("share")?))).collect()
+}
+
+/// As [`mean`], of a period that has ended or will.
+pub async fn mean_of<C: GenericClient>(
+    client: &C,
+    from: DateTime<Utc>,
+    to: DateTime<Utc>,
+) -> Result<Option<f64>, Error> {
+    let statement = statement!(
+        "compliance_hour.mean_of",
+        "select avg(compliant::float8 / jobs) from compliance_hour where at >= $1 and at < $2"
+    );
+    Ok(statement.query_one(client, &[&from, &to]).await?.try_get(0)?)
 }
 
 /// The share of the active jobs, or of one, that comply now, 0 to 1; `None` without an active job.

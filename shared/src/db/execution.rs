@@ -11,6 +11,7 @@ use super::columns::trace_of;
 use super::lease::Leased;
 use super::statement::{command, statement};
 use super::{Error, parsed, signed, unsigned};
+use crate::job::JobId;
 use crate::target::TargetId;
 use crate::task::{Outcome, TaskId, TaskKind, WorkerId};
 use crate::trace::TraceContext;
@@ -131,6 +132,8 @@ pub struct Finished {
     pub error: Option<String>,
     /// What else was kept.
     pub detail: Option<Value>,
+    /// Who asked for the task.
+    pub requested_by: String,
     /// Who ran it: its name while the worker is known, then its number; `None` if nobody ran it.
     pub worker: Option<String>,
     /// The trace that it belongs to.
@@ -140,7 +143,7 @@ pub struct Finished {
 
 const FINISHED: &str =
     "select e.task_id, e.kind, j.name as job, t.name as target, e.outcome, e.attempt, e.started_at, \
-         e.finished_at, e.seconds, e.bytes, e.error, e.detail, coalesce(w.name, e.worker_id::text) as worker, \
+         e.finished_at, e.seconds, e.bytes, e.error, e.detail, e.requested_by, coalesce(w.name, e.worker_id::text) as worker, \
          e.traceparent, e.tracestate
      from execution e left join job j on j.id = e.job_id left join target t on t.id = e.target_id
          left join worker w on w.id = e.worker_id";
@@ -154,21 +157,44 @@ pub async fn of_task<C: GenericClient>(client: &C, task: TaskId) -> Result<Vec<F
     statement.query(client, &[&task.0]).await?.iter().map(finished).collect()
 }
 
-/// The attempts that finished in a period and match neither `success` nor, unless asked for, a retry; newest first.
+/// The attempts, of some jobs or of all, that finished in a period and match neither `success` nor, unless asked for, a retry; newest first.
 pub async fn troubled<C: GenericClient>(
     client: &C,
     from: DateTime<Utc>,
     to: DateTime<Utc>,
+    jobs: Option<&[JobId]>,
     limit: i64,
 ) -> Result<Vec<Finished>, Error> {
     let statement = statement!(
         "execution.troubled",
         format!(
             "{FINISHED} where e.finished_at >= $1 and e.finished_at < $2 and e.outcome <> 'success'
-         order by e.finished_at desc limit $3"
+             and ($3::integer[] is null or e.job_id = any($3))
+         order by e.finished_at desc limit $4"
         )
     );
-    statement.query(client, &[&from, &to, &limit]).await?.iter().map(finished).collect()
+    let jobs: Option<Vec<i32>> = jobs.map(|jobs| jobs.iter().map(|job| job.0).collect());
+    statement.query(client, &[&from, &to, &jobs, &limit]).await?.iter().map(finished).collect()
+}
+
+/// The restores that finished in a period, however they ended, of some jobs or of all; newest first.
+pub async fn restores<C: GenericClient>(
+    client: &C,
+    from: DateTime<Utc>,
+    to: DateTime<Utc>,
+    jobs: Option<&[JobId]>,
+    limit: i64,
+) -> Result<Vec<Finished>, Error> {
+    let statement = statement!(
+        "execution.restores",
+        format!(
+            "{FINISHED} where e.finished_at >= $1 and e.finished_at < $2 and e.kind = 'restore'
+             and ($3::integer[] is null or e.job_id = any($3))
+         order by e.finished_at desc limit $4"
+        )
+    );
+    let jobs: Option<Vec<i32>> = jobs.map(|jobs| jobs.iter().map(|job| job.0).collect());
+    statement.query(client, &[&from, &to, &jobs, &limit]).await?.iter().map(finished).collect()
 }
 
 fn finished(row: &tokio_postgres::Row) -> Result<Finished, Error> {
@@ -185,6 +211,7 @@ fn finished(row: &tokio_postgres::Row) -> Result<Finished, Error> {
         bytes: row.try_get("bytes")?,
         error: row.try_get("error")?,
         detail: row.try_get("detail")?,
+        requested_by: row.try_get("requested_by")?,
         worker: row.try_get("worker")?,
         trace: trace_of(row)?,
     })

@@ -321,6 +321,26 @@ pub async fn active<C: GenericClient>(client: &C) -> Result<Readable<StoredJob, 
     Readable::each(&rows, |row| Ok(JobId(row.try_get("id")?)), stored)
 }
 
+/// Jobs for reports: those that are defined, of one name or one owner where that is asked for, by name.
+pub async fn about<C: GenericClient>(
+    client: &C,
+    name: Option<&JobName>,
+    owner: Option<&str>,
+) -> Result<Vec<StoredJob>, Error> {
+    let statement = statement!("job.about", "select id, definition, active, version, created_at from job
+         where removed_at is null and ($1::text is null or name = $1) and ($2::text is null or definition ->> 'owner' = $2)
+         order by name");
+    statement.query(client, &[&name.map(JobName::as_str), &owner]).await?.iter().map(stored).collect()
+}
+
+/// The names of jobs, also of those that were taken away.
+pub async fn names<C: GenericClient>(client: &C, ids: &[JobId]) -> Result<HashMap<JobId, String>, Error> {
+    let statement = statement!("job.names", "select id, name from job where id = any($1)");
+    let ids: Vec<i32> = ids.iter().map(|id| id.0).collect();
+    let rows = statement.query(client, &[&ids]).await?;
+    rows.iter().map(|row| Ok((JobId(row.try_get("id")?), row.try_get("name")?))).collect()
+}
+
 fn stored(row: &tokio_postgres::Row) -> Result<StoredJob, Error> {
     Ok(StoredJob {
         id: JobId(row.try_get("id")?),

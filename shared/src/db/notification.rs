@@ -163,6 +163,24 @@ pub async fn insert(transaction: &Transaction<'_>, new: &[New]) -> Result<(), Er
     Ok(())
 }
 
+/// Puts a report into the outbox of some channels, each once; returns how many are new. A channel that is not there, or is gone
+/// when it is delivered, is given up then.
+pub async fn bring(
+    transaction: &Transaction<'_>,
+    report: Uuid,
+    channels: &[ChannelName],
+) -> Result<u64, Error> {
+    if channels.is_empty() {
+        return Ok(0);
+    }
+    let statement = statement!("notification.bring", "insert into notification (id, channel, group_key, next_at, report_id)
+         select id, channel, 'report/' || $3::uuid, now(), $3 from unnest($1::uuid[], $2::text[]) as n(id, channel)
+         on conflict (report_id, channel) where report_id is not null do nothing");
+    let ids: Vec<Uuid> = channels.iter().map(|_| Uuid::now_v7()).collect();
+    let channels: Vec<&str> = channels.iter().map(ChannelName::as_str).collect();
+    Ok(statement.execute(transaction, &[&ids, &channels, &report]).await?)
+}
+
 /// A transition that a notification tells.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Event {
@@ -223,6 +241,8 @@ pub struct Claimed {
     pub age: Duration,
     /// What is said of each of its transitions, in their order.
     pub events: Vec<Value>,
+    /// The report that it brings; then it tells no transitions.
+    pub report: Option<Uuid>,
 }
 
 /// Begins attempts of a channel, the oldest notifications first: nobody else begins another one of them within the lease. Those of a
@@ -245,10 +265,10 @@ pub async fn claim<C: GenericClient>(
          begun as (
              update notification n set attempts = attempts + 1, next_at = now() + make_interval(secs => $2)
              from due where n.id = due.id
-             returning n.id, n.attempts, (select coalesce(extract(epoch from now() - min(d.at)), 0) from delivery d
-                 where d.notification_id = n.id)::float8 as age),
+             returning n.id, n.attempts, n.report_id, (select coalesce(extract(epoch from now() - min(d.at)), 0)
+                 from delivery d where d.notification_id = n.id)::float8 as age),
          logged as (insert into delivery (notification_id, attempt) select id, attempts from begun)
-         select id, attempts, age from begun order by id"
+         select id, attempts, report_id, age from begun order by id"
     );
     let rows = statement.query(client, &[&channel, &lease.as_secs_f64(), &limit]).await?;
     // Only now: what the router added while they were taken is committed, and nothing is added to what has begun.
@@ -261,6 +281,7 @@ pub async fn claim<C: GenericClient>(
             attempt: row.try_get("attempts")?,
             age: Duration::try_from_secs_f64(age).unwrap_or_default(),
             events: events.remove(&id).unwrap_or_default(),
+            report: row.try_get("report_id")?,
         })
     };
     rows.iter().map(&mut claimed).collect()
@@ -339,6 +360,8 @@ pub struct Listed {
     pub last_error: Option<String>,
     /// What is said of each of its transitions.
     pub events: Vec<Value>,
+    /// What the report that it brings is called.
+    pub report: Option<String>,
 }
 
 /// What a channel was told of one alert.
@@ -395,6 +418,7 @@ pub async fn newest<C: GenericClient>(client: &C, filter: &Filter, limit: i64) -
     let statement = statement!(
         "notification.newest",
         "select id, channel, state, attempts, next_at, created_at, ended_at, last_error,
+             (select title from report r where r.id = n.report_id) as report,
              (select coalesce(json_agg(content order by event_id, repetition), '[]')
                  from notification_event e where e.notification_id = n.id) as events
          from notification n
@@ -414,6 +438,7 @@ pub async fn newest<C: GenericClient>(client: &C, filter: &Filter, limit: i64) -
             ended_at: row.try_get("ended_at")?,
             last_error: row.try_get("last_error")?,
             events: from_json(row, "events")?,
+            report: row.try_get("report")?,
         })
     };
     rows.iter().map(listed).collect()

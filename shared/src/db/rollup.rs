@@ -3,6 +3,7 @@
 //! An attempt is rolled up when the state passes the number of the transaction that wrote it. Who moves the state has its row
 //! locked, and writes the rows in the same transaction: a process that was stopped and goes on doubles nothing.
 
+pub mod period;
 mod recount;
 
 use chrono::{DateTime, TimeDelta, Utc};

@@ -8,10 +8,12 @@ pub mod plan;
 pub mod slow;
 
 use std::cell::Cell;
+use std::pin::pin;
 use std::sync::{LazyLock, OnceLock};
 use std::time::{Duration, Instant};
 
 use deadpool_postgres::GenericClient;
+use futures_util::TryStreamExt as _;
 use linkme::distributed_slice;
 use metrics::{Histogram, Unit, describe_histogram, histogram};
 use tokio_postgres::types::ToSql;
@@ -106,6 +108,25 @@ impl Statement {
         let rows = client.query(&prepared, parameters).await?;
         running.ended(rows.len() as u64);
         Ok(rows)
+    }
+
+    /// Hands over each row as it comes, so that they are never all in memory.
+    pub(crate) async fn each<C: GenericClient, E: From<Error>>(
+        &'static self,
+        client: &C,
+        parameters: Parameters<'_>,
+        mut take: impl FnMut(&Row) -> Result<(), E>,
+    ) -> Result<(), E> {
+        let running = self.begin();
+        let prepared = client.prepare_cached(&self.text).await?;
+        let mut stream = pin!(client.query_raw(&prepared, parameters.iter().copied()).await?);
+        let mut rows = 0;
+        while let Some(row) = stream.try_next().await? {
+            take(&row)?;
+            rows += 1;
+        }
+        running.ended(rows);
+        Ok(())
     }
 
     /// Returns the row, if there is one; more than one are an error.

@@ -104,7 +104,7 @@ pub async fn count(database: &Database, old: Old, keeping: Keeping) -> Result<u6
 #[must_use]
 pub const fn tables(old: Old) -> &'static [Table] {
     match old {
-        Old::Reports => &[Table::Report],
+        Old::Reports => &[Table::Report, Table::ReportFile],
         Old::Alerts => &[Table::Alert, Table::AlertEvent],
         Old::Silences => &[Table::Silence],
         Old::Days => &[Table::JobDay],

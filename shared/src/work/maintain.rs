@@ -81,6 +81,8 @@ text_enum! {
         ApiToken = "api_token",
         /// `audit`
         Audit = "audit",
+        /// `cache_version`
+        CacheVersion = "cache_version",
         /// `cap`
         Cap = "cap",
         /// `channel`
@@ -135,6 +137,8 @@ text_enum! {
         PoolSetting = "pool_setting",
         /// `report`
         Report = "report",
+        /// `report_file`
+        ReportFile = "report_file",
         /// `repository_lock`
         RepositoryLock = "repository_lock",
         /// `restore_point`

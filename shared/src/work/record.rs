@@ -6,7 +6,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use schemars::JsonSchema;
 use serde_json::{Map, Value};
 
-use super::values::{optional, required};
+use super::values::{optional, required, text, word};
 use crate::name::text_enum;
 use crate::target::TargetName;
 use crate::task::Outcome;
@@ -104,14 +104,6 @@ impl RecordParams {
         }
         Ok(())
     }
-}
-
-fn text(value: &Value) -> Result<&str, String> {
-    value.as_str().ok_or_else(|| "is not a string".to_owned())
-}
-
-fn word<T: std::str::FromStr<Err: std::fmt::Display>>(value: &Value) -> Result<T, String> {
-    text(value)?.parse().map_err(|error: T::Err| error.to_string())
 }
 
 fn time(value: &Value) -> Result<DateTime<Utc>, String> {

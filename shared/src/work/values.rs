@@ -18,3 +18,11 @@ pub(super) fn optional<T>(
         Some(value) => read(value).map(Some).map_err(|why| format!("{field}: {why}")),
     }
 }
+
+pub(super) fn text(value: &Value) -> Result<&str, String> {
+    value.as_str().ok_or_else(|| "is not a string".to_owned())
+}
+
+pub(super) fn word<T: std::str::FromStr<Err: std::fmt::Display>>(value: &Value) -> Result<T, String> {
+    text(value)?.parse().map_err(|error: T::Err| error.to_string())
+}

@@ -11,14 +11,14 @@ use tokio::process::{Child, ChildStdout, Command};
 use super::{route, webhook, world_with};
 
 /// A program in Python that says its port first, and then what it sees, a line each time.
-pub(super) struct Python {
-    pub(super) port: u16,
+pub(crate) struct Python {
+    pub(crate) port: u16,
     pub(super) lines: Lines<BufReader<ChildStdout>>,
     _child: Child,
 }
 
 impl Python {
-    pub(super) async fn start(script: &str, arguments: &[&str], environment: &[(&str, &str)]) -> Self {
+    pub(crate) async fn start(script: &str, arguments: &[&str], environment: &[(&str, &str)]) -> Self {
         let mut command = Command::new(devstack::tools::PYTHON);
         command
             .arg(format!("{}/../{script}", env!("CARGO_MANIFEST_DIR")))
@@ -34,7 +34,7 @@ impl Python {
         Self { port, lines, _child: child }
     }
 
-    pub(super) async fn line(&mut self) -> String {
+    pub(crate) async fn line(&mut self) -> String {
         let line = tokio::time::timeout(harness::DEADLINE, self.lines.next_line()).await;
         line.expect("waited in vain for a line").unwrap().expect("the program goes on")
     }

@@ -1,36 +1,149 @@
-//! Makes reports; they are stored with the record of their attempt.
+//! Makes reports: facts that are read in one snapshot of the database, and what they are written as. They are stored with the
+//! record of their attempt.
 
-mod daily;
+mod activity;
+mod audit;
+mod compliance;
+mod facts;
+mod standing;
 
-use serde_json::json;
+mod document;
+mod words;
+
+mod csv;
+mod html;
+mod pdf;
+
+use std::time::Instant;
+
+use anyhow::Context as _;
+use deadpool_postgres::Transaction;
+use deadpool_postgres::tokio_postgres::IsolationLevel;
+use serde::Serialize;
+use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
-use shared::clock;
-use shared::db::report::Report;
+use shared::db::report::{File, New};
+use shared::db::{self, Database};
 use shared::task::Ended;
-use shared::work::{ReportKind, ReportParams};
+use shared::work::{ReportFormat, ReportKind, ReportParams, Span};
 use uuid::Uuid;
 
+use self::activity::Activity;
+use self::audit::Audit;
+use self::compliance::Compliance;
+use self::document::Document;
+use self::facts::Head;
+use self::standing::Subjects;
 use super::attempt::{Attempt, refuse, retry};
 use crate::outcome::Outcome;
 
-/// Makes one report.
+/// Large periods are sorted and added up in memory; it is the server's, and freed with the transaction.
+const SETTINGS: &str = "set local enable_seqscan = on; set local work_mem = '128MB'";
+
+/// What a report says.
+#[derive(Debug, Serialize)]
+#[serde(untagged)]
+enum Facts {
+    Activity(Box<Activity>),
+    Compliance(Box<Compliance>),
+    Audit(Box<Audit>),
+}
+
+/// A report that was written.
+struct Made {
+    head: Head,
+    document: Document,
+    files: Vec<File>,
+    /// How long each format took, in seconds.
+    seconds: serde_json::Map<String, Value>,
+}
+
+/// Makes one report. The days are counted from when it was asked for, so that another attempt makes the same one.
 pub(super) async fn run(attempt: &Attempt<'_>, params: &ReportParams) -> Result<Outcome, Ended> {
-    let day = params.day.unwrap_or_else(|| clock::now().date_naive());
-    let (period_start, period_end) = daily::period(day).map_err(|error| refuse(error.to_string()))?;
-    let made = match params.report {
-        ReportKind::Daily => daily::make(&attempt.worker.database, day).await,
-    };
-    let made = made.map_err(|error| retry(format!("{error:#}")))?;
-    let report = Report {
+    let task = &attempt.leased.task;
+    let period = params.span(task.enqueued_at).map_err(refuse)?;
+    let started = Instant::now();
+    let facts = read(&attempt.worker.database, params, period).await?;
+    let read = started.elapsed().as_secs_f64();
+    // The snapshot is over: nothing of the database waits for what takes processor time alone.
+    let made = tokio::task::spawn_blocking(move || write(&facts)).await;
+    let made = made.map_err(retry)?.map_err(|error| retry(format!("{error:#}")))?;
+    let Made { head, document, files, mut seconds } = made;
+    seconds.insert("read".to_owned(), read.into());
+    let hashes: serde_json::Map<_, _> =
+        files.iter().map(|file| (file.format.to_string(), json!(file.sha256))).collect();
+    let report = New {
         id: Uuid::now_v7(),
         kind: params.report,
-        period_start,
-        period_end,
-        sha256: hex::encode(Sha256::digest(&made.html)),
-        html: made.html,
-        content: made.content,
-        task: attempt.leased.task.id,
+        period_start: period.start(),
+        period_end: period.end(),
+        summary: document.summary(),
+        title: head.title,
+        headline: document.headline,
+        job: head.job,
+        owner: head.owner,
+        files,
+        mail_to: params.mail_to.clone(),
+        task: task.id,
     };
-    let detail = json!({ "report": report.id, "kind": report.kind, "day": day, "sha256": report.sha256 });
+    let detail = json!({ "report": report.id, "kind": report.kind, "period": period, "sha256": hashes, "seconds": seconds });
     Ok(Outcome { detail: Some(detail), report: Some(Box::new(report)), ..Outcome::done() })
+}
+
+async fn read(database: &Database, params: &ReportParams, period: Span) -> Result<Facts, Ended> {
+    let mut client = database.client().await.map_err(retry)?;
+    let reading = client.build_transaction().isolation_level(IsolationLevel::RepeatableRead).read_only(true);
+    let transaction = reading.start().await.map_err(db::Error::from).map_err(retry)?;
+    transaction.batch_execute(SETTINGS).await.map_err(db::Error::from).map_err(retry)?;
+    let subjects = Subjects::read(&transaction, params).await.map_err(retry)?;
+    if let Some(job) = params.job.as_ref().filter(|_| subjects.jobs.is_empty()) {
+        return Err(refuse(match &params.owner {
+            Some(owner) => format!("job: no job of {} is named {job}", owner.as_str()),
+            None => format!("job: no job is named {job}"),
+        }));
+    }
+    let now = db::now(&transaction).await.map_err(retry)?;
+    let head = Head::new(params, period, now).map_err(refuse)?;
+    facts(&transaction, &subjects, head).await.map_err(retry)
+}
+
+async fn facts(transaction: &Transaction<'_>, subjects: &Subjects, head: Head) -> Result<Facts, db::Error> {
+    Ok(match head.report {
+        ReportKind::Daily | ReportKind::Weekly | ReportKind::Monthly => {
+            Facts::Activity(Box::new(activity::read(transaction, subjects, head).await?))
+        }
+        ReportKind::Compliance => {
+            Facts::Compliance(Box::new(compliance::read(transaction, subjects, head).await?))
+        }
+        ReportKind::Audit => Facts::Audit(Box::new(audit::read(transaction, subjects, head).await?)),
+    })
+}
+
+fn write(facts: &Facts) -> anyhow::Result<Made> {
+    let (head, document) = match facts {
+        Facts::Activity(facts) => (facts.head.clone(), facts.document()),
+        Facts::Compliance(facts) => (facts.head.clone(), facts.document()),
+        Facts::Audit(facts) => (facts.head.clone(), facts.document()),
+    };
+    let (mut files, mut seconds) = (Vec::new(), serde_json::Map::new());
+    for format in ReportFormat::ALL {
+        let started = Instant::now();
+        let content = match format {
+            ReportFormat::Html => html::write(&document)?,
+            ReportFormat::Pdf => pdf::write(&document)?,
+            ReportFormat::Csv => list(facts)?,
+            ReportFormat::Json => serde_json::to_vec(facts).context("writing the facts")?,
+        };
+        seconds.insert(format.to_string(), started.elapsed().as_secs_f64().into());
+        files.push(File { format: *format, sha256: hex::encode(Sha256::digest(&content)), content });
+    }
+    Ok(Made { head, document, files, seconds })
+}
+
+fn list(facts: &Facts) -> anyhow::Result<Vec<u8>> {
+    match facts {
+        Facts::Activity(facts) => csv::activity(facts),
+        Facts::Compliance(facts) => csv::compliance(facts),
+        Facts::Audit(facts) => csv::audit(facts),
+    }
 }

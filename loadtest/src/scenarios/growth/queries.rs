@@ -101,7 +101,7 @@ impl Query {
         let yesterday = now - TimeDelta::days(1);
         match self {
             Self::TallyOfADay => _ = execution::tally(client, yesterday, now).await?,
-            Self::TroubledOfADay => _ = execution::troubled(client, yesterday, now, 100).await?,
+            Self::TroubledOfADay => _ = execution::troubled(client, yesterday, now, None, 100).await?,
             Self::NewestOfEach => _ = restore_point::newest_of_each(client, None).await?,
             Self::Verdicts => _ = compliance::verdicts(client, None).await?,
             Self::DueVerdicts => _ = compliance::due(client, 500).await?,

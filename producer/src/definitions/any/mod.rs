@@ -65,7 +65,7 @@ fn job(name: String, targets: Vec<Value>) -> BoxedStrategy<Value> {
     let demands = (option::of(period()), option::of(period()), option::of(select(vec!["high", "normal"])));
     let rest = (option::of(verify()), option::of(tries()), any::<Option<bool>>(), any::<Option<bool>>());
     let of_jobs = Rule::ALL.iter().copied().filter(|rule| rule.is_of_jobs());
-    let told = (option::of(tags()), option::of(alert::settings(of_jobs)));
+    let told = (option::of(tags()), option::of(alert::settings(of_jobs)), option::of(exceptions()));
     (what, when, demands, rest, told)
         .prop_map(move |(what, (schedule, retention), demands, rest, told)| {
             let own = json!({ "name": name, "owner": what.0, "source": what.1, "targets": what.2 });
@@ -81,6 +81,7 @@ fn job(name: String, targets: Vec<Value>) -> BoxedStrategy<Value> {
                 ("active", json!(rest.3)),
                 ("tags", json!(told.0)),
                 ("alerts", json!(told.1)),
+                ("exceptions", json!(told.2)),
             ];
             merged([own, present(optional)])
         })
@@ -175,6 +176,19 @@ fn verify() -> BoxedStrategy<Value> {
         .boxed()
 }
 
+fn exceptions() -> BoxedStrategy<Vec<Value>> {
+    let rules = subsequence(vec!["3-copies", "2-media", "1-offsite", "1-isolated", "0-errors"], 0..=5);
+    let each = (text(), text(), 2020..2060, 1..=28).prop_map(|(reason, owner, year, day)| {
+        json!({ "reason": reason, "owner": owner, "until": format!("{year}-02-{day:02}") })
+    });
+    (rules, vec(each, 5))
+        .prop_map(|(rules, exceptions)| {
+            let with = |(rule, exception)| merged([json!({ "rule": rule }), exception]);
+            rules.into_iter().zip(exceptions).map(with).collect()
+        })
+        .boxed()
+}
+
 fn tries() -> BoxedStrategy<Value> {
     let kinds = subsequence(vec!["backup", "copy", "verify", "restore", "probe"], 0..=5);
     let limits = (option::of(1..=100_u16), option::of(period())).prop_map(|(attempts, timeout)| {
@@ -188,8 +202,13 @@ fn tries() -> BoxedStrategy<Value> {
 }
 
 fn report(name: String) -> BoxedStrategy<Value> {
-    schedule()
-        .prop_map(move |schedule| json!({ "name": name, "report": "daily", "schedule": schedule }))
+    let kind = select(vec!["daily", "weekly", "monthly", "compliance", "audit"]);
+    let about = (option::of(select(vec!["current", "previous"])), option::of("[a-z]{1,8}"));
+    (kind, about, schedule())
+        .prop_map(move |(kind, (period, owner), schedule)| {
+            let own = json!({ "name": name, "report": kind, "schedule": schedule });
+            merged([own, present([("period", json!(period)), ("owner", json!(owner))])])
+        })
         .boxed()
 }
 

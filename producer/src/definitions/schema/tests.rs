@@ -39,6 +39,9 @@ const BEYOND_A_SCHEMA: &[&str] = &[
     "use 10s to 24h",
     "use 1h at most",
     "use 1m at least",
+    "reports go by email",
+    "has two exceptions",
+    "is no date such as",
 ];
 
 fn validator() -> Validator {
@@ -115,7 +118,8 @@ fn whole() -> Value {
                 "verify": { "structure": "7d", "read": "30d", "restore": "90d",
                     "schedule": { "structure": { "every": "1h" } } },
                 "tries": { "backup": { "attempts": 3, "timeout": "6h" } }, "tags": ["web"],
-                "alerts": { "backups_failing": { "failures": 2, "for": "0s", "severity": "warning", "enabled": true } } },
+                "alerts": { "backups_failing": { "failures": 2, "for": "0s", "severity": "warning", "enabled": true } },
+                "exceptions": [{ "rule": "1-isolated", "reason": "the tape is on its way", "owner": "ops", "until": "2026-12-31" }] },
             { "name": "sim", "owner": "ops", "source": source(simulated), "targets": ["disk-a"], "schedule": "manual",
                 "retention": { "last": 7, "hourly": 24, "daily": 14, "weekly": 8, "monthly": 12, "yearly": 3,
                     "timezone": "Europe/Berlin", "schedule": { "every": "1d" } } },
@@ -126,7 +130,8 @@ fn whole() -> Value {
             { "source": "a", "concurrency": 1 },
             { "owner": "ops", "weight": 3 },
         ],
-        "reports": [{ "name": "daily", "report": "daily", "schedule": { "cron": "@daily" } }],
+        "reports": [{ "name": "daily", "report": "daily", "period": "previous", "job": "docs", "owner": "ops", "mail_to": ["mail"],
+            "schedule": { "cron": "@daily" } }],
         "upkeep": [{ "name": "weekly", "action": "reindex", "tables": ["execution", "task"], "schedule": { "cron": "@weekly" } }],
         "alerts": {
             "backup_failed": { "severity": "critical" },

@@ -11,6 +11,7 @@ use shared::task::{Priority, TaskKind};
 use shared::work::Level;
 
 use super::alert::{Setting, job_rules, settings, tags};
+use super::exception::{Exception, exceptions};
 use super::target::Place;
 use super::values::{Length, Size, delay, excludes, keyed, name, named, paths, targets, text, words};
 use super::{Retention, Schedule};
@@ -68,6 +69,10 @@ pub struct Job {
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     #[schemars(default, schema_with = "job_rules")]
     alerts: BTreeMap<Rule, Setting>,
+    /// From which rules of compliance it is excepted for a while, one for each at most. No verdict is changed by that.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schemars(default, schema_with = "exceptions")]
+    exceptions: Vec<Exception>,
 }
 
 #[derive(Debug, Serialize, JsonSchema)]
@@ -178,6 +183,7 @@ impl From<&job::Job> for Job {
             retention,
             tags,
             alerts,
+            exceptions,
         } = job;
         let scheduled =
             |schedule: &shared::schedule::Schedule| WhenBackedUp::Scheduled(Box::new(schedule.into()));
@@ -205,6 +211,7 @@ impl From<&job::Job> for Job {
             active: *active,
             tags: tags.clone(),
             alerts: settings(alerts),
+            exceptions: exceptions.iter().map(Exception::from).collect(),
         }
     }
 }

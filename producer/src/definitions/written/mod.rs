@@ -5,6 +5,7 @@ mod values;
 
 mod alert;
 mod channel;
+mod exception;
 mod job;
 mod limit;
 mod retention;

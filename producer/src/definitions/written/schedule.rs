@@ -2,10 +2,13 @@
 
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::Serialize;
+use shared::channel::ChannelName;
+use shared::job::JobName;
+use shared::limit::Label;
 use shared::schedule::{self, CatchUp, Day, Overlap, When};
-use shared::work::{ReportKind, ReportName};
+use shared::work::{MOST_CHANNELS, Relative, ReportKind, ReportName};
 
-use super::values::{Length, catch_up, clock, delay, name, text, words};
+use super::values::{Length, catch_up, clock, delay, label, name, text, words};
 use crate::definitions;
 
 /// When work is due, and what becomes of it when that is not possible.
@@ -64,10 +67,27 @@ pub struct Report {
     /// What its schedule is called.
     #[schemars(schema_with = "name")]
     name: ReportName,
-    /// Which report: `daily` is about the day on which it is made.
+    /// Which report.
     #[serde(rename = "report")]
     #[schemars(schema_with = "reports")]
     kind: ReportKind,
+    /// Whether it is about the day, week or month in which it is made or the one before; `daily` and `compliance` are about the
+    /// current one without it, the others about the previous one. `compliance` and `audit` are about months.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(default, schema_with = "periods")]
+    period: Option<Relative>,
+    /// Only about this job.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(default, schema_with = "name")]
+    job: Option<JobName>,
+    /// Only about jobs of this owner.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(default, schema_with = "label")]
+    owner: Option<Label>,
+    /// The e-mail channels by which it is sent when it is made.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schemars(default, schema_with = "channels")]
+    mail_to: Vec<ChannelName>,
     /// When it is made.
     schedule: Schedule,
 }
@@ -104,8 +124,16 @@ impl From<&schedule::Blackout> for Blackout {
 
 impl From<&definitions::Report> for Report {
     fn from(report: &definitions::Report) -> Self {
-        let definitions::Report { name, report, schedule } = report;
-        Self { name: name.clone(), kind: *report, schedule: schedule.into() }
+        let definitions::Report { name, params, schedule } = report;
+        Self {
+            name: name.clone(),
+            kind: params.report,
+            period: params.period.relative,
+            job: params.job.clone(),
+            owner: params.owner.clone(),
+            mail_to: params.mail_to.clone(),
+            schedule: schedule.into(),
+        }
     }
 }
 
@@ -128,6 +156,15 @@ fn overlap(_: &mut SchemaGenerator) -> Schema {
 fn days(_: &mut SchemaGenerator) -> Schema {
     let days = words(Day::ALL);
     schemars::json_schema!({ "type": "array", "items": days })
+}
+
+fn periods(_: &mut SchemaGenerator) -> Schema {
+    words(Relative::ALL)
+}
+
+fn channels(generator: &mut SchemaGenerator) -> Schema {
+    let name = name(generator);
+    schemars::json_schema!({ "type": "array", "items": name, "maxItems": MOST_CHANNELS, "uniqueItems": true })
 }
 
 fn reports(_: &mut SchemaGenerator) -> Schema {

@@ -95,11 +95,43 @@ fn params(kind: TaskKind) -> BoxedStrategy<Option<Value>> {
         TaskKind::Probe | TaskKind::Forget => always(object(vec![("target", always(name()))])),
         TaskKind::Record => always(record()),
         TaskKind::Report => {
-            let day = (0_i64..40_000).prop_map(|days| {
-                json!(DateTime::from_timestamp(days * 86_400, 0).unwrap().format("%F").to_string())
-            });
-            let report = prop_oneof![always(Just(json!("daily"))), Just(None)];
-            maybe(object(vec![("report", report.boxed()), ("day", maybe(day))]))
+            let day = |from: i64, until: i64| {
+                (from..until).prop_map(|days| {
+                    DateTime::from_timestamp(days * 86_400, 0).unwrap().format("%F").to_string()
+                })
+            };
+            let named = |name: &str| always(Just(json!(name)));
+            let weeks = (1..=52).prop_map(|week| json!(format!("2020-W{week:02}")));
+            let months = (1..=12).prop_map(|month| json!(format!("2020-{month:02}")));
+            let audited = vec![
+                ("report", named("audit")),
+                ("from", always(day(18_000, 18_100).prop_map(Value::from))),
+                ("to", always(day(18_100, 18_200).prop_map(Value::from))),
+                ("mail_to", maybe(prop::collection::vec("[a-z]{1,8}", 0..2).prop_map(Value::from))),
+            ];
+            prop_oneof![
+                maybe(object(vec![
+                    ("report", maybe(Just(json!("daily")))),
+                    ("day", maybe(day(0, 20_000).prop_map(Value::from)))
+                ])),
+                maybe(object(vec![
+                    ("report", named("weekly")),
+                    ("week", maybe(weeks)),
+                    ("job", maybe(name()))
+                ])),
+                maybe(object(vec![
+                    ("report", named("monthly")),
+                    ("month", maybe(months)),
+                    ("owner", maybe(Just(json!("ops & co"))))
+                ])),
+                maybe(object(audited)),
+                maybe(object(vec![
+                    ("report", named("compliance")),
+                    ("period", named("previous")),
+                    ("mail_to", named("a, b"))
+                ])),
+            ]
+            .boxed()
         }
         _ => maybe(object(vec![("anything", maybe(text()))])),
     }
