@@ -40,7 +40,10 @@ pub(super) async fn unused<C: GenericClient>(client: &C) -> Result<Vec<Advice>, 
         })
         .map(|index| Advice {
             kind: Kind::UnusedIndex,
-            why: format!("nothing has read by it (docs/tables.md says what ours are for); it can be made again: {}", index.definition),
+            why: format!(
+                "nothing has read by it (docs/tables.md says what ours are for); it can be made again: {}",
+                index.definition
+            ),
             before: Figure::bytes(index.bytes, Basis::Measured),
             after: Some(Figure::bytes(0, Basis::Measured)),
             remedy: drop_it(&index),

@@ -63,6 +63,7 @@ pub async fn oldest_transaction<C: GenericClient>(
              select pid, application_name as program, usename::text as role, coalesce(state, 'unknown') as state, xact_start as began_at
              from pg_stat_activity
              where datname = current_database() and backend_type = 'client backend' and usename is not null
+                 and pid <> pg_backend_pid()
              union all
              select 0, gid, owner::text, 'prepared', prepared from pg_prepared_xacts where database = current_database()) t
          where began_at < clock_timestamp() - make_interval(secs => $1) order by began_at limit 1"

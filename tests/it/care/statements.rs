@@ -67,11 +67,9 @@ async fn each_process_measures_its_statements_by_their_names() {
     assert_eq!(run.code, 0, "{run:?}");
 
     let count = |statement: &str| format!("holdfast_statement_seconds_count{{statement=\"{statement}\"}}");
-    for (url, statement) in [
-        (&worker_url, "lease.complete"),
-        (&worker_url, "execution.insert"),
-        (&reporter_url, "worker.present"),
-    ] {
+    for (url, statement) in
+        [(&worker_url, "lease.complete"), (&worker_url, "execution.copy"), (&reporter_url, "worker.present")]
+    {
         eventually(&format!("{statement} is measured"), async || {
             metrics(url).await.get(&count(statement)).copied().filter(|count| *count >= 1.0)
         })
@@ -127,7 +125,7 @@ async fn a_slow_statement_is_logged_with_its_plan_and_without_what_it_was_given(
 async fn statements_are_counted_for_the_task_that_sends_them() {
     let world = World::new().await;
     let client = world.database.client().await.unwrap();
-    let (_, count) = statement::counted(async {
+    let ((), count) = statement::counted(async {
         keeping::told(&client).await.unwrap();
         worker::present(&client).await.unwrap();
     })

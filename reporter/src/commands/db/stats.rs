@@ -112,16 +112,19 @@ fn text(stats: &Stats) -> String {
         usage.deadlocks
     );
     _ = writeln!(text, "{}\n\n{}\n\n{}\n", tables(stats), indexes(stats), sessions(stats));
-    if let Some(oldest) = &stats.oldest_transaction {
-        _ = writeln!(
-            text,
-            "oldest transaction: {} ({}, process {}), {}, open for {}",
-            oldest.program,
-            oldest.role,
-            oldest.pid,
-            oldest.state,
-            ago(oldest.began_at, stats.at)
-        );
+    match &stats.oldest_transaction {
+        Some(oldest) => {
+            _ = writeln!(
+                text,
+                "oldest transaction: {} ({}, process {}), {}, open for {}",
+                oldest.program,
+                oldest.role,
+                oldest.pid,
+                oldest.state,
+                ago(oldest.began_at, stats.at)
+            );
+        }
+        None => text.push_str("no transaction is open\n"),
     }
     if let Some(waiting) = &stats.waiting_for_locks {
         let blockers: Vec<String> = waiting.blockers.iter().map(ToString::to_string).collect();
