@@ -22,7 +22,7 @@ pub(super) async fn impossible<'m, C: GenericClient>(
     let known: HashSet<&JobName> =
         jobs.iter().filter(|(_, reference)| !reference.removed).map(|(name, _)| name).collect();
     let mailed = asked.iter().any(|(_, params)| !params.mail_to.is_empty());
-    let channels = if mailed { channel::all(client).await? } else { Vec::new() };
+    let channels = if mailed { channel::all(client).await?.rows } else { Vec::new() };
     let kinds: HashMap<&ChannelName, &Means> =
         channels.iter().map(|channel| (&channel.name, &channel.means)).collect();
     let why = |params: &ReportParams| {

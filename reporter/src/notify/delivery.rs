@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
 use metrics::counter;
-use shared::channel::{Channel, ChannelName};
+use shared::channel::{Channel, ChannelName, Means};
 use shared::db::delivery::{Ended, Outcome};
 use shared::db::notification::{self, Claimed};
 use shared::db::{self, Database, channel};

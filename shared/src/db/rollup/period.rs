@@ -44,9 +44,14 @@ pub struct Which<'a> {
 /// Adds up the attempts of a period that figures are made of. In a transaction of one snapshot it counts each attempt once, whoever rolls up meanwhile.
 pub async fn attempts<C: GenericClient>(client: &C, which: Which<'_>) -> Result<Attempts, Error> {
     let mut attempts = Attempts::default();
-    let grouping = "grouping(job_id) = 1 as of_day, at, job_id, kind, outcome, bucket";
-    let sets = "grouping sets ((job_id, kind, outcome, bucket), (at, kind, outcome))";
-    each(client, which, &OF_FIGURES, grouping, sets, |row| {
+    let statement = statement!(
+        "rollup.attempts_of_period",
+        text(
+            "grouping(job_id) = 1 as of_day, at, job_id, kind, outcome, bucket",
+            "grouping sets ((job_id, kind, outcome, bucket), (at, kind, outcome))"
+        )
+    );
+    each(client, which, &OF_FIGURES, statement, |row| {
         if row.try_get("of_day")? {
             let day: DateTime<Utc> = row.try_get("at")?;
             attempts.days.entry(day.date_naive()).or_default().push(slice(row, DurationClass(0))?);

@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 use chrono::{Days, NaiveDate};
 use deadpool_postgres::Transaction;
 use serde::Serialize;
-use shared::alert::{Rule, Severity, State, Transition};
+use shared::alert::{Rule, Settings, Severity, State, Transition};
 use shared::db::alert::Filter;
 use shared::db::recovery::Restores;
 use shared::db::rollup::Slice;
@@ -138,7 +138,8 @@ pub(super) async fn read(
     let gaps = recovery::gaps_of(transaction, from, Some(to), ids).await?;
     let restores = recovery::restores_of(transaction, from, Some(to), ids).await?;
     let trend = trend(transaction, &head, ids, all.days).await?;
-    let setting = alert_setting::all(transaction).await?.of(Rule::SuccessRate, None);
+    let settings = Settings(alert_setting::all(transaction).await?.rows.into_iter().collect());
+    let setting = settings.of(Rule::SuccessRate, None);
     let (mean, mean_before) = if ids.is_none() {
         let mean = compliance_hour::mean_of(transaction, from, to).await?;
         (mean, compliance_hour::mean_of(transaction, head.before.start(), head.before.end()).await?)
