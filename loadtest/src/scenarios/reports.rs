@@ -23,7 +23,7 @@ pub(crate) struct Reports {
     #[arg(long, default_value_t = 366, value_parser = clap::value_parser!(u32).range(1..=366))]
     days: u32,
     /// Runs of each report, each by a new worker
-    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u16).range(1..))]
+    #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u16).range(1..))]
     runs: u16,
 }
 

@@ -1,7 +1,7 @@
 //! The figures of reports are those of the attempts, counted by hand.
 
 use chrono::{Datelike as _, Days, NaiveDate};
-use harness::World;
+use harness::{World, eventually};
 use reporter::rollup::{Step, step};
 use serde_json::{Value, json};
 
@@ -17,9 +17,15 @@ fn attempts(job: &str, number: usize, at: &str, kind: &str, outcome: &str, secon
     )
 }
 
+/// Rolls up until all attempts are; transactions of other tests may be in the way for a moment.
 async fn roll_up(world: &World) {
     let mut client = world.database.client().await.unwrap();
-    while let Step::More(_) = step(&mut client).await.unwrap() {}
+    eventually("all is rolled up", async || {
+        while let Step::More(_) = step(&mut client).await.unwrap() {}
+        let left = "select count(*) from execution where xact >= (select xact from rollup_state)";
+        (world.number(left).await == 0).then_some(())
+    })
+    .await;
 }
 
 /// What the database says of the backups from one day until before another: tried, succeeded, bytes, added by copies too.
