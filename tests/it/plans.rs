@@ -152,7 +152,8 @@ pub(crate) async fn plans(client: &Client, pattern: &str) -> Vec<(String, Value)
     for row in client.query(prepared, &[&pattern]).await.unwrap() {
         let (name, statement, parameters): (String, String, i32) = (row.get(0), row.get(1), row.get(2));
         let nulls = vec!["null"; usize::try_from(parameters).unwrap()].join(", ");
-        let explain = format!("explain (format json) execute \"{name}\"({nulls})");
+        let values = if nulls.is_empty() { String::new() } else { format!("({nulls})") };
+        let explain = format!("explain (format json) execute \"{name}\"{values}");
         let plan: Value = client.query_one(&explain, &[]).await.unwrap().get(0);
         plans.push((statement, plan[0]["Plan"].clone()));
     }

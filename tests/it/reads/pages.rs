@@ -78,17 +78,19 @@ async fn each_list_is_the_same_in_pages_of_three_and_backwards() {
     let world = world_with(5).await;
     let reader = Reader::new(&world, "auditor").await;
     for list in LISTS {
-        let whole = read_all(&reader, &format!("{list}?limit=500"), async |_| {}).await;
+        // Others come and go, as the reporter finds something wrong.
+        let list = if list == "alerts" { "alerts?rule=worker_lost&" } else { &format!("{list}?") };
+        let whole = read_all(&reader, &format!("{list}limit=500"), async |_| {}).await;
         assert!(!whole.is_empty(), "{list}");
-        let pages = read_all(&reader, &format!("{list}?limit=3"), async |_| {}).await;
+        let pages = read_all(&reader, &format!("{list}limit=3"), async |_| {}).await;
         assert_eq!(pages, whole, "{list}");
         let distinct: BTreeSet<String> = whole.iter().map(ToString::to_string).collect();
         assert_eq!(distinct.len(), whole.len(), "{list}");
-        let wrong = reader.get(&format!("{list}?sort=x")).await;
+        let wrong = reader.get(&format!("{list}sort=x")).await;
         let (_, why) = wrong.problem(400);
         let names = why.split("use ").nth(1).unwrap().split(", with").next().unwrap().to_owned();
         for name in names.split(", ") {
-            let order = |sign: &str| format!("{list}?limit=3&sort={sign}{name}&job=job-001");
+            let order = |sign: &str| format!("{list}limit=3&sort={sign}{name}&job=job-001");
             let order = |sign: &str| {
                 let order = order(sign);
                 if wrong_job(list) { order.replace("&job=job-001", "") } else { order }
@@ -103,7 +105,7 @@ async fn each_list_is_the_same_in_pages_of_three_and_backwards() {
 
 /// Lists that have no filter by job.
 fn wrong_job(list: &str) -> bool {
-    ["audit", "jobs", "pools", "targets", "workers"].contains(&list)
+    ["audit?", "jobs?", "pools?", "targets?", "workers?"].contains(&list)
 }
 
 #[tokio::test]
