@@ -11,6 +11,7 @@ mod observe;
 mod openapi;
 mod query;
 mod read;
+mod report_file;
 mod summary;
 mod summary_schema;
 mod wanted;
@@ -115,6 +116,11 @@ pub fn router(api: Api) -> Router {
             routes = routes.route(&format!("/{}/{{{key}}}", entity.path), item);
         }
     }
+    let file = get(async move |path: http::parameters::Path<(String, String)>, asked: read::Asks| {
+        let (id, format) = path.0;
+        report_file::answer(&id, &format, asked).await
+    });
+    routes = routes.route("/reports/{id}/{format}", file);
     let compression = CompressionLayer::new().quality(CompressionLevel::Fastest);
     let reads = Router::new()
         .nest("/api/v1", routes)

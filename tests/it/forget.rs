@@ -153,7 +153,7 @@ async fn a_worker_that_is_killed_after_it_removed_snapshots_and_before_it_said_s
     assert_eq!(world.producer(&enqueue).await.code, 0);
     eventually("the snapshots are gone and somebody is about to say so", async || {
         let waiting = "select count(*) from pg_stat_activity where datname = current_database()
-             and wait_event_type = 'Lock' and query like 'update restore_point%'";
+             and wait_event_type = 'Lock' and query like '%update restore_point%' and pid <> pg_backend_pid()";
         let is_waiting = world.number(waiting).await == 1;
         (is_waiting && count_files(&repository(&world, "disk-a"), "snapshots") == 1).then_some(())
     })

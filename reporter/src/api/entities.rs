@@ -7,6 +7,7 @@ mod evidence;
 mod executions;
 mod jobs;
 mod pools;
+mod reports;
 mod restore_points;
 mod schedules;
 mod targets;
@@ -24,6 +25,7 @@ pub const ALL: &[&Entity] = &[
     &executions::ENTITY,
     &jobs::ENTITY,
     &pools::ENTITY,
+    &reports::ENTITY,
     &restore_points::ENTITY,
     &schedules::ENTITY,
     &targets::ENTITY,
@@ -40,6 +42,8 @@ const OUTCOMES: &[&str] = &["success", "warning", "failed", "timed_out", "cancel
 const RULES: &[&str] = &["3-copies", "2-media", "1-offsite", "1-isolated", "0-errors"];
 /// What rules answer.
 const ANSWERS: &[&str] = &["pass", "warning", "fail", "unknown"];
+/// The reports.
+const REPORTS: &[&str] = &["daily", "weekly", "monthly", "compliance", "audit"];
 /// How bad alerts are.
 const SEVERITIES: &[&str] = &["info", "warning", "critical"];
 
@@ -51,6 +55,7 @@ mod tests {
     use shared::compliance::{Answer, Rule};
     use shared::db::page::By;
     use shared::task::{Outcome, TaskKind};
+    use shared::work::ReportKind;
 
     use super::*;
 
@@ -61,6 +66,7 @@ mod tests {
         assert_eq!(sorted(OUTCOMES), Outcome::ALL.iter().map(|outcome| outcome.as_str()).collect());
         assert_eq!(sorted(RULES), Rule::ALL.iter().map(|rule| rule.as_str()).collect());
         assert_eq!(sorted(ANSWERS), Answer::ALL.iter().map(|answer| answer.as_str()).collect());
+        assert_eq!(sorted(REPORTS), ReportKind::ALL.iter().map(|kind| kind.as_str()).collect());
         assert_eq!(sorted(SEVERITIES), Severity::ALL.iter().map(|severity| severity.as_str()).collect());
     }
 

@@ -4,6 +4,7 @@ use serde_json::{Map, Value, json};
 use shared::access::Role;
 use shared::db::page::{By, Field, Filter, Kind, Listing};
 use shared::http::problem::{Problem, Wrong};
+use shared::work::ReportFormat;
 use utoipa::PartialSchema;
 
 use super::entities::ALL;
@@ -39,6 +40,7 @@ pub fn described() -> Value {
         schemas.insert(schema, object(entity.listing.fields));
         tags.push(json!({ "name": entity.path.replace('-', " "), "description": entity.about }));
     }
+    paths.insert("/api/v1/reports/{id}/{format}".to_owned(), json!({ "get": report_file() }));
     paths.insert("/api/v1/summary".to_owned(), json!({ "get": summary() }));
     tags.push(json!({ "name": "summary", "description": "Where things stand." }));
     schemas.insert("Summary".to_owned(), summary_schema::schema());
@@ -183,6 +185,33 @@ fn operation(entity: &Entity, id: &str, verb: &str, parameters: &[Value], answer
         "description": format!("{}{role}", entity.about),
         "parameters": parameters,
         "responses": responses(answer),
+    })
+}
+
+fn report_file() -> Value {
+    let formats: Vec<&str> = ReportFormat::ALL.iter().map(|format| format.as_str()).collect();
+    let parameter = |name: &str, schema: Value, about: &str| json!({ "name": name, "in": "path", "required": true, "schema": schema, "description": about });
+    let content: Map<String, Value> = ReportFormat::ALL
+        .iter()
+        .map(|format| {
+            (format.media_type().to_owned(), json!({ "schema": { "type": "string", "format": "binary" } }))
+        })
+        .collect();
+    let file = json!({
+        "description": "The file, of which the list of reports has the SHA-256",
+        "headers": { "ETag": { "description": "Send it in If-None-Match: what is known is not sent again.", "schema": { "type": "string" } } },
+        "content": content,
+    });
+    json!({
+        "tags": ["reports"],
+        "operationId": "read_report_file",
+        "summary": "The file of a report",
+        "description": "A report in one of its formats. An audit report needs the role auditor.",
+        "parameters": [
+            parameter("id", json!({ "type": "string" }), "Which report"),
+            parameter("format", json!({ "type": "string", "enum": formats }), "In which format"),
+        ],
+        "responses": responses(&file),
     })
 }
 

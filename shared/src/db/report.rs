@@ -57,8 +57,11 @@ pub struct File {
 
 /// Stores a report with its files, unless its task has made one already; returns whether it did.
 pub async fn insert(transaction: &Transaction<'_>, report: &New) -> Result<bool, Error> {
-    let statement = statement!("report.insert", "insert into report (id, kind, period_start, period_end, title, headline, summary, job, owner, task_id)
-         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) on conflict (task_id) do nothing");
+    let statement = statement!(
+        "report.insert",
+        "insert into report (id, kind, period_start, period_end, title, headline, summary, job, owner, task_id)
+         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) on conflict (task_id) do nothing"
+    );
     let kind = report.kind.as_str();
     let stored = statement
         .execute(
@@ -81,7 +84,7 @@ pub async fn insert(transaction: &Transaction<'_>, report: &New) -> Result<bool,
         return Ok(false);
     }
     let statement = statement!(
-        "report.insert",
+        "report.insert_file",
         "insert into report_file (report_id, format, sha256, content) values ($1, $2, $3, $4)"
     );
     for file in &report.files {

@@ -45,7 +45,8 @@ async fn world_with_jobs(others: u32) -> World {
     world.apply(&json!({ "targets": [world.target("disk-a", &json!({}))], "jobs": jobs })).await;
     let more = format!(
         "insert into job (name, definition, active) select 'job-' || i, '{{}}', false from generate_series(1, {others}) i;
-         analyze job"
+         analyze job;
+         select pg_stat_force_next_flush()"
     );
     world.execute(&more).await;
     world

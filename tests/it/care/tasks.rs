@@ -23,8 +23,8 @@ async fn age(world: &World) {
             "alter table token set (autovacuum_enabled = false);
              insert into token (key, last) select 'k' || i, now() from generate_series(1, 5000) i;
              delete from token where key not in (select 'k' || i from generate_series(1, 100) i);
-             insert into report (id, kind, period_start, period_end, html, content, sha256, task_id, created_at)
-                 select gen_random_uuid(), 'daily', now(), now(), 'x', '{}', 'x', gen_random_uuid(), now() - i * interval '1 day'
+             insert into report (id, kind, period_start, period_end, title, headline, summary, task_id, created_at)
+                 select gen_random_uuid(), 'daily', now(), now(), 'x', 'x', 'x', gen_random_uuid(), now() - i * interval '1 day'
                  from unnest(array[0, 89, 91, 100]) i;
              insert into audit (at, actor, action, subject, name) select now() - i * interval '1 day', 'a', 'b', 'c', 'd'
                  from unnest(array[0, 399, 401]) i;

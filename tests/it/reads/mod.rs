@@ -8,6 +8,7 @@ mod limits;
 mod pages;
 mod plans;
 mod replica;
+mod report_files;
 
 mod statements;
 
@@ -73,7 +74,7 @@ pub(crate) fn column(page: &Value, field: &str) -> Vec<Value> {
 }
 
 /// The paths of all lists.
-pub(crate) const LISTS: [&str; 12] = [
+pub(crate) const LISTS: [&str; 13] = [
     "alerts",
     "audit",
     "dead-tasks",
@@ -81,6 +82,7 @@ pub(crate) const LISTS: [&str; 12] = [
     "executions",
     "jobs",
     "pools",
+    "reports",
     "restore-points",
     "schedules",
     "targets",
@@ -118,6 +120,11 @@ pub(crate) async fn world_with(jobs: usize) -> World {
              from job j;
              insert into dead_task (id, kind, priority, job_id, params, requested_by, enqueued_at, attempts, rescues, reason, last_error)
              select gen_random_uuid(), 'backup', 'high', j.id, '{}', 'erp', now(), 5, 1, 'failed', 'the disk is on fire' from job j;
+             insert into report (id, kind, period_start, period_end, title, headline, summary, task_id)
+             select gen_random_uuid(), 'daily', '2026-11-25', '2026-11-26', 'Daily report of ' || j.name, 'all is well', 'it is', gen_random_uuid()
+             from job j;
+             insert into report_file (report_id, format, sha256, content)
+             select id, 'html', encode(sha256(convert_to(title, 'UTF8')), 'hex'), convert_to(title, 'UTF8') from report;
              insert into worker (id, name, version, pools, batches)
              select gen_random_uuid(), 'w' || n, '1', '{\"backup\": {\"slots\": 2, \"busy\": 1}}', '{}' from generate_series(1, 3) n",
         )

@@ -17,7 +17,7 @@ fn key(list: &str) -> &'static str {
 
 /// Each route with the statements of a request that finds nothing kept: one for the version where there is one, and one for the page.
 fn expected() -> BTreeMap<String, f64> {
-    let counted = ["alerts", "jobs", "schedules", "targets"];
+    let counted = ["alerts", "jobs", "reports", "schedules", "targets"];
     let mut expected = BTreeMap::from([("/api/v1/summary".to_owned(), 10.0)]);
     for list in LISTS {
         let statements = if counted.contains(&list) { 2.0 } else { 1.0 };
