@@ -53,6 +53,12 @@ async fn eventually_told(receiver: &Receiver, path: &str, expected: &[&str]) {
     assert_eq!(told(receiver, path), expected);
 }
 
+/// Waits until what was delivered is noted.
+async fn noted(world: &World) {
+    let waiting = "select count(*) from notification where state = 'waiting'";
+    eventually("nothing waits", async || (world.number(waiting).await == 0).then_some(())).await;
+}
+
 #[tokio::test]
 async fn alerts_of_a_group_are_one_notification_and_whoever_was_told_is_told_of_their_end() {
     let receiver = Receiver::start().await;
@@ -140,6 +146,7 @@ async fn what_is_silenced_is_told_when_the_silence_ends_and_is_told_again_where_
     world.move_alert(&mut mail, Transition::Resolved, None).await;
     eventually_told(&receiver, "/", &["docs opened", "mail opened", "mail resolved"]).await;
 
+    noted(&world).await;
     world.execute("update notification set ended_at = ended_at - interval '61 minutes'").await;
     eventually("it is told again", async || told(&receiver, "/").get(3).cloned()).await;
     assert_eq!(told(&receiver, "/")[3], "docs repeated");
@@ -164,6 +171,7 @@ async fn what_still_waits_to_be_told_again_is_not_told_once_more() {
     eventually_told(&receiver, "/", &["docs opened"]).await;
     let first = receiver.received().remove(0).json()["id"].clone();
     receiver.answer_next("503 Busy\r\nRetry-After: 3000");
+    noted(&world).await;
     world.execute("update notification set ended_at = ended_at - interval '2 minutes'").await;
     let failed = "select count(*) from notification where state = 'waiting' and attempts = 1 and last_error is not null";
     eventually("the attempt has failed", async || (world.number(failed).await == 1).then_some(())).await;
