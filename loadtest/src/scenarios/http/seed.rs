@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, ensure};
+use chrono::{DateTime, Utc};
 use secrecy::ExposeSecret as _;
 use serde_json::{Value, json};
 use shared::access::{Bearer, Holder, Role};
@@ -124,7 +125,7 @@ async fn until_caught_up(database: &Database) -> anyhow::Result<()> {
         }
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
-    let (caught_up, mut evaluated) = (db::now(&client).await?, None);
+    let (caught_up, mut evaluated) = (db::now(&client).await?, None::<DateTime<Utc>>);
     while evaluated.is_none_or(|at| at <= caught_up) {
         patience("alerts were not evaluated")?;
         tokio::time::sleep(Duration::from_millis(50)).await;

@@ -168,7 +168,7 @@ fn garbage(token: &Arc<str>, random: &mut SmallRng) -> Vec<(Ask, &'static [u16])
     let nobody: Arc<str> = format!("hf_{:032x}_{}", random.random::<u128>(), "0".repeat(64)).into();
     let again: Arc<str> = format!("hf_{:032x}_{}", 1, "0".repeat(64)).into();
     let of = |path: &str| Ask::of(token, format!("/api/v1/{path}"));
-    vec![
+    let all: [(Ask, &'static [u16]); 13] = [
         (of("jobs?after=garbage"), &[400]),
         (of("executions?after=WyJqb2JzIiwiYSJd"), &[400]),
         (of("jobs?fields=name,nonsense"), &[400]),
@@ -183,7 +183,8 @@ fn garbage(token: &Arc<str>, random: &mut SmallRng) -> Vec<(Ask, &'static [u16])
         (Ask::of(&nobody, "/api/v1/jobs"), &[401]),
         // One that is wrong again and again is not heard any more.
         (Ask::of(&again, "/api/v1/jobs"), &[401, 429]),
-    ]
+    ];
+    all.into()
 }
 
 async fn sum(mut running: JoinSet<anyhow::Result<Tally>>) -> anyhow::Result<Tally> {

@@ -48,7 +48,10 @@ pub(super) async fn clients(noise: &Noise, clients: usize) -> anyhow::Result<Slo
                     sleep(PAUSE).await;
                 }
             };
-            tokio::time::timeout_at(end, all).await.unwrap_or(());
+            match tokio::time::timeout_at(end, all).await {
+                Ok(never) => never,
+                Err(_) => {}
+            }
             slow
         });
     }
