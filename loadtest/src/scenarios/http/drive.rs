@@ -67,8 +67,8 @@ impl Turns {
         let times = schedule(requests, length);
         let (arrive, arriving) = mpsc::unbounded_channel();
         // Tokio's timer keeps to milliseconds, a thread's sleep to a twentieth of that.
-        let timer = tokio::task::spawn_blocking(move || pace(&times, &arrive));
-        (Self::Due(Mutex::new(arriving)), timer)
+        let clock = tokio::task::spawn_blocking(move || pace(&times, &arrive));
+        (Self::Due(Mutex::new(arriving)), clock)
     }
 
     /// When the next one was due; `None` after the last.

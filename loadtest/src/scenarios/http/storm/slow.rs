@@ -77,7 +77,7 @@ async fn send_slowly(address: &str) -> std::io::Result<()> {
 }
 
 /// Takes a huge page as slowly as it can, until its end or until it is cut off.
-async fn take_slowly(address: &str, token: &str, taken: &mut u64) -> std::io::Result<()> {
+async fn take_slowly(address: &str, token: &str, bytes: &mut u64) -> std::io::Result<()> {
     let socket = TcpSocket::new_v4()?;
     socket.set_recv_buffer_size(BUFFER)?;
     let place = address.parse().map_err(std::io::Error::other)?;
@@ -88,7 +88,7 @@ async fn take_slowly(address: &str, token: &str, taken: &mut u64) -> std::io::Re
     stream.write_all(request.as_bytes()).await?;
     let mut byte = [0];
     while stream.read(&mut byte).await.unwrap_or_default() > 0 {
-        *taken += 1;
+        *bytes += 1;
         sleep(TAKES_EVERY).await;
     }
     Ok(())
