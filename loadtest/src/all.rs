@@ -9,7 +9,7 @@ use crate::Options;
 
 /// The parts of the document, each with the arguments that make it. One after the other, because each needs the whole
 /// machine.
-const PARTS: [(&str, &[&str]); 17] = [
+const PARTS: [(&str, &[&str]); 19] = [
     ("throughput", &["throughput"]),
     ("throughput-per-message", &["throughput", "--per-message", "100"]),
     ("throughput-outbox", &["throughput", "--through", "outbox"]),
@@ -21,6 +21,8 @@ const PARTS: [(&str, &[&str]); 17] = [
     ("growth", &["growth"]),
     ("rollups", &["rollups"]),
     ("reports", &["reports"]),
+    ("http", &["http"]),
+    ("http-storm", &["http", "--storm"]),
     ("memory", &["memory"]),
     ("files", &["files"]),
     ("stress", &["stress"]),

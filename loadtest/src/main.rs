@@ -20,8 +20,8 @@ use crate::backups::Alone;
 use crate::measure::Machine;
 use crate::report::Report;
 use crate::scenarios::{
-    Allowance, Builds, Definitions, Files, Growth, Latency, Limits, Memory, Peers, Reports, Rollups, Scaling,
-    Slots, Stress, Throughput,
+    Allowance, Builds, Definitions, Files, Growth, Http, Latency, Limits, Memory, Peers, Reports, Rollups,
+    Scaling, Slots, Stress, Throughput,
 };
 use crate::system::{Servers, connect};
 
@@ -94,6 +94,8 @@ enum Scenario {
     Rollups(Rollups),
     /// How long reports over a year and a thousand jobs take, and in how much memory
     Reports(Reports),
+    /// Pages that people open of a reporter with 10,000 jobs and 10 million attempts, in an open loop; or a storm
+    Http(Http),
     /// Backups of real files, beside `rustic_core` alone and the `restic` command line
     Files(Files),
     /// Many real backups that are asked for at once
@@ -117,6 +119,7 @@ impl Scenario {
             Self::Growth(scenario) => scenario.run(servers).await,
             Self::Rollups(scenario) => scenario.run(servers).await,
             Self::Reports(scenario) => scenario.run(servers).await,
+            Self::Http(scenario) => scenario.run(servers).await,
             Self::Files(scenario) => scenario.run(servers).await,
             Self::Stress(scenario) => scenario.run(servers).await,
             Self::Peers(scenario) => scenario.run(servers).await,

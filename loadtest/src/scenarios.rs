@@ -7,6 +7,7 @@ mod throughput;
 
 mod definitions;
 mod growth;
+mod http;
 mod latency;
 mod limits;
 mod memory;
@@ -24,6 +25,7 @@ pub(crate) use builds::Builds;
 pub(crate) use definitions::Definitions;
 pub(crate) use files::Files;
 pub(crate) use growth::Growth;
+pub(crate) use http::Http;
 pub(crate) use latency::Latency;
 pub(crate) use limits::Limits;
 pub(crate) use memory::Memory;

@@ -10,7 +10,7 @@ mod publish;
 mod reporter;
 mod servers;
 
-pub(crate) use arrivals::{Arrival, publish_at, schedule};
+pub(crate) use arrivals::{Arrival, pace, publish_at, schedule};
 pub(crate) use books::Books;
 pub(crate) use commits::Commits;
 pub(crate) use effects::{Effect, EffectLog, What};

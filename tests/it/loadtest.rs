@@ -11,13 +11,20 @@ async fn load(world: &World, arguments: &[&str]) -> Run {
     world.run("loadtest", arguments.iter().copied().chain(urls)).await
 }
 
-/// As [`load`], to a good end; returns the figures for scripts.
-async fn figures(world: &World, arguments: &[&str]) -> Value {
+/// As [`load`], to a good end; returns what it says and the figures for scripts.
+async fn measured(world: &World, arguments: &[&str]) -> (Run, Value) {
     let file = world.path("figures.json");
     let run = load(world, &[arguments, &["--json", file.to_str().unwrap()]].concat()).await;
     assert_eq!(run.code, 0, "{run:?}");
+    let figures = serde_json::from_slice(&std::fs::read(file).unwrap()).unwrap();
+    (run, figures)
+}
+
+/// As [`measured`], where tasks were loaded.
+async fn figures(world: &World, arguments: &[&str]) -> Value {
+    let (run, figures) = measured(world, arguments).await;
     assert!(run.stdout.contains("lost or doubled"), "{run:?}");
-    serde_json::from_slice(&std::fs::read(file).unwrap()).unwrap()
+    figures
 }
 
 /// Each task that was asked for has succeeded once, and nothing is left.
@@ -76,6 +83,46 @@ async fn rollups_are_made_of_each_attempt_once() {
     }
 }
 
+/// The arguments of a small history, and a short time.
+const SMALL: [&str; 7] = ["http", "--jobs", "120", "--executions", "600", "--seconds", "2"];
+
+#[tokio::test]
+async fn each_page_of_the_mix_is_answered_and_counted() {
+    let world = World::new().await;
+    let (run, figures) = measured(&world, &[&SMALL[..], &["--rate", "150"]].concat()).await;
+    assert_eq!((&figures["scenario"], &figures["all"]["requests"]), (&"http".into(), &300.into()));
+    assert_eq!((&figures["all"]["failed"], &figures["connections"]), (&0.into(), &50.into()), "{figures}");
+    let pages = figures["pages"].as_object().unwrap();
+    assert_eq!(pages.len(), 21);
+    let requests = |page: &Value| page["requests"].as_u64().unwrap();
+    assert_eq!(pages.values().map(requests).sum::<u64>(), 300);
+    for page in ["summary", "executions of a job", "open alerts", "changes"] {
+        assert!(run.stdout.contains(page), "{page}: {run:?}");
+    }
+    let hit_rate = figures["hit_rate"].as_f64().unwrap();
+    assert!(hit_rate > 0.0 && hit_rate <= 1.0, "{figures}");
+    assert!(figures["statements_p95_ms"].as_f64().unwrap() > 0.0, "{figures}");
+    assert_eq!(figures["bars"].as_array().unwrap().len(), 5);
+}
+
+#[tokio::test]
+async fn a_storm_counts_what_is_refused_and_whether_health_is_answered_meanwhile() {
+    let world = World::new().await;
+    let storm = ["--storm", "--pace", "60", "--rate", "20", "--connections", "6"];
+    let (_, figures) = measured(&world, &[&SMALL[..], &storm].concat()).await;
+    assert_eq!(figures["scenario"], "http-storm");
+    let refused = figures["refused"].as_u64().unwrap();
+    assert!(refused > 0 && figures["refused_with_retry_after"] == refused, "{figures}");
+    for probe in ["healthz", "readyz"] {
+        let (requests, answers) = (&figures[probe]["requests"], &figures[probe]["statuses"]["200"]);
+        assert!(requests.as_u64().unwrap() >= 15 && requests == answers, "{probe}: {figures}");
+    }
+    assert_eq!(figures["good"]["failed"], 0, "{figures}");
+    assert!(figures["huge"]["bytes"].as_u64().unwrap() > 0, "{figures}");
+    assert!(figures["slow"]["taken"].as_u64().unwrap() > 0, "{figures}");
+    assert_eq!((&figures["unexpected"], &figures["connections_left"]), (&serde_json::json!([]), &0.into()));
+}
+
 #[tokio::test]
 async fn a_scenario_that_does_not_exist_is_bad_input() {
     let world = World::new().await;
@@ -108,6 +155,9 @@ async fn what_cannot_be_measured_or_written_is_refused_before_anything_runs() {
         (&["throughput", "--batch", "0"], 2, "--batch"),
         (&["throughput", "--lanes", "0"], 2, "--lanes"),
         (&["latency", "--slots", "0"], 2, "--slots"),
+        (&["http", "--jobs", "0"], 2, "--jobs"),
+        (&["http", "--executions", "10"], 2, "--executions"),
+        (&["http", "--connections", "0"], 2, "--connections"),
         (&["throughput", "--json", "/nowhere/figures.json"], 1, "--json /nowhere/figures.json"),
         (&["throughput", "--document", document, "--part", "nonsense"], 1, "nonsense"),
         // These figures are not those that the page shows there.

@@ -17,7 +17,7 @@ use shared::task::{Priority, TaskKind};
 
 use self::held::Held;
 use self::indexes::{Cost, Worth};
-use self::past::Past;
+pub(super) use self::past::Past;
 use self::queries::Timed;
 use crate::measure::{Spread, number};
 use crate::report::{Report, Table};

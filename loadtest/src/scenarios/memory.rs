@@ -206,7 +206,7 @@ async fn watch(
     loop {
         tokio::select! {
             worked = &mut working => { worked?; break }
-            _ = scrapes.tick() => if let Some(reporter) = &fleet.reporter { reporter.scrape().await? },
+            _ = scrapes.tick() => if let Some(reporter) = &fleet.reporter { drop(reporter.scrape().await?) },
             _ = samples.tick() => {
                 for (samples, (_, pid)) in resident.iter_mut().zip(processes(fleet)) {
                     samples.push(Usage::of(pid)?.resident as f64);

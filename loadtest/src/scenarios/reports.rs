@@ -125,11 +125,7 @@ impl Reports {
              select date_bin('1 hour', now(), 'epoch') - make_interval(hours => h), 1000, 950 + h % 50
              from generate_series(1, 24 * $1::integer) h on conflict do nothing";
         client.execute(hours, &[&days]).await?;
-        let changes = "insert into audit (at, actor, action, subject, name, after)
-             select now() - make_interval(secs => n * $1::integer * 86400.0 / $2::integer), 'person-' || n % 20, 'enqueue', 'task', \
-                 gen_random_uuid()::text, '{\"kind\": \"backup\", \"priority\": \"normal\"}'
-             from generate_series(1, $2::integer) n";
-        client.execute(changes, &[&days, &i32::try_from(CHANGES)?]).await?;
+        record_changes(client, days, CHANGES).await?;
         client.batch_execute("vacuum (analyze)").await?;
         client.batch_execute("checkpoint").await?;
         Ok(())
@@ -229,8 +225,18 @@ impl Reports {
     }
 }
 
+/// Puts changes on record, evenly spread over some days.
+pub(super) async fn record_changes(client: &Client, days: i32, changes: u32) -> anyhow::Result<()> {
+    let statement = "insert into audit (at, actor, action, subject, name, after)
+         select now() - make_interval(secs => n * $1::integer * 86400.0 / $2::integer), 'person-' || n % 20, 'enqueue', 'task', \
+             gen_random_uuid()::text, '{\"kind\": \"backup\", \"priority\": \"normal\"}'
+         from generate_series(1, $2::integer) n";
+    client.execute(statement, &[&days, &i32::try_from(changes)?]).await?;
+    Ok(())
+}
+
 /// Jobs with three targets, one of them at another site.
-fn definitions(servers: &Servers, jobs: u32) -> Value {
+pub(super) fn definitions(servers: &Servers, jobs: u32) -> Value {
     let target = |name: &str, media: &str, site: &str| {
         json!({ "name": name, "repository": servers.directory().join(name), "site": site, "media": media, "failure_domain": name,
             "password": { "env": "UNUSED" } })

@@ -84,8 +84,8 @@ pub(crate) async fn publish_at(
     Ok(arrivals)
 }
 
-/// Says which task is due when it is.
-fn pace(schedule: &[Duration], arrive: &mpsc::UnboundedSender<(usize, Moment)>) {
+/// Says which one is due when it is, on a thread that may sleep.
+pub(crate) fn pace(schedule: &[Duration], arrive: &mpsc::UnboundedSender<(usize, Moment)>) {
     let start = Moment::now().plus(LEAD);
     for (number, time) in schedule.iter().enumerate() {
         let due = start.plus(*time);
@@ -93,7 +93,7 @@ fn pace(schedule: &[Duration], arrive: &mpsc::UnboundedSender<(usize, Moment)>) 
             std::thread::sleep(wait);
         }
         if arrive.send((number, due)).is_err() {
-            // The publisher has failed, and says so.
+            // Whoever works them off has failed, and says so.
             return;
         }
     }

@@ -34,6 +34,8 @@ pub(crate) struct Layout {
     pub(crate) workers: usize,
     /// The workers' settings, such as `pools.probe.slots`.
     pub(crate) settings: BTreeMap<String, String>,
+    /// The reporter's settings, such as `http.pace.machine`.
+    pub(crate) reporter_settings: BTreeMap<String, String>,
     /// Whether a producer runs: without one, what waits in the database stays there.
     pub(crate) producer: bool,
     /// Whether a reporter runs.
@@ -50,6 +52,7 @@ impl Default for Layout {
             definitions: None,
             workers: 1,
             settings: BTreeMap::new(),
+            reporter_settings: BTreeMap::new(),
             producer: false,
             reporter: false,
         }
@@ -94,12 +97,13 @@ impl Launch {
 
     fn worker(&self, number: usize) -> anyhow::Result<Service> {
         let name = format!("load-{number}");
-        let mut command = self.command("worker", &name).env("HOLDFAST_NAME", name);
-        for (key, value) in &self.settings {
-            command = command.args(["--set", &format!("{key}={value}")]);
-        }
-        Service::start(command)
+        let command = self.command("worker", &name).env("HOLDFAST_NAME", name);
+        Service::start(set(command, &self.settings))
     }
+}
+
+fn set(command: ServiceCommand, settings: &BTreeMap<String, String>) -> ServiceCommand {
+    settings.iter().fold(command, |command, (key, value)| command.args(["--set", &format!("{key}={value}")]))
 }
 
 impl Fleet {
@@ -124,7 +128,10 @@ impl Fleet {
         let producer =
             layout.producer.then(|| Service::start(launch.command("producer", "producer"))).transpose()?;
         let reporter = if layout.reporter {
-            Some(Reporter::start(launch.command("reporter", "reporter")).await?)
+            Some(
+                Reporter::start(set(launch.command("reporter", "reporter"), &layout.reporter_settings))
+                    .await?,
+            )
         } else {
             None
         };

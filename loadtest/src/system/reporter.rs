@@ -33,8 +33,13 @@ impl Reporter {
         }
     }
 
-    /// Asks for its metrics.
-    pub(crate) async fn scrape(&self) -> anyhow::Result<()> {
+    /// Where it listens.
+    pub(crate) fn address(&self) -> &str {
+        &self.address
+    }
+
+    /// Asks for its metrics, and returns the answer.
+    pub(crate) async fn scrape(&self) -> anyhow::Result<String> {
         let mut connection = TcpStream::connect(&self.address).await?;
         let request = format!("GET /metrics HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n\r\n", self.address);
         connection.write_all(request.as_bytes()).await?;
@@ -42,7 +47,7 @@ impl Reporter {
         connection.read_to_string(&mut answer).await?;
         let status = answer.lines().next().context("the reporter answers nothing")?;
         ensure!(status.contains(" 200 "), "the reporter answers {status}");
-        Ok(())
+        Ok(answer)
     }
 }
 

@@ -25,15 +25,17 @@ const BACKUP_EVERY: u32 = 25;
 const FAILURE_EVERY: u32 = 50;
 /// One attempt of so many was the last one of a task that died.
 const DEAD_EVERY: u32 = 1_000;
+/// After so many attempts one hears how far it is.
+const PROGRESS_EVERY: u32 = 1_000_000;
 
 /// A year of work that ended a moment ago.
-pub(super) struct Past {
+pub(in crate::scenarios) struct Past {
     /// Attempts, evenly spread.
-    pub(super) executions: u32,
+    pub(in crate::scenarios) executions: u32,
     /// Ids within the window, those of attempts included.
-    pub(super) ids: u32,
+    pub(in crate::scenarios) ids: u32,
     /// When it ended.
-    pub(super) end: DateTime<Utc>,
+    pub(in crate::scenarios) end: DateTime<Utc>,
 }
 
 /// What rows refer to.
@@ -44,12 +46,12 @@ struct Definitions {
 
 impl Past {
     /// All attempts, as their numbers.
-    pub(super) fn all(&self) -> Range<u32> {
+    pub(in crate::scenarios) fn all(&self) -> Range<u32> {
         0..self.executions
     }
 
     /// The attempts of the last day.
-    pub(super) fn last_day(&self) -> Range<u32> {
+    pub(in crate::scenarios) fn last_day(&self) -> Range<u32> {
         let first = f64::from(self.executions) * (1.0 - 1.0 / 365.0);
         #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "below `executions`")]
         let first = first.ceil() as u32;
@@ -57,7 +59,11 @@ impl Past {
     }
 
     /// Writes some attempts with all that they left, and as many ids as the same share of the window has.
-    pub(super) async fn fill(&self, database_url: &str, which: Range<u32>) -> anyhow::Result<()> {
+    pub(in crate::scenarios) async fn fill(
+        &self,
+        database_url: &str,
+        which: Range<u32>,
+    ) -> anyhow::Result<()> {
         let database = Database::new(&database_url.into(), "holdfast loadtest")?;
         partition::create_ahead(&mut database.client().await?, self.end - PERIOD, 12).await?;
         let mut client = connect(database_url).await?;
@@ -69,6 +75,9 @@ impl Past {
             self.copy_evidence(&transaction, &definitions, batch.clone()).await?;
             self.copy_restore_points(&transaction, &definitions, batch).await?;
             transaction.commit().await?;
+            if first > which.start && first % PROGRESS_EVERY == 0 {
+                eprintln!("{first} of {} attempts", self.executions);
+            }
         }
         self.copy_ids(&client, self.at(which.start)).await?;
         bury(&client).await?;
@@ -258,7 +267,7 @@ impl Definitions {
         let jobs = client.query("select id from job order by id", &[]).await?;
         Ok(Self {
             jobs: jobs.iter().map(|row| row.try_get(0)).collect::<Result<_, _>>()?,
-            target: client.query_one("select id from target", &[]).await?.try_get(0)?,
+            target: client.query_one("select min(id) from target", &[]).await?.try_get(0)?,
         })
     }
 
