@@ -27,10 +27,10 @@ async fn pages_of_the_history_are_read_from_the_end_of_an_index_first_ones_and_t
     world
         .execute(
             "insert into execution (task_id, epoch, attempt, kind, job_id, outcome, requested_by, enqueued_at, started_at, finished_at, seconds)
-             select gen_random_uuid(), 1, 1, 'backup', 1 + n % 200, 'success', 'erp', now(), now(), now() - n * interval '1 second', 1
+             select gen_random_uuid(), 1, 1, 'backup', 1 + n % 10, 'success', 'erp', now(), now(), now() - n * interval '1 second', 1
              from generate_series(1, 40000) n;
              insert into evidence (id, job_id, target_id, task_id, kind, observed_at, finding, position, hash)
-             select gen_random_uuid(), 1 + n % 200, 1, gen_random_uuid(), 'detached', now() - n * interval '1 second', '{}', n, '' \
+             select gen_random_uuid(), 1 + n % 10, 1, gen_random_uuid(), 'detached', now() - n * interval '1 second', '{}', n, '' \
              from generate_series(1, 40000) n;
              insert into restore_point (id, job_id, target_id, snapshot, data_time, seconds, files, bytes, bytes_added, source_errors, task_id)
              select gen_random_uuid(), j.id, t.id, '', now(), 2, 3, 4, 5, 0, gen_random_uuid() from job j, target t, generate_series(1, 400);
