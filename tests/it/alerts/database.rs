@@ -23,8 +23,8 @@ async fn sessions_that_wait_for_locks_are_told_of_until_they_have_them() {
     define(&world, &json!({}), &json!({ "database_blocked": { "after": "500ms" } })).await;
     let (reporter, _) = world.start_reporter().await;
     let (holder, other) = (world.database.client().await.unwrap(), world.database.client().await.unwrap());
-    holder.batch_execute("begin; lock table report in access exclusive mode").await.unwrap();
-    let waiting = other.batch_execute("select count(*) from report");
+    holder.batch_execute("begin; lock table repository_lock in access exclusive mode").await.unwrap();
+    let waiting = other.batch_execute("select count(*) from repository_lock");
     let told = async {
         until(&world, "database_blocked", "open").await;
         assert!(summary(&world, "database_blocked").await.starts_with("1 sessions wait for locks"));

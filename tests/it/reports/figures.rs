@@ -1,11 +1,12 @@
 //! The figures of reports are those of the attempts, counted by hand.
 
 use chrono::{Datelike as _, Days, NaiveDate};
-use harness::{World, eventually};
+use harness::{World, eventually, metrics};
 use reporter::rollup::{Step, step};
 use serde_json::{Value, json};
 
 use super::{facts, make, world_with};
+use crate::reads::Reader;
 
 /// Attempts of a job; `at`, `kind`, `outcome` and `seconds` are expressions in which `n` counts from 1.
 fn attempts(job: &str, number: usize, at: &str, kind: &str, outcome: &str, seconds: &str) -> String {
@@ -111,7 +112,7 @@ async fn figures_of_each_period_and_job_are_those_that_are_counted_by_hand_rolle
 }
 
 #[tokio::test]
-async fn reports_of_weeks_and_months_cover_whole_ones_and_agree_with_the_figures_command() {
+async fn a_report_the_figures_the_status_what_is_read_over_http_and_the_metrics_agree() {
     let world = world_with(&["docs"]).await;
     world.execute(&attempts("docs", 3, "now()", "backup", "success", "n")).await;
     world.execute(&attempts("docs", 1, "now()", "backup", "failed", "n")).await;
@@ -139,6 +140,18 @@ async fn reports_of_weeks_and_months_cover_whole_ones_and_agree_with_the_figures
     let backups = status["executions"].as_array().unwrap().iter().filter(|tally| tally["kind"] == "backup");
     let counted: i64 = backups.map(|tally| tally["count"].as_i64().unwrap()).sum();
     assert_eq!(weekly["figures"]["backups"], json!(counted));
+
+    // And so do what is read over HTTP and what is scraped.
+    let reader = Reader::with(&world, "viewer", &[("HOLDFAST_CACHE_TTL_SUMMARY", "0s")]).await;
+    let summary = reader.read("summary").await;
+    for name in ["backups", "success_rate", "source_bytes", "storage_growth", "p95_seconds"] {
+        assert_eq!(summary["figures"]["day"][name], weekly["figures"][name], "{name}");
+    }
+    let rate = eventually("the rate is measured", async || {
+        metrics(&reader.url).await.get(r#"holdfast_success_rate{period="day"}"#).copied()
+    })
+    .await;
+    assert_eq!(json!(rate), weekly["figures"]["success_rate"]);
     world.stop(worker).await;
     world.stop(producer).await;
 }
