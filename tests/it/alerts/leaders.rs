@@ -119,6 +119,12 @@ async fn what_a_leader_saw_before_another_one_took_over_is_not_written() {
         client = world.database.client().await.unwrap();
     };
     back_up(world, "docs").await;
+    // An attempt counts as seen only when no transaction of the whole server that is older than its own runs.
+    let older = "select count(*) from pg_stat_activity where backend_xid::text::bigint <= (select max(xact::text::bigint) from execution)";
+    eventually("nothing older but what holds it is running", async || {
+        (world.number(older).await <= 1).then_some(())
+    })
+    .await;
     take_over(world, async || held.rollback().await.unwrap()).await;
     eventually("it knows", async || watched.reporter.log().contains("another reporter leads").then_some(()))
         .await;
