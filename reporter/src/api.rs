@@ -79,7 +79,7 @@ impl Api {
     #[must_use]
     pub fn new(source: Source, cache: Cache, pace: Pace) -> Self {
         let tokens = Tokens::remembered(REMEMBERED);
-        let gate = Gate::new(source.primary().clone(), tokens, Paces::new(pace.person, pace.machine), PLACES);
+        let gate = Gate::new(source.servers(), tokens, Paces::new(pace.person, pace.machine), PLACES);
         Self { source: Arc::new(source), cache: Arc::new(cache), gate }
     }
 

@@ -91,8 +91,9 @@ const SESSION: &str =
     "set idle_in_transaction_session_timeout = '15s'; set lock_timeout = '10s'; set jit = off";
 
 /// Nothing is changed by whoever only reads. Its statements follow an index whatever their values are, so that they are planned once: with a
-/// year of months, planning takes longer than reading a page does.
-const READING: &str = "set default_transaction_read_only = on; set plan_cache_mode = force_generic_plan";
+/// year of months, planning takes longer than reading a page does. A statement whose client has gone away is ended.
+const READING: &str = "set default_transaction_read_only = on; set plan_cache_mode = force_generic_plan; \
+     set client_connection_check_interval = '1s'";
 
 /// Only where there is no index, a table is read from end to end.
 const BY_INDEX: &str = "set enable_seqscan = off";

@@ -8,6 +8,7 @@ pub mod pace;
 pub mod parameters;
 pub mod problem;
 pub mod tokens;
+mod turns;
 
 mod events;
 

@@ -73,7 +73,7 @@ pub(crate) async fn serve(
 ) {
     // The others of this process always find a connection to the database.
     let (tokens, paces) = (Tokens::always_asked(), Paces::new(OF_PERSONS, OF_MACHINES));
-    let gate = Gate::new(database.clone(), tokens, paces, PLACES);
+    let gate = Gate::new(vec![database.clone()], tokens, paces, PLACES);
     let api = Api { database, metrics: metrics.clone() };
     let upkeep = stop.clone();
     tokio::select! {

@@ -46,8 +46,7 @@ impl Answer {
 
     /// As the answer to a request; `link` makes the address of the page behind it.
     pub(super) fn respond(&self, request: &HeaderMap, link: impl FnOnce(&str) -> String) -> Response {
-        let is_known = request.get_all(IF_NONE_MATCH).iter().any(|tags| self.matches(tags));
-        let mut response = if is_known {
+        let mut response = if is_known(request, &self.tag) {
             StatusCode::NOT_MODIFIED.into_response()
         } else {
             let mut response = Body::from(self.body.clone()).into_response();
@@ -66,12 +65,17 @@ impl Answer {
         }
         response
     }
+}
 
-    fn matches(&self, tags: &HeaderValue) -> bool {
-        let opaque = |tag: &str| tag.trim().trim_start_matches("W/").to_owned();
-        let tags = tags.to_str().unwrap_or_default();
-        tags.trim() == "*" || tags.split(',').any(|tag| opaque(tag) == opaque(&self.tag))
+/// Whether whoever asks has what a tag is of.
+pub(super) fn is_known(request: &HeaderMap, tag: &str) -> bool {
+    fn opaque(tag: &str) -> &str {
+        tag.trim().trim_start_matches("W/")
     }
+    request.get_all(IF_NONE_MATCH).iter().any(|tags| {
+        let tags = tags.to_str().unwrap_or_default();
+        tags.trim() == "*" || tags.split(',').any(|one| opaque(one) == opaque(tag))
+    })
 }
 
 /// Why there is no answer.

@@ -1,8 +1,8 @@
 //! Answers that are kept: in this process, and in Redis where several processes share them.
 //!
-//! What seldom changes is kept under the version that the database counts for it: each request asks for that version, and has what
-//! is at least that new. What workers do all the time has no version, because counting it would make them wait for each other: it is
-//! kept for a moment, so that however many ask, it is read once in that time.
+//! What seldom changes is kept under the version that the database counts for it, and what is known of one job under its last judgement:
+//! each request asks for that, and has what is at least that new. What all workers do has no version, because counting it would make them
+//! wait for each other: it is kept for a moment, so that however many ask, it is read once in that time.
 
 mod redis;
 
@@ -45,7 +45,7 @@ impl Default for Keeping {
 
 /// All whose answers are kept.
 pub(crate) fn kept() -> impl Iterator<Item = Kept> {
-    let lists = super::entities::ALL.iter().map(|entity| entity.kept());
+    let lists = super::entities::ALL.iter().flat_map(|entity| entity.all_kept());
     lists.chain([summary::KEPT]).filter(|kept| kept.lasting != Lasting::Never)
 }
 
@@ -97,14 +97,15 @@ impl Cache {
         if lasting.is_zero() {
             return read(source, server, wanted).await;
         }
-        let (server, state) = match kept.lasting {
-            Lasting::Version(name, _) => {
-                let (server, version) = source.version(server, name).await?;
+        let (server, state) = match wanted.version() {
+            Some(version) => {
+                let (server, version) = source.version(server, version).await?;
                 (server, format!("v{version}"))
             }
-            Lasting::Moment(_) | Lasting::Never => (server, format!("t{}", moment(lasting))),
+            None if matches!(kept.lasting, Lasting::Settled(_)) => (server, String::new()),
+            None => (server, format!("t{}", moment(lasting))),
         };
-        let key = format!("{}|{state}|{query}", kept.name);
+        let key = format!("{}|{state}|{}|{query}", kept.name, wanted.form());
         let init = async {
             let answer = self.shared_or_read(source, server, wanted, &key, lasting).await?;
             Ok(Stored { answer: Arc::new(answer), lasting })

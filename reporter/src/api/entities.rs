@@ -17,7 +17,7 @@ mod workers;
 use super::Entity;
 
 /// All of them.
-pub const ALL: &[&Entity] = &[
+pub static ALL: &[&Entity] = &[
     &alerts::ENTITY,
     &audit::ENTITY,
     &dead_tasks::ENTITY,

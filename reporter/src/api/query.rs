@@ -50,6 +50,12 @@ impl Query {
         form_urlencoded::Serializer::new(String::new()).extend_pairs(&self.0).finish()
     }
 
+    /// The job to which it narrows a list, if it does to one.
+    #[must_use]
+    pub(super) fn job(&self) -> Option<&str> {
+        self.0.get("job").map(String::as_str)
+    }
+
     /// The query of the page behind this one.
     #[must_use]
     pub(super) fn behind(&self, cursor: &str) -> String {

@@ -55,7 +55,8 @@ pub(super) async fn list(entity: &'static Entity, asks: Asks) -> Response {
 async fn page_of(entity: &'static Entity, asks: &Asks) -> Result<Response, Problem> {
     allow(&asks.token, entity.role)?;
     let asked = asks.query.asks(entity)?;
-    let answer = asks.answer(&Wanted::Page(entity, &asked), &asks.query.canonical()).await?;
+    let answer =
+        asks.answer(&Wanted::Page(entity, &asked, asks.query.job()), &asks.query.canonical()).await?;
     let link = |cursor: &str| format!("/api/v1/{}?{}", entity.path, asks.query.behind(cursor));
     Ok(answer.respond(&asks.headers, link))
 }
@@ -67,7 +68,10 @@ async fn page_of(entity: &'static Entity, asks: &Asks) -> Result<Response, Probl
 pub(super) async fn first_page(api: &Api, entity: &'static Entity) -> Result<(), Failure> {
     let Ok(query) = Query::read(None) else { return Ok(()) };
     let Ok(asked) = query.asks(entity) else { return Ok(()) };
-    api.cache.answer(&api.source, &Wanted::Page(entity, &asked), &query.canonical()).await.map(drop)
+    api.cache
+        .answer(&api.source, &Wanted::Page(entity, &asked, query.job()), &query.canonical())
+        .await
+        .map(drop)
 }
 
 /// One thing, with all that is known of it.

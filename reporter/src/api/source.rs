@@ -4,9 +4,12 @@ use std::collections::VecDeque;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use deadpool_postgres::Client;
 use metrics::gauge;
+use scopeguard::ScopeGuard;
+use shared::db::cache_version::Version;
 use shared::db::replica::{self, Place};
-use shared::db::{self, Database, Error, cache_version};
+use shared::db::{self, Database, Error};
 use tokio_util::sync::CancellationToken;
 
 use super::answer::{Answer, Failure};
@@ -67,6 +70,13 @@ impl Source {
         &self.primary
     }
 
+    /// Both, the primary first.
+    #[must_use]
+    pub fn servers(&self) -> Vec<Database> {
+        let replica = self.replica.iter().map(|replica| replica.database.clone());
+        std::iter::once(self.primary.clone()).chain(replica).collect()
+    }
+
     /// Where is read now.
     #[must_use]
     pub fn server(&self) -> Server {
@@ -95,28 +105,30 @@ impl Source {
     /// The database's.
     pub(super) async fn read(&self, server: Server, wanted: &Wanted<'_>) -> Result<Option<Answer>, Failure> {
         if let (Server::Replica, Some(replica)) = (server, &self.replica) {
-            let done = async { wanted.read(&replica.database.client().await?).await };
-            match done.await {
+            match read(&replica.database, wanted).await {
                 Err(error) if !error.took_too_long() => events::replica_failed(&error),
                 done => return Ok(done?),
             }
         }
-        let done = async { wanted.read(&self.primary.client().await?).await };
-        Ok(done.await?)
+        Ok(read(&self.primary, wanted).await?)
     }
 
-    /// The version of a name, and where it was read: what is read there, or on the primary, is at least that new.
+    /// What a version is now, and where it was read: what is read there, or on the primary, is at least that new.
     ///
     /// # Errors
     /// The database's.
-    pub(super) async fn version(&self, server: Server, name: &str) -> Result<(Server, i64), Failure> {
+    pub(super) async fn version(
+        &self,
+        server: Server,
+        version: Version<'_>,
+    ) -> Result<(Server, String), Failure> {
         if let (Server::Replica, Some(replica)) = (server, &self.replica) {
-            match version(&replica.database, name).await {
+            match read_version(&replica.database, version).await {
                 Ok(version) => return Ok((Server::Replica, version)),
                 Err(error) => events::replica_failed(&error),
             }
         }
-        Ok((Server::Primary, version(&self.primary, name).await?))
+        Ok((Server::Primary, read_version(&self.primary, version).await?))
     }
 
     /// Which database it is, the same on all servers that follow each other and on no other.
@@ -143,8 +155,32 @@ impl Source {
     }
 }
 
-async fn version(database: &Database, name: &str) -> Result<i64, Error> {
-    Ok(cache_version::all(&database.client().await?).await?.remove(name).unwrap_or_default())
+async fn read(database: &Database, wanted: &Wanted<'_>) -> Result<Option<Answer>, Error> {
+    let client = lent(database).await?;
+    let read = wanted.read(&client).await;
+    given_back(client);
+    read
+}
+
+async fn read_version(database: &Database, version: Version<'_>) -> Result<String, Error> {
+    let client = lent(database).await?;
+    let read = version.read(&client).await;
+    given_back(client);
+    read
+}
+
+/// A connection that is closed unless it is given back.
+type Lent = ScopeGuard<Client, fn(Client)>;
+
+/// A connection while something is asked. Who goes away meanwhile would leave a statement on it that holds up the next one: then it is closed,
+/// and the server, which looks for its client, ends the statement.
+async fn lent(database: &Database) -> Result<Lent, Error> {
+    Ok(scopeguard::guard(database.client().await?, |client| drop(Client::take(client))))
+}
+
+/// Nothing runs on it any more.
+fn given_back(lent: Lent) {
+    drop(ScopeGuard::into_inner(lent));
 }
 
 impl Replica {

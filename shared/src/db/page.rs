@@ -10,18 +10,14 @@ mod position;
 use std::fmt::Write as _;
 
 use chrono::{DateTime, Utc};
-use deadpool_postgres::GenericClient;
-use tokio_postgres::Statement;
+use deadpool_postgres::Client;
 use tokio_postgres::types::ToSql;
 use uuid::Uuid;
 
 use super::Error;
-use super::statement::command;
+use super::statement::Command;
 
 pub use position::{Kind, Position};
-
-/// A statement with more conditions than this is not kept: there would be thousands of different ones on each connection.
-const KEPT: usize = 2;
 
 /// So many rows are read for a page, whatever its length: the number stands in the statement, because a plan that is made without it would
 /// sort a tenth of the table, and there are to be few statements.
@@ -30,6 +26,10 @@ const READ: [i64; 4] = [11, 51, 101, 501];
 /// A list.
 #[derive(Debug)]
 pub struct Listing {
+    /// The name of the statements that read pages.
+    pub list: Command,
+    /// The name of the statements that read one row.
+    pub one: Command,
     /// The rows, called `e`.
     pub rows: &'static str,
     /// What belongs to each, joined to a page of them.
@@ -218,7 +218,7 @@ pub struct Page {
 ///
 /// # Errors
 /// The database's.
-pub async fn list<C: GenericClient>(client: &C, listing: &Listing, asked: &Asked) -> Result<Page, Error> {
+pub async fn list(client: &Client, listing: &'static Listing, asked: &Asked) -> Result<Page, Error> {
     let mut values = Values::default();
     let mut wheres = Vec::new();
     for condition in &asked.conditions {
@@ -250,11 +250,7 @@ pub async fn list<C: GenericClient>(client: &C, listing: &Listing, asked: &Asked
     }
     write!(statement, " order by {order} limit {limit}) e {} order by {order}", listing.joins).ok();
 
-    let kept = asked.conditions.iter().filter(|condition| condition.value.is_some()).count() <= KEPT;
-    let running = command!("page.list").begin();
-    let statement = ready(client, &statement, kept).await?;
-    let rows = client.query(&statement, &values.all).await?;
-    running.ended(rows.len() as u64);
+    let rows = listing.list.query(client, &statement, &values.all).await?;
     let limit = usize::try_from(asked.limit).unwrap_or(usize::MAX);
     let wanted: Vec<(usize, &str)> = asked
         .fields
@@ -280,9 +276,9 @@ pub async fn list<C: GenericClient>(client: &C, listing: &Listing, asked: &Asked
 ///
 /// # Errors
 /// The database's.
-pub async fn one<C: GenericClient>(
-    client: &C,
-    listing: &Listing,
+pub async fn one(
+    client: &Client,
+    listing: &'static Listing,
     key: &[Param],
     fields: &[usize],
 ) -> Result<Option<Vec<u8>>, Error> {
@@ -301,20 +297,13 @@ pub async fn one<C: GenericClient>(
         wheres.join(" and "),
         listing.joins
     );
-    let running = command!("page.one").begin();
-    let statement = ready(client, &statement, true).await?;
-    let row = client.query_opt(&statement, &values.all).await?;
-    running.ended(u64::from(row.is_some()));
-    let Some(row) = row else { return Ok(None) };
+    let rows = listing.one.query(client, &statement, &values.all).await?;
+    let Some(row) = rows.first() else { return Ok(None) };
     let wanted: Vec<(usize, &str)> =
         fields.iter().map(|&field| (field, listing.fields[field].name)).collect();
     let mut item = Vec::new();
-    json::object(&row, &wanted, &mut item)?;
+    json::object(row, &wanted, &mut item)?;
     Ok(Some(item))
-}
-
-async fn ready<C: GenericClient>(client: &C, statement: &str, kept: bool) -> Result<Statement, Error> {
-    Ok(if kept { client.prepare_cached(statement).await? } else { client.prepare(statement).await? })
 }
 
 /// The fields that are read, in their order.

@@ -8,11 +8,12 @@ pub mod plan;
 pub mod slow;
 
 use std::cell::Cell;
+use std::fmt;
 use std::pin::pin;
-use std::sync::{LazyLock, OnceLock};
+use std::sync::{Arc, LazyLock, OnceLock};
 use std::time::{Duration, Instant};
 
-use deadpool_postgres::GenericClient;
+use deadpool_postgres::{Client, GenericClient};
 use futures_util::TryStreamExt as _;
 use linkme::distributed_slice;
 use metrics::{Histogram, Unit, describe_histogram, histogram};
@@ -26,6 +27,10 @@ pub const SECONDS: &str = "holdfast_statement_seconds";
 /// The upper ends of the classes of [`SECONDS`]: from a look into an index to what is slow beyond doubt.
 pub const BUCKETS: [f64; 13] =
     [0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0, 30.0];
+
+/// So many statements a connection has ready at most before another one is put together: a plan over a year of months takes some hundred
+/// KiB.
+const MOST_READY: usize = 64;
 
 /// Says what [`SECONDS`] means; to be called once a process that measures.
 pub fn describe() {
@@ -169,7 +174,7 @@ impl Statement {
     }
 
     fn begin(&'static self) -> Running {
-        self.measured.begin(Some(self))
+        self.measured.begin(Some(Text::Named(self)))
     }
 }
 
@@ -193,14 +198,40 @@ impl Prepared {
     }
 }
 
-/// What has a name and no plan: settings, locks of whole tables, `copy`, definitions of tables, upkeep.
+/// What has a name and no text of its own: settings, locks of whole tables, `copy`, definitions of tables, upkeep, and statements that are put
+/// together for one call.
 pub struct Command(Measured);
 
+impl fmt::Debug for Command {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.0.name)
+    }
+}
+
 impl Command {
-    /// For [`command`].
+    /// For [`command`], and for texts of many forms that have one name.
     #[must_use]
     pub const fn new(name: &'static str) -> Self {
         Self(Measured::new(name))
+    }
+
+    /// Runs a statement that was put together of constants for one call, and returns its rows. Their texts are many: a connection keeps the
+    /// latest ones ready and forgets all of them when they are too many, because each holds a plan in the server's memory.
+    pub(crate) async fn query(
+        &'static self,
+        client: &Client,
+        text: &str,
+        parameters: Parameters<'_>,
+    ) -> Result<Vec<Row>, Error> {
+        let text: Arc<str> = format!("/* {} */ {text}", self.0.name).into();
+        let running = self.0.begin(Some(Text::Made(Arc::clone(&text))));
+        if client.statement_cache.size() >= MOST_READY {
+            client.statement_cache.clear();
+        }
+        let prepared = client.prepare_cached(&text).await?;
+        let rows = client.query(&prepared, parameters).await?;
+        running.ended(rows.len() as u64);
+        Ok(rows)
     }
 
     /// Runs one or more statements without parameters. They are made of constants and of names that this program made.
@@ -241,10 +272,10 @@ impl Measured {
         Self { name, seconds: OnceLock::new(), told: slow::Told::new() }
     }
 
-    fn begin(&'static self, statement: Option<&'static Statement>) -> Running {
+    fn begin(&'static self, text: Option<Text>) -> Running {
         // Outside of what is counted there is nothing to count in.
         _ = COUNTED.try_with(|counted| counted.set(counted.get() + 1));
-        Running { measured: self, statement, began: Instant::now(), rows: None }
+        Running { measured: self, text, began: Instant::now(), rows: None }
     }
 
     fn seconds(&self) -> &Histogram {
@@ -252,10 +283,28 @@ impl Measured {
     }
 }
 
+/// The text of a statement.
+#[derive(Clone)]
+enum Text {
+    Named(&'static Statement),
+    /// Put together for one call.
+    Made(Arc<str>),
+}
+
+impl Text {
+    fn as_str(&self) -> &str {
+        match self {
+            Self::Named(statement) => statement.text(),
+            Self::Made(text) => text,
+        }
+    }
+}
+
 /// A statement that runs. Also one that fails, or that nobody waits for any more, has taken its time.
 pub(crate) struct Running {
     measured: &'static Measured,
-    statement: Option<&'static Statement>,
+    /// What has a plan.
+    text: Option<Text>,
     began: Instant,
     rows: Option<u64>,
 }

@@ -17,6 +17,7 @@ use super::lockout::{Claimant, Lockout};
 use super::pace::Paces;
 use super::problem::Problem;
 use super::tokens::Tokens;
+use super::turns::Turns;
 use crate::access::{Bearer, Role};
 use crate::db::Database;
 use crate::db::api_token::Token;
@@ -25,24 +26,28 @@ use crate::db::audit::Actor;
 /// What stands before the handlers.
 #[derive(Clone)]
 pub struct Gate {
-    database: Database,
+    /// Where tokens are asked for: each where those before it cannot be used.
+    servers: Arc<[Database]>,
     tokens: Arc<Tokens>,
     paces: Arc<Paces>,
     lockout: Arc<Lockout>,
     /// Requests that are answered at once; others wait for their turn within their time.
     places: Arc<Semaphore>,
+    turns: Turns,
 }
 
 impl Gate {
-    /// A gate that lets so many requests in at once.
+    /// A gate that lets so many requests in at once, an eighth of them with the same token. Tokens are asked for on the first of the servers
+    /// that can be used.
     #[must_use]
-    pub fn new(database: Database, tokens: Tokens, paces: Paces, at_once: usize) -> Self {
+    pub fn new(servers: Vec<Database>, tokens: Tokens, paces: Paces, at_once: usize) -> Self {
         Self {
-            database,
+            servers: servers.into(),
             tokens: Arc::new(tokens),
             paces: Arc::new(paces),
             lockout: Arc::default(),
             places: Arc::new(Semaphore::new(at_once)),
+            turns: Turns::new(at_once / 8),
         }
     }
 
@@ -59,12 +64,17 @@ pub async fn authenticate(
     mut request: Request,
     next: Next,
 ) -> Response {
-    // Never closed, so there is always a place in the end.
-    let _place = gate.places.acquire().await;
+    // Never closed, so there is always a place in the end. It is left again: who waits for others with the same token stands in nobody
+    // else's way.
+    let entered = gate.places.acquire().await;
     let token = match good_token(&gate, address, request.headers()).await {
         Ok(token) => token,
         Err(problem) => return problem.into_response(),
     };
+    drop(entered);
+    let turns = gate.turns.of(&token);
+    let _turn = turns.acquire().await;
+    let _place = gate.places.acquire().await;
     let (pace, mut response) = match gate.paces.count(&token) {
         Ok(pace) => {
             request.extensions_mut().insert(token);
@@ -79,12 +89,16 @@ pub async fn authenticate(
 async fn good_token(gate: &Gate, address: SocketAddr, headers: &HeaderMap) -> Result<Token, Denied> {
     // Without a token nobody guesses one.
     let bearer = bearer(headers).map_err(Denied::unknown)?;
+    // Whoever guesses from behind the same gateway does not lock out who has it already.
+    if let Some(token) = gate.tokens.remembers(&bearer) {
+        return Ok(token);
+    }
     let claimant: Claimant = (address.ip(), bearer.id);
     if let Some(wait) = gate.lockout.remaining(&claimant, Instant::now()) {
         let problem = Problem::new(StatusCode::TOO_MANY_REQUESTS, "too many requests with a wrong token");
         return Err(Denied { problem: problem.retry_after(wait.as_secs().max(1)), challenge: false });
     }
-    let found = gate.tokens.good(&gate.database, &bearer).await;
+    let found = gate.tokens.good(&gate.servers, &bearer).await;
     let found = found.map_err(|error| Denied { problem: error.into(), challenge: false })?;
     if let Some(token) = found {
         gate.lockout.succeeded(&claimant);

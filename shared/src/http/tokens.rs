@@ -30,24 +30,36 @@ impl Tokens {
         Self(Some(Cache::builder().max_capacity(MOST_REMEMBERED).time_to_live(lasting).build()))
     }
 
-    /// The token of a bearer, if it is good.
+    /// The token of a bearer, if it is remembered as a good one.
+    #[must_use]
+    pub fn remembers(&self, bearer: &Bearer) -> Option<Token> {
+        let token = self.0.as_ref()?.get(&key(bearer))?;
+        token.expires_at.is_none_or(|end| end > clock::now()).then_some(token)
+    }
+
+    /// The token of a bearer, if the first of the servers that can be asked knows it as good.
     ///
     /// # Errors
-    /// The database's.
-    pub async fn good(&self, database: &Database, bearer: &Bearer) -> Result<Option<Token>, Error> {
-        let key = self.0.as_ref().map(|cache| (cache, key(bearer)));
-        if let Some((cache, key)) = &key
-            && let Some(token) = cache.get(key)
-            && token.expires_at.is_none_or(|end| end > clock::now())
-        {
-            return Ok(Some(token));
-        }
-        let found = api_token::good(&database.client().await?, bearer).await?;
-        if let (Some((cache, key)), Some(token)) = (key, &found) {
-            cache.insert(key, token.clone());
+    /// The first server's, where none can be asked.
+    pub async fn good(&self, servers: &[Database], bearer: &Bearer) -> Result<Option<Token>, Error> {
+        let found = ask(servers, bearer).await?;
+        if let (Some(cache), Some(token)) = (&self.0, &found) {
+            cache.insert(key(bearer), token.clone());
         }
         Ok(found)
     }
+}
+
+async fn ask(servers: &[Database], bearer: &Bearer) -> Result<Option<Token>, Error> {
+    let mut failed = None;
+    for server in servers {
+        let asked = async { api_token::good(&server.client().await?, bearer).await };
+        match asked.await {
+            Ok(found) => return Ok(found),
+            Err(error) => failed = failed.or(Some(error)),
+        }
+    }
+    failed.map_or(Ok(None), Err)
 }
 
 /// What a token is remembered by: its secret is in it, and cannot be had from it.

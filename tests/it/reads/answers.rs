@@ -87,8 +87,18 @@ async fn a_token_that_was_revoked_is_good_for_some_seconds_and_a_wrong_one_is_lo
         reader.token = format!("{id}_{}", "0".repeat(64));
         reader.get("jobs").await.problem(401);
     }
-    reader.token = good;
-    assert_eq!(reader.get("jobs").await.problem(429).1, "too many requests with a wrong token");
+    assert_eq!(reader.by(good).get("jobs").await.problem(429).1, "too many requests with a wrong token");
+
+    // Who is known already is not locked out by somebody who guesses.
+    let known = reader.by(token(&world, "known", &["--role", "viewer"]).await);
+    known.read("jobs").await;
+    let (id, _) = known.token.rsplit_once('_').unwrap();
+    let guesses = reader.by(format!("{id}_{}", "0".repeat(64)));
+    for _ in 0..10 {
+        guesses.get("jobs").await;
+    }
+    assert_eq!(guesses.get("jobs").await.status, 429);
+    known.read("jobs").await;
 }
 
 #[tokio::test]

@@ -97,6 +97,48 @@ async fn a_change_is_seen_at_once_by_each_of_two_reporters_and_their_pages_fit_t
 }
 
 #[tokio::test]
+async fn what_is_known_of_a_job_is_kept_until_it_is_judged_anew_and_then_seen_at_once() {
+    let world = World::new().await;
+    let retention = json!({ "retention": { "last": 1 } });
+    let jobs = [
+        world.simulated_job("docs", &["disk-a"], &json!({})),
+        world.simulated_job("mail", &["disk-a"], &json!({})),
+    ];
+    let jobs = jobs.map(|mut job| {
+        job["retention"] = retention["retention"].clone();
+        job
+    });
+    world.apply(&json!({ "targets": [world.target("disk-a", &json!({}))], "jobs": jobs })).await;
+    let worker = world.start_worker("w1", &[]);
+    let reader = Reader::new(&world, "viewer").await;
+    let there = async |list: &str, job: &str| {
+        let path = format!("{list}?job={job}");
+        reader.read(&path).await["items"].as_array().unwrap().len()
+    };
+    let ends = async |arguments: &[&str]| {
+        let run = world.producer(arguments).await;
+        assert_eq!(run.code, 0, "{run:?}");
+        world.wait_until_idle().await;
+    };
+    for backups in 1..=3 {
+        ends(&["enqueue", "backup", "--job", "docs", "--wait"]).await;
+        assert_eq!(there("restore-points", "docs").await, backups);
+        assert_eq!(there("verdicts", "docs").await, 5);
+        let evidence = "select count(*) from evidence e join job j on j.id = e.job_id where j.name = 'docs'";
+        assert_eq!(there("evidence", "docs").await, usize::try_from(world.number(evidence).await).unwrap());
+        assert_eq!(there("restore-points", "mail").await, 0);
+    }
+    ends(&["enqueue", "forget", "--job", "docs", "--param", "target=disk-a", "--wait"]).await;
+    assert_eq!(there("restore-points", "docs").await, 1);
+    // What no judgement brought in is not looked for: the page was kept.
+    world.execute("insert into restore_point (id, job_id, target_id, snapshot, data_time, seconds, files, bytes, bytes_added, \
+        source_errors, task_id) select gen_random_uuid(), j.id, t.id, 'abc', now(), 2, 3, 4, 5, 0, gen_random_uuid() from job j, target t").await;
+    assert_eq!(there("restore-points", "docs").await, 1);
+    assert_eq!(there("restore-points", "mail").await, 0);
+    world.stop(worker).await;
+}
+
+#[tokio::test]
 async fn many_who_ask_for_the_same_at_once_have_it_read_once() {
     let world = world_with(3).await;
     let reader = Reader::with(&world, "viewer", &[("HOLDFAST_CACHE_TTL_EXECUTIONS", "10m")]).await;

@@ -1,6 +1,7 @@
 //! Reading over HTTP: pages, what they are narrowed to, what they cost, and who may.
 
 mod answers;
+mod busy;
 mod cache;
 mod contract;
 mod figures;
@@ -9,8 +10,8 @@ mod pages;
 mod plans;
 mod replica;
 mod report_files;
-
 mod statements;
+mod versions;
 
 use devstack::Service;
 use harness::{World, eventually};
@@ -23,10 +24,16 @@ pub(crate) struct Reader {
     pub(crate) url: String,
     pub(crate) token: String,
     http: reqwest::Client,
-    _reporter: Service,
+    /// None where another reader has started it.
+    _reporter: Option<Service>,
 }
 
 impl Reader {
+    /// The same reporter, read by somebody else.
+    pub(crate) fn by(&self, token: String) -> Self {
+        Self { url: self.url.clone(), token, http: reqwest::Client::new(), _reporter: None }
+    }
+
     /// With a new token of a role.
     pub(crate) async fn new(world: &World, role: &str) -> Self {
         Self::with(world, role, &[]).await
@@ -36,13 +43,13 @@ impl Reader {
     pub(crate) async fn with(world: &World, role: &str, settings: &[(&str, &str)]) -> Self {
         let (reporter, url) = world.start_reporter_with("reads", settings).await;
         let token = token(world, "portal", &["--role", role, "--machine"]).await;
-        Self { url, token, http: reqwest::Client::new(), _reporter: reporter }
+        Self { url, token, http: reqwest::Client::new(), _reporter: Some(reporter) }
     }
 
     /// Another reporter beside this one, read by the same token.
     pub(crate) async fn beside(&self, world: &World, settings: &[(&str, &str)]) -> Self {
         let (reporter, url) = world.start_reporter_with("reads-too", settings).await;
-        Self { url, token: self.token.clone(), http: reqwest::Client::new(), _reporter: reporter }
+        Self { url, token: self.token.clone(), http: reqwest::Client::new(), _reporter: Some(reporter) }
     }
 
     pub(crate) async fn get(&self, path: &str) -> Answer {

@@ -5,7 +5,8 @@ use harness::{Servers, World, eventually, metrics};
 use serde_json::json;
 use tokio_postgres::NoTls;
 
-use super::Reader;
+use super::{Reader, column};
+use crate::http::token;
 
 async fn used(reader: &Reader) -> Option<f64> {
     metrics(&reader.url).await.get("holdfast_replica_used").copied()
@@ -20,6 +21,11 @@ async fn rename(world: &World, owner: &str) {
     let mut job = world.simulated_job("docs", &["disk-a"], &json!({}));
     job["owner"] = json!(owner);
     world.apply(&json!({ "targets": [world.target("disk-a", &json!({}))], "jobs": [job] })).await;
+}
+
+async fn owner_if_any(reader: &Reader) -> Option<String> {
+    let answer = reader.get("jobs").await;
+    (answer.status == 200).then(|| column(&answer.body, "owner")[0].as_str().unwrap().to_owned())
 }
 
 async fn owner(reader: &Reader) -> String {
@@ -41,7 +47,7 @@ async fn on_the_standby(url: &str, statement: &str) -> Option<String> {
 #[tokio::test]
 async fn a_replica_is_read_while_it_is_near_and_the_primary_when_it_is_not_or_is_gone() {
     let directory = tempfile::Builder::new().prefix("holdfast-replica-").tempdir().unwrap();
-    let stack = Stack::start(directory.path()).await.unwrap();
+    let mut stack = Stack::start(directory.path()).await.unwrap();
     let world = World::on(&Servers::of(&stack)).await;
     rename(&world, "first").await;
     let mut standby = stack.postgres.standby().await.unwrap();
@@ -94,7 +100,20 @@ async fn a_replica_is_read_while_it_is_near_and_the_primary_when_it_is_not_or_is
     until_used(&patient, 0.0).await;
     standby.start().await.unwrap();
     until_used(&patient, 1.0).await;
-    drop((patient, strict, world));
+    eventually("it has come after", async || (owner(&patient).await == "third").then_some(())).await;
+
+    // The primary is gone: what the replica has is read, also by somebody whom nobody remembers.
+    let late = patient.by(token(&world, "late", &["--role", "viewer"]).await);
+    eventually("the token has come", async || (late.get("jobs").await.status == 200).then_some(())).await;
+    let unknown = patient.by(token(&world, "later", &["--role", "viewer"]).await);
+    let has_come = "select count(*)::text from api_token where name = 'later'";
+    eventually("the other token too", async || (on_the_standby(&url, has_come).await? == "1").then_some(()))
+        .await;
+    stack.postgres.kill().await.unwrap();
+    eventually("the replica is read", async || (owner_if_any(&unknown).await? == "third").then_some(()))
+        .await;
+    assert_eq!(unknown.get("audit").await.status, 403);
+    drop((late, unknown, patient, strict, world));
     drop(standby);
     stack.discard().await.unwrap();
 }

@@ -80,15 +80,20 @@ async fn what_is_kept_costs_no_statement_but_the_look_for_its_version() {
     let settings = [("HOLDFAST_CACHE_TTL_EXECUTIONS", "10m")];
     let reader = Reader::with(&world, "viewer", &settings).await;
     warmed(&reader).await;
-    for (list, expected) in [("jobs", 10.0), ("executions", 0.0)] {
-        let route = format!("/api/v1/{list}");
-        reader.read(list).await;
+    let about_a_job = ["evidence", "restore-points", "verdicts"].map(|list| (list, "?job=job-001", 10.0));
+    for (list, query, expected) in
+        [("jobs", "", 10.0), ("executions", "", 0.0)].into_iter().chain(about_a_job)
+    {
+        let (route, path) = (format!("/api/v1/{list}"), format!("{list}{query}"));
+        let empty = statements(&reader, &route).await;
+        assert_ne!(reader.read(&path).await["items"], serde_json::json!([]), "{path}");
         let before = statements(&reader, &route).await;
+        assert!(before - empty <= 2.0, "{path}: {}", before - empty);
         for _ in 0..10 {
-            reader.read(list).await;
+            reader.read(&path).await;
         }
         let after = statements(&reader, &route).await;
-        assert!((after - before - expected).abs() < 1e-9, "{list}: {}", after - before);
+        assert!((after - before - expected).abs() < 1e-9, "{path}: {}", after - before);
     }
     let kept = metrics(&reader.url).await;
     let hits = kept[r#"holdfast_cache_requests_total{entity="jobs",tier="memory",result="hit"}"#];

@@ -23,8 +23,8 @@ const PATIENCE: Duration = Duration::from_millis(100);
 const REST: Duration = Duration::from_secs(1);
 /// Larger answers are not worth the way there and back.
 const MOST_BYTES: usize = 256 * 1024;
-/// The form of what is stored; another one has another name.
-const FORM: &str = "holdfast:1";
+/// The form of what is stored; that of another version has another name.
+const FORM: &str = concat!("holdfast:", env!("CARGO_PKG_VERSION"));
 
 /// A Redis server.
 pub struct Redis {
@@ -99,6 +99,7 @@ impl Redis {
             return None;
         }
         let identity = self.identity.get_or_try_init(|| source.identity());
+        // The database's trouble, which whoever reads there hears of next.
         let identity = tokio::time::timeout(PATIENCE, identity).await.ok()?.ok()?;
         Some(format!("{FORM}:{identity}:{}", hex::encode(Sha256::digest(key))))
     }

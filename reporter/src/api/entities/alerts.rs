@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use shared::access::Role;
 use shared::db::page::{By, Field, Filter, Kind, Listing, Sort};
+use shared::db::statement::Command;
 
 use super::SEVERITIES;
 use crate::api::Entity;
@@ -12,14 +13,18 @@ use crate::api::entity::Lasting;
 const KEY: &[(&str, Kind)] = &[("e.id", Kind::Int)];
 const STATES: &[&str] = &["pending", "open", "resolved"];
 
-pub(super) const ENTITY: Entity = Entity {
+pub(super) static ENTITY: Entity = Entity {
     path: "alerts",
     one: "alert",
     about: "What is wrong, and what was in the last 90 days.",
     role: Role::Viewer,
     lasting: Lasting::Version("alerts", Duration::from_mins(5)),
+    of_job: None,
+    single: None,
     item: Some("id"),
     listing: Listing {
+        list: Command::new("alerts.list"),
+        one: Command::new("alerts.one"),
         rows: "alert e",
         joins: "left join job j on j.id = e.job_id left join target t on t.id = e.target_id",
         fields: &[

@@ -2,21 +2,26 @@
 
 use shared::access::Role;
 use shared::db::page::{By, Field, Filter, Kind, Listing, Sort};
+use shared::db::statement::Command;
 
 use crate::api::Entity;
 use crate::api::entity::Lasting;
 
 const KEY: &[(&str, Kind)] = &[("e.id", Kind::Int)];
 
-pub(super) const ENTITY: Entity = Entity {
+pub(super) static ENTITY: Entity = Entity {
     path: "audit",
     one: "change",
     about: "Who changed what, over HTTP and from the command line.",
     role: Role::Auditor,
     // Whoever looks here wants to know for certain.
     lasting: Lasting::Never,
+    of_job: None,
+    single: None,
     item: Some("id"),
     listing: Listing {
+        list: Command::new("audit.list"),
+        one: Command::new("audit.one"),
         rows: "audit e",
         joins: "",
         fields: &[

@@ -2,6 +2,7 @@
 
 use shared::access::Role;
 use shared::db::page::{By, Field, Filter, Kind, Listing, Sort};
+use shared::db::statement::Command;
 
 use super::KINDS;
 use crate::api::Entity;
@@ -10,14 +11,18 @@ use crate::api::entity::MOMENT;
 const STATES: &[&str] = &["open", "replayed", "dropped"];
 const REASONS: &[&str] = &["failed", "timed_out", "refused", "lost"];
 
-pub(super) const ENTITY: Entity = Entity {
+pub(super) static ENTITY: Entity = Entity {
     path: "dead-tasks",
     one: "dead task",
     about: "Tasks that will not be tried again by themselves, and what people decided about them.",
     role: Role::Viewer,
     lasting: MOMENT,
+    of_job: None,
+    single: None,
     item: Some("id"),
     listing: Listing {
+        list: Command::new("dead_tasks.list"),
+        one: Command::new("dead_tasks.one"),
         rows: "dead_task e",
         joins: "left join job j on j.id = e.job_id",
         fields: &[

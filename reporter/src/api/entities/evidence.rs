@@ -2,9 +2,10 @@
 
 use shared::access::Role;
 use shared::db::page::{By, Field, Filter, Kind, Listing, Sort};
+use shared::db::statement::Command;
 
 use crate::api::Entity;
-use crate::api::entity::MOMENT;
+use crate::api::entity::{Kept, MOMENT, UNTIL_JUDGED};
 
 const KEY: &[(&str, Kind)] = &[("e.id", Kind::Uuid)];
 const FINDINGS: &[&str] = &[
@@ -21,14 +22,18 @@ const FINDINGS: &[&str] = &[
     "delete_probe",
 ];
 
-pub(super) const ENTITY: Entity = Entity {
+pub(super) static ENTITY: Entity = Entity {
     path: "evidence",
     one: "piece of evidence",
     about: "What was observed of copies. Ids ascend with time, so that they are the order in which it was observed.",
     role: Role::Viewer,
     lasting: MOMENT,
+    of_job: Some(Kept { name: "job-evidence", lasting: UNTIL_JUDGED }),
+    single: None,
     item: Some("id"),
     listing: Listing {
+        list: Command::new("evidence.list"),
+        one: Command::new("evidence.one"),
         // What verdicts rest on outlives its month.
         rows: "(select * from evidence union all select * from evidence_kept) e",
         joins: "left join job j on j.id = e.job_id left join target t on t.id = e.target_id",

@@ -1,22 +1,32 @@
 //! Finished attempts.
 
+use std::time::Duration;
+
 use shared::access::Role;
 use shared::db::page::{By, Field, Filter, Kind, Listing, Sort};
+use shared::db::statement::Command;
 
 use super::{KINDS, OUTCOMES};
 use crate::api::Entity;
-use crate::api::entity::MOMENT;
+use crate::api::entity::{Kept, Lasting, MOMENT};
 
 const KEY: &[(&str, Kind)] = &[("e.task_id", Kind::Uuid), ("e.epoch", Kind::Int)];
 
-pub(super) const ENTITY: Entity = Entity {
+/// What has ended stays as it is; only the name of its worker is forgotten some day.
+const ONE: Kept = Kept { name: "execution", lasting: Lasting::Settled(Duration::from_mins(10)) };
+
+pub(super) static ENTITY: Entity = Entity {
     path: "executions",
     one: "execution",
     about: "Finished attempts of tasks. One is named by its task and its number among the owners of the task, `TASK.EPOCH`.",
     role: Role::Viewer,
     lasting: MOMENT,
+    of_job: None,
+    single: Some(ONE),
     item: Some("id"),
     listing: Listing {
+        list: Command::new("executions.list"),
+        one: Command::new("executions.one"),
         rows: "execution e",
         joins: "left join job j on j.id = e.job_id left join target t on t.id = e.target_id \
             left join worker w on w.id = e.worker_id",

@@ -4,20 +4,25 @@ use std::time::Duration;
 
 use shared::access::Role;
 use shared::db::page::{By, Field, Filter, Kind, Listing, Sort};
+use shared::db::statement::Command;
 
 use crate::api::Entity;
 use crate::api::entity::Lasting;
 
 const SOURCES: &[&str] = &["files", "reported", "simulated"];
 
-pub(super) const ENTITY: Entity = Entity {
+pub(super) static ENTITY: Entity = Entity {
     path: "jobs",
     one: "job",
     about: "What is backed up, where its copies go, and which rules it must keep, as it is defined. How it stands is in `verdicts`.",
     role: Role::Viewer,
     lasting: Lasting::Version("definitions", Duration::from_mins(5)),
+    of_job: None,
+    single: None,
     item: Some("name"),
     listing: Listing {
+        list: Command::new("jobs.list"),
+        one: Command::new("jobs.one"),
         rows: "(select * from job where removed_at is null) e",
         joins: "",
         fields: &[

@@ -2,6 +2,7 @@
 
 use shared::access::Role;
 use shared::db::page::{By, Field, Filter, Kind, Listing, Sort};
+use shared::db::statement::Command;
 
 use super::KINDS;
 use crate::api::Entity;
@@ -9,22 +10,27 @@ use crate::api::entity::MOMENT;
 
 const STATES: &[&str] = &["running", "paused", "draining"];
 
-pub(super) const ENTITY: Entity = Entity {
+pub(super) static ENTITY: Entity = Entity {
     path: "pools",
     one: "pool",
     about: "The pools of all workers, by the kind of their tasks: slots, what runs, what waits, and what people told them.",
     role: Role::Viewer,
     lasting: MOMENT,
+    of_job: None,
+    single: None,
     item: Some("kind"),
     listing: Listing {
+        list: Command::new("pools.list"),
+        one: Command::new("pools.one"),
         rows: "(select k.kind, coalesce(w.workers, 0) as workers, coalesce(w.slots, 0) as slots, coalesce(w.busy, 0) as busy, \
-                (select count(*) from task t where t.kind = k.kind) as waiting, \
-                (select count(*) from lease l where l.kind = k.kind) as running, \
+                coalesce(t.waiting, 0) as waiting, coalesce(l.running, 0) as running, \
                 coalesce(s.state, 'running') as state, s.slots as told_slots, s.set_by, s.set_at \
             from unnest(array['backup', 'copy', 'verify', 'restore', 'probe', 'forget', 'report', 'maintain', 'record']) as k(kind) \
             left join (select p.key as kind, count(*) as workers, sum((p.value ->> 'slots')::bigint)::bigint as slots, \
                     sum((p.value ->> 'busy')::bigint)::bigint as busy \
                 from worker, jsonb_each(pools) p where seen_at > now() - interval '60 seconds' group by p.key) w using (kind) \
+            left join (select kind, count(*) as waiting from task group by kind) t using (kind) \
+            left join (select kind, count(*) as running from lease group by kind) l using (kind) \
             left join pool_setting s on s.kind = k.kind and s.worker = '') e",
         joins: "",
         fields: &[

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use shared::access::Role;
 use shared::db::page::{By, Field, Filter, Kind, Listing, Sort};
+use shared::db::statement::Command;
 
 use super::REPORTS;
 use crate::api::Entity;
@@ -11,14 +12,18 @@ use crate::api::entity::Lasting;
 
 const KEY: &[(&str, Kind)] = &[("e.id", Kind::Uuid)];
 
-pub(super) const ENTITY: Entity = Entity {
+pub(super) static ENTITY: Entity = Entity {
     path: "reports",
     one: "report",
     about: "Reports that were made within the last 90 days. `reports/{id}/{format}` is the file in one of its formats.",
     role: Role::Viewer,
     lasting: Lasting::Version("reports", Duration::from_mins(10)),
+    of_job: None,
+    single: None,
     item: Some("id"),
     listing: Listing {
+        list: Command::new("reports.list"),
+        one: Command::new("reports.one"),
         rows: "report e",
         joins: "",
         fields: &[

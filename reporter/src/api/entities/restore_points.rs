@@ -2,20 +2,25 @@
 
 use shared::access::Role;
 use shared::db::page::{By, Field, Filter, Kind, Listing, Sort};
+use shared::db::statement::Command;
 
 use crate::api::Entity;
-use crate::api::entity::MOMENT;
+use crate::api::entity::{Kept, MOMENT, UNTIL_JUDGED};
 
 const KEY: &[(&str, Kind)] = &[("e.id", Kind::Uuid)];
 
-pub(super) const ENTITY: Entity = Entity {
+pub(super) static ENTITY: Entity = Entity {
     path: "restore-points",
     one: "restore point",
     about: "Snapshots of jobs' data on targets. Ids ascend with time, so that they are the order in which they were written.",
     role: Role::Viewer,
     lasting: MOMENT,
+    of_job: Some(Kept { name: "job-restore-points", lasting: UNTIL_JUDGED }),
+    single: None,
     item: Some("id"),
     listing: Listing {
+        list: Command::new("restore_points.list"),
+        one: Command::new("restore_points.one"),
         rows: "restore_point e",
         joins: "join job j on j.id = e.job_id join target t on t.id = e.target_id",
         fields: &[

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use shared::access::Role;
 use shared::db::page::{By, Field, Filter, Kind, Listing, Sort};
+use shared::db::statement::Command;
 
 use super::KINDS;
 use crate::api::Entity;
@@ -11,14 +12,18 @@ use crate::api::entity::Lasting;
 
 const KEY: &[(&str, Kind)] = &[("e.id", Kind::Int)];
 
-pub(super) const ENTITY: Entity = Entity {
+pub(super) static ENTITY: Entity = Entity {
     path: "schedules",
     one: "schedule",
     about: "What is enqueued again and again, and when it is due next.",
     role: Role::Viewer,
     lasting: Lasting::Version("schedules", Duration::from_mins(5)),
+    of_job: None,
+    single: None,
     item: Some("id"),
     listing: Listing {
+        list: Command::new("schedules.list"),
+        one: Command::new("schedules.one"),
         rows: "schedule e",
         joins: "left join job j on j.id = e.job_id",
         fields: &[

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use shared::access::Role;
 use shared::db::page::{By, Field, Filter, Kind, Listing, Sort};
+use shared::db::statement::Command;
 
 use crate::api::Entity;
 use crate::api::entity::Lasting;
@@ -11,14 +12,18 @@ use crate::api::entity::Lasting;
 const STATES: &[&str] = &["attached", "detaching", "detached"];
 const MEDIA: &[&str] = &["disk", "nas", "object", "tape", "removable"];
 
-pub(super) const ENTITY: Entity = Entity {
+pub(super) static ENTITY: Entity = Entity {
     path: "targets",
     one: "target",
     about: "Places that hold copies.",
     role: Role::Viewer,
     lasting: Lasting::Version("definitions", Duration::from_mins(5)),
+    of_job: None,
+    single: None,
     item: Some("name"),
     listing: Listing {
+        list: Command::new("targets.list"),
+        one: Command::new("targets.one"),
         rows: "(select * from target where removed_at is null) e",
         joins: "",
         fields: &[

@@ -2,21 +2,26 @@
 
 use shared::access::Role;
 use shared::db::page::{By, Field, Filter, Kind, Listing, Sort};
+use shared::db::statement::Command;
 
 use super::{ANSWERS, RULES};
 use crate::api::Entity;
-use crate::api::entity::MOMENT;
+use crate::api::entity::{Kept, MOMENT, UNTIL_JUDGED};
 
 const KEY: &[(&str, Kind)] = &[("e.job", Kind::Text), ("e.rule", Kind::Text)];
 
-pub(super) const ENTITY: Entity = Entity {
+pub(super) static ENTITY: Entity = Entity {
     path: "verdicts",
     one: "verdict",
     about: "What each of the five rules says of each active job, with what it rests on and until when that holds.",
     role: Role::Viewer,
     lasting: MOMENT,
+    of_job: Some(Kept { name: "job-verdicts", lasting: UNTIL_JUDGED }),
+    single: None,
     item: None,
     listing: Listing {
+        list: Command::new("verdicts.list"),
+        one: Command::new("verdicts.one"),
         rows: "(select j.name as job, j.definition ->> 'owner' as owner, c.compliant, c.evaluated_at, v.* \
             from job j join compliance c on c.job_id = j.id \
             cross join lateral json_to_recordset(c.verdicts) \

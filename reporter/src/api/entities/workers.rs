@@ -2,20 +2,25 @@
 
 use shared::access::Role;
 use shared::db::page::{By, Field, Filter, Kind, Listing, Sort};
+use shared::db::statement::Command;
 
 use crate::api::Entity;
 use crate::api::entity::MOMENT;
 
 const PRESENT: &str = "e.seen_at > now() - interval '60 seconds'";
 
-pub(super) const ENTITY: Entity = Entity {
+pub(super) static ENTITY: Entity = Entity {
     path: "workers",
     one: "worker",
     about: "Workers, as they say of themselves. One that ends as it should is not there any more.",
     role: Role::Viewer,
     lasting: MOMENT,
+    of_job: None,
+    single: None,
     item: Some("id"),
     listing: Listing {
+        list: Command::new("workers.list"),
+        one: Command::new("workers.one"),
         rows: "worker e",
         joins: "",
         fields: &[

@@ -51,9 +51,9 @@ const SESSION: &str = "set default_transaction_read_only = on; set plan_cache_mo
 ///
 /// # Errors
 /// The database's; that of a statement that does not fit the schema too.
-pub async fn explain(database: &Database, statement: &Statement, form: Form) -> Result<Plan, Error> {
+pub(super) async fn explain(database: &Database, text: &str, form: Form) -> Result<Plan, Error> {
     let client = session(database).await?;
-    explain_on(&client, statement, form).await
+    explain_text(&client, text, form).await
 }
 
 /// A connection on which plans can be made, with the settings that this process's sessions have.

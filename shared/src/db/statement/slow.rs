@@ -12,7 +12,7 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use super::super::{Database, within};
-use super::{Running, Statement, plan};
+use super::{Running, Text, plan};
 
 /// How long nothing more is logged of a statement that was.
 const QUIET: Duration = Duration::from_mins(1);
@@ -33,7 +33,7 @@ struct Watch {
 
 struct Slow {
     name: &'static str,
-    statement: Option<&'static Statement>,
+    text: Option<Text>,
     took: Duration,
     rows: Option<u64>,
     others: u32,
@@ -70,7 +70,7 @@ pub(super) fn note(running: &Running, took: Duration) {
     let Some(watch) = WATCH.get().filter(|watch| took >= watch.above) else { return };
     let Some(others) = running.measured.told.turn() else { return };
     let slow =
-        Slow { name: running.measured.name, statement: running.statement, took, rows: running.rows, others };
+        Slow { name: running.measured.name, text: running.text.clone(), took, rows: running.rows, others };
     if let Err(mpsc::error::TrySendError::Full(slow) | mpsc::error::TrySendError::Closed(slow)) =
         watch.slow.try_send(slow)
     {
@@ -86,10 +86,10 @@ pub async fn watch(database: &Database, stop: &CancellationToken) {
         return;
     }
     while let Some(Some(slow)) = stop.run_until_cancelled(receiver.recv()).await {
-        let plan = match slow.statement {
+        let plan = match &slow.text {
             None => "none: it has no plan".to_owned(),
-            Some(statement) => {
-                match within(PLAN_TIMEOUT, plan::explain(database, statement, plan::Form::Text)).await {
+            Some(text) => {
+                match within(PLAN_TIMEOUT, plan::explain(database, text.as_str(), plan::Form::Text)).await {
                     Ok(plan) => plan.text(),
                     Err(error) => format!("none: {error}"),
                 }
