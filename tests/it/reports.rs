@@ -1,5 +1,6 @@
 //! Reports: made of what really happened, in every format, once, kept as they were made, and sent.
 
+mod alerts;
 mod exceptions;
 mod figures;
 mod formats;
