@@ -1,6 +1,7 @@
 //! Reports: made of what really happened, in every format, once, kept as they were made, and sent.
 
 mod alerts;
+mod cancelled;
 mod exceptions;
 mod figures;
 mod formats;
