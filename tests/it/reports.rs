@@ -2,6 +2,7 @@
 
 mod alerts;
 mod cancelled;
+mod cut;
 mod exceptions;
 mod figures;
 mod formats;

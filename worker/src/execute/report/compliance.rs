@@ -328,9 +328,10 @@ impl Compliance {
             Column::text("Expires", 2.0),
             Column::text("", 1.1),
         ];
+        let more = self.jobs.iter().skip(JOBS_LISTED).map(|job| job.evidence.len()).sum();
         let note = "The newest piece of each kind about each copy. Against: it says that something is wrong.";
         let note = if rows.is_empty() { "Nothing was observed yet." } else { note };
-        let table = (!rows.is_empty()).then_some(Table { columns, rows, more: 0 });
+        let table = (!rows.is_empty()).then_some(Table { columns, rows, more });
         Section { title: "Evidence".to_owned(), note: note.to_owned(), table }
     }
 
