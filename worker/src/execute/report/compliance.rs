@@ -84,14 +84,10 @@ pub(super) async fn read(
 }
 
 impl OfRule {
+    /// Of a job that was never judged nothing is known.
     fn count(rule: Rule, jobs: &[Judged]) -> Self {
-        let verdicts = || {
-            jobs.iter()
-                .filter_map(|job| Some((job, job.verdicts.iter().find(|verdict| verdict.rule == rule)?)))
-        };
-        let count = |answer| verdicts().filter(|(_, verdict)| verdict.answer == answer).count();
-        let excepted =
-            verdicts().filter(|(job, verdict)| !verdict.answer.passes() && job.exception(rule).is_some());
+        let count = |answer| jobs.iter().filter(|job| job.answer(rule) == answer).count();
+        let excepted = jobs.iter().filter(|job| !job.answer(rule).passes() && job.exception(rule).is_some());
         Self {
             rule,
             pass: count(Answer::Pass),
