@@ -5,6 +5,7 @@
 
 mod bloat;
 mod missing;
+mod trial;
 mod unused;
 
 use std::time::Duration;
@@ -14,8 +15,9 @@ use serde::Serialize;
 use shared::db::care::bloat::Basis;
 use shared::db::care::{server, table};
 use shared::db::statement::plan;
-use shared::db::{self, Database, Error};
+use shared::db::{self, Database};
 use shared::work::maintain::Table;
+use tokio_util::sync::CancellationToken;
 
 /// What is wrong.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -128,15 +130,15 @@ pub struct Findings {
 pub struct Look {
     /// For how long the server must have counted before an index is called unused.
     pub counted_for: Duration,
-    /// Whether missing indexes are built, measured and dropped again.
-    pub tries: bool,
+    /// Whether missing indexes are built, measured and dropped again; and how long somebody else's work on a table is waited for then.
+    pub tries: Option<Duration>,
 }
 
 /// Looks at everything.
 ///
 /// # Errors
-/// The database's.
-pub async fn find(database: &Database, look: Look) -> Result<Findings, Error> {
+/// The database's; or `cancel` came while something was tried.
+pub async fn find(database: &Database, look: Look, cancel: &CancellationToken) -> anyhow::Result<Findings> {
     let client = database.client().await?;
     let usage = server::usage(&client).await?;
     let tables = table::states(&client, Table::ALL).await?;
@@ -160,8 +162,9 @@ pub async fn find(database: &Database, look: Look) -> Result<Findings, Error> {
     let session = plan::session(database).await?;
     let mut missing = missing::find(&session, &tables, &mut notes).await?;
     drop(session);
-    if look.tries {
-        missing::measure(database, &tables, &mut missing).await?;
+    if let Some(patience) = look.tries {
+        let trial = trial::Trial { database, cancel, patience };
+        trial.measure(&tables, &mut missing).await?;
     }
     advice.extend(missing.into_iter().map(|missing| missing.advice));
     advice.sort_by_key(|advice| advice.kind);

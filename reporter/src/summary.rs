@@ -83,7 +83,7 @@ pub async fn read<C: GenericClient>(client: &C, replica: Option<Replica>) -> Res
         let count = |kind| (kind, backlog.get(&kind).map_or(0, count));
         TaskKind::ALL.iter().copied().map(count).collect::<BTreeMap<_, _>>()
     };
-    let alerts = alert::counts(client).await?;
+    let alerts = alert::counts(client, None).await?;
     let [_, open, acknowledged] = COUNTED;
     let last = job_health::last_success(client).await?;
     Ok(Summary {
@@ -94,8 +94,8 @@ pub async fn read<C: GenericClient>(client: &C, replica: Option<Replica>) -> Res
             running: of_each(|backlog| backlog.running),
             dead: dead_task::count(client).await?,
         },
-        open_alerts: by_severity(&alerts, open),
-        acknowledged_alerts: by_severity(&alerts, acknowledged),
+        open_alerts: alert::by_severity(&alerts, open),
+        acknowledged_alerts: alert::by_severity(&alerts, acknowledged),
         workers: worker::present(client).await?.len(),
         last_success_at: last,
         last_success_age_seconds: last.map(|last| (now - last).as_seconds_f64().max(0.0)),
@@ -115,12 +115,4 @@ impl Jobs {
             answers: Rule::ALL.iter().map(|&rule| (rule, answers(rule))).collect(),
         }
     }
-}
-
-fn by_severity(alerts: &[alert::Count], state: &str) -> BTreeMap<Severity, i64> {
-    let count = |severity| {
-        let such = alerts.iter().filter(|count| count.state == state && count.severity == severity);
-        such.map(|count| count.alerts).sum()
-    };
-    Severity::ALL.iter().map(|&severity| (severity, count(severity))).collect()
 }

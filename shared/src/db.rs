@@ -8,6 +8,7 @@ pub mod api_token;
 pub mod audit;
 pub mod backlog;
 pub mod cache_version;
+pub mod cancel;
 pub mod cap;
 pub mod care;
 pub mod channel;

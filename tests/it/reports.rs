@@ -1,5 +1,8 @@
 //! Reports: made of what really happened, in every format, once, kept as they were made, and sent.
 
+mod alerts;
+mod cancelled;
+mod cut;
 mod exceptions;
 mod figures;
 mod formats;

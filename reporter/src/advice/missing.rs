@@ -6,11 +6,9 @@
 use std::collections::BTreeMap;
 
 use deadpool_postgres::Client;
-use shared::db::care::work::{Failure, Session};
+use shared::db::Error;
 use shared::db::care::{index, scan, table};
 use shared::db::statement::{self, plan};
-use shared::db::{Database, Error};
-use tokio_util::sync::CancellationToken;
 
 use super::{Advice, Figure, Kind};
 
@@ -22,9 +20,9 @@ const ROWS_A_SCAN: i64 = 5_000;
 /// An index that may be missing, with the statement that asks for it.
 pub(super) struct Missing {
     pub(super) advice: Advice,
-    table: String,
-    columns: Vec<String>,
-    text: String,
+    pub(super) table: String,
+    pub(super) columns: Vec<String>,
+    pub(super) text: String,
 }
 
 /// Finds what is missing. Tables that were read by something else than our statements are noted.
@@ -131,41 +129,4 @@ async fn references(session: &Client) -> Result<Vec<Missing>, Error> {
         missing.push(Missing { advice, table, columns, text });
     }
     Ok(missing)
-}
-
-/// Builds each index, looks what its statement costs then, and drops it again. The table can be used meanwhile; each write to it
-/// pays for the index as long as it is there.
-pub(super) async fn measure(
-    database: &Database,
-    tables: &[table::State],
-    missing: &mut [Missing],
-) -> Result<(), Error> {
-    let cancel = CancellationToken::new();
-    for missing in missing {
-        let Some(table) = tables.iter().find(|table| table.name == missing.table) else { continue };
-        let session = Session::open(database, &cancel).await?;
-        let built = session.build_trial(table, &missing.columns).await;
-        let measured = async {
-            let (name, took) = built.map_err(|failure| match failure {
-                Failure::Database(error) => error,
-                Failure::Cancelled => Error::TimedOut(std::time::Duration::ZERO),
-            })?;
-            let plan =
-                plan::explain_text(&plan::session(database).await?, &missing.text, plan::Form::Json).await?;
-            let bytes = session.index_bytes(&[table.table], &name).await?.unwrap_or_default();
-            Ok::<_, Error>((plan.cost().unwrap_or_default(), bytes, took))
-        };
-        let measured = measured.await;
-        // Whatever came of it, nothing is left behind.
-        session.drop_trial(table).await?;
-        let (cost, bytes, took) = measured?;
-        missing.advice.after = Some(Figure::cost(cost));
-        missing.advice.why = format!(
-            "{}; tried: it takes {} and was built in {:.1} s",
-            missing.advice.why,
-            shared::terminal::bytes(bytes),
-            took.as_secs_f64()
-        );
-    }
-    Ok(())
 }

@@ -82,7 +82,7 @@ async fn list(database: &Database, args: &List) -> anyhow::Result<ExitCode> {
         (None, true) => Vec::new(),
         (None, false) => vec![State::Pending, State::Open],
     };
-    let filter = Filter { states, job: args.job.clone(), severity: args.severity };
+    let filter = Filter { states, job: args.job.clone(), severity: args.severity, jobs: None };
     let alerts = alert::list(&client, &filter, LISTED).await?;
     let is_critical = alerts.iter().any(demands_attention);
     if args.json {

@@ -15,7 +15,7 @@ pub(crate) fn count_transition(rule: Rule, transition: Transition) {
 
 /// Sets every rule, so that one with nothing left falls to zero.
 pub(super) async fn set<C: GenericClient>(client: &C) -> Result<(), Error> {
-    let counts = alert::counts(client).await?;
+    let counts = alert::counts(client, None).await?;
     for &rule in Rule::ALL {
         let of_rule = || counts.iter().filter(|count| count.rule == rule);
         for &severity in Severity::ALL {

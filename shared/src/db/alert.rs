@@ -1,6 +1,10 @@
 //! Table `alert`: what is wrong, and what was until lately. The leader among the reporters moves alerts through their lives; people
 //! acknowledge them.
 
+mod counts;
+mod list;
+mod old;
+
 use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::time::Duration;
@@ -13,8 +17,13 @@ use super::readable::Readable;
 use super::statement::statement;
 use super::{Error, parsed};
 use crate::alert::{AlertId, Rule, Severity, State, SuppressedBy, Tag};
-use crate::job::{JobId, JobName};
+use crate::job::JobId;
 use crate::target::TargetId;
+
+pub use counts::{COUNTED, Count, by_severity, counts};
+pub use list::{Filter, list};
+pub(super) use old::OLD;
+pub use old::{is_sweep_due, sweep};
 
 /// An alert.
 #[derive(Debug, Clone, PartialEq, serde::Serialize)]
@@ -280,87 +289,6 @@ pub async fn by_id<C: GenericClient>(client: &C, id: AlertId) -> Result<Option<A
     statement.query_opt(client, &[&id.0]).await?.as_ref().map(alert).transpose()
 }
 
-/// Which alerts are meant; what is absent does not matter.
-#[derive(Debug, Clone, Default)]
-pub struct Filter {
-    /// In these states; in any when empty.
-    pub states: Vec<State>,
-    /// About this job.
-    pub job: Option<JobName>,
-    /// At least as bad as this.
-    pub severity: Option<Severity>,
-}
-
-/// Alerts, the worst first and then the newest, at most `limit`.
-pub async fn list<C: GenericClient>(client: &C, filter: &Filter, limit: i64) -> Result<Vec<Alert>, Error> {
-    let statement = statement!(
-        "alert.list",
-        format!(
-            "select {COLUMNS} from alert a
-         where ($1::text[] = '{{}}' or a.state = any($1)) and ($2::text is null or a.job_id = (select id from job where name = $2))
-             and ($3::text[] = '{{}}' or a.severity = any($3))
-         order by a.state = 'resolved', array_position(array['critical', 'warning', 'info'], a.severity), a.since desc, a.id desc
-         limit $4"
-        )
-    );
-    let states: Vec<&str> = filter.states.iter().map(|state| state.as_str()).collect();
-    let severities: Vec<&str> = filter.severity.map_or_else(Vec::new, |least| {
-        Severity::ALL
-            .iter()
-            .filter(|severity| **severity >= least)
-            .map(|severity| severity.as_str())
-            .collect()
-    });
-    let job = filter.job.as_ref().map(JobName::as_str);
-    statement.query(client, &[&states, &job, &severities, &limit]).await?.iter().map(alert).collect()
-}
-
-/// Alerts of one rule and one kind.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Count {
-    /// Their rule.
-    pub rule: Rule,
-    /// How bad they are.
-    pub severity: Severity,
-    /// `pending`, `open`, or `acknowledged` where somebody knows about them.
-    pub state: &'static str,
-    /// Whether nobody is told about them.
-    pub suppressed: bool,
-    /// How many.
-    pub alerts: i64,
-}
-
-/// The states of a [`Count`].
-pub const COUNTED: [&str; 3] = ["pending", "open", "acknowledged"];
-
-/// Counts the alerts that are not over.
-pub async fn counts<C: GenericClient>(client: &C) -> Result<Vec<Count>, Error> {
-    let statement = statement!(
-        "alert.counts",
-        "select rule, severity, case when state = 'pending' then 1 when acknowledged_at is null then 2 else 3 end as state, \
-             suppressed_by is not null as suppressed, count(*) as alerts
-         from alert where state <> 'resolved' group by 1, 2, 3, 4"
-    );
-    let rows = statement.query(client, &[]).await?;
-    rows.iter()
-        .map(|row| {
-            let [pending, open, acknowledged] = COUNTED;
-            let state = match row.try_get("state")? {
-                1 => pending,
-                2 => open,
-                _ => acknowledged,
-            };
-            Ok(Count {
-                rule: parsed(row, "rule")?,
-                severity: parsed(row, "severity")?,
-                state,
-                suppressed: row.try_get("suppressed")?,
-                alerts: row.try_get("alerts")?,
-            })
-        })
-        .collect()
-}
-
 /// What routes go by beside the alert itself: the tags of the jobs of some alerts; those without any are absent.
 pub async fn tags<C: GenericClient>(client: &C, ids: &[AlertId]) -> Result<Vec<(AlertId, Vec<Tag>)>, Error> {
     let statement = statement!(
@@ -381,36 +309,6 @@ pub async fn tags<C: GenericClient>(client: &C, ids: &[AlertId]) -> Result<Vec<(
             Ok((AlertId(row.try_get("id")?), tags))
         })
         .collect()
-}
-
-/// Whether something is old enough to be removed, of alerts, of what they rest on, or of reports.
-pub async fn is_sweep_due<C: GenericClient>(client: &C) -> Result<bool, Error> {
-    let statement = statement!(
-        "alert.is_sweep_due",
-        format!(
-            "select exists (select from alert where state = 'resolved' and resolved_at < now() - interval '90 days')
-             or exists (select from report where {})
-             or exists (select from notification where {})
-             or exists (select from silence where ends_at < now() - interval '90 days')
-             or exists (select from job_day where day < (now() at time zone 'UTC')::date - {})",
-        super::report::OLD,
-            super::notification::OLD,
-            super::job_health::DAYS
-        )
-    );
-    Ok(statement.query_one(client, &[]).await?.try_get(0)?)
-}
-
-/// Which are old.
-pub(super) const OLD: &str = "state = 'resolved' and resolved_at < now() - interval '90 days'";
-
-/// Removes alerts that were over 90 days ago with their events, at most `limit`; returns how many.
-pub async fn sweep<C: GenericClient>(client: &C, limit: i64) -> Result<u64, Error> {
-    let statement = statement!(
-        "alert.sweep",
-        format!("delete from alert where id in (select id from alert where {OLD} limit $1)")
-    );
-    Ok(statement.execute(client, &[&limit]).await?)
 }
 
 /// The values that both a new and a changed alert are written with.

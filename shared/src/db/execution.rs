@@ -177,7 +177,7 @@ pub async fn troubled<C: GenericClient>(
     statement.query(client, &[&from, &to, &jobs, &limit]).await?.iter().map(finished).collect()
 }
 
-/// The restores that finished in a period, however they ended, of some jobs or of all; newest first.
+/// The restores that finished in a period, of some jobs or of all: those that did not succeed first, and then the newest.
 pub async fn restores<C: GenericClient>(
     client: &C,
     from: DateTime<Utc>,
@@ -190,11 +190,28 @@ pub async fn restores<C: GenericClient>(
         format!(
             "{FINISHED} where e.finished_at >= $1 and e.finished_at < $2 and e.kind = 'restore'
              and ($3::integer[] is null or e.job_id = any($3))
-         order by e.finished_at desc limit $4"
+         order by e.outcome = 'success', e.finished_at desc limit $4"
         )
     );
     let jobs: Option<Vec<i32>> = jobs.map(|jobs| jobs.iter().map(|job| job.0).collect());
     statement.query(client, &[&from, &to, &jobs, &limit]).await?.iter().map(finished).collect()
+}
+
+/// Counts them: all, and those that did not succeed.
+pub async fn count_restores<C: GenericClient>(
+    client: &C,
+    from: DateTime<Utc>,
+    to: DateTime<Utc>,
+    jobs: Option<&[JobId]>,
+) -> Result<(i64, i64), Error> {
+    let statement = statement!(
+        "execution.count_restores",
+        "select count(*) as every, count(*) filter (where e.outcome <> 'success') as failed from execution e
+         where e.finished_at >= $1 and e.finished_at < $2 and e.kind = 'restore' and ($3::integer[] is null or e.job_id = any($3))"
+    );
+    let jobs: Option<Vec<i32>> = jobs.map(|jobs| jobs.iter().map(|job| job.0).collect());
+    let row = statement.query_one(client, &[&from, &to, &jobs]).await?;
+    Ok((row.try_get("every")?, row.try_get("failed")?))
 }
 
 fn finished(row: &tokio_postgres::Row) -> Result<Finished, Error> {

@@ -89,6 +89,8 @@ async fn dead_tasks_are_told_of_until_somebody_has_decided() {
     define(world, &json!({ "failure_rate": 1.0 }), &json!({})).await;
     back_up(world, "docs").await;
     until(world, "dead_tasks/backup", "open").await;
+    // It is found when the attempt is folded in, which may be later.
+    until(world, "backup_failed/docs", "open").await;
     assert_eq!(world.producer(&["dead", "drop", "--tasks", "--kind", "backup", "--yes"]).await.code, 0);
     until(world, "dead_tasks/backup", "resolved").await;
     // Whoever drops a dead task does not make its backup good.

@@ -79,8 +79,8 @@ async fn a_bloated_index_is_found_and_smaller_after_the_task_that_is_recommended
     world.stop(producer).await;
 }
 
-#[tokio::test]
-async fn an_index_that_is_missing_is_found_by_the_statement_that_misses_it_and_tried() {
+/// A world whose restore points are read from end to end.
+pub(super) async fn world_that_misses_an_index() -> World {
     let world = world_with_jobs(2_000).await;
     world
         .execute(
@@ -98,6 +98,12 @@ async fn an_index_that_is_missing_is_found_by_the_statement_that_misses_it_and_t
     }
     client.execute("select pg_stat_force_next_flush()", &[]).await.unwrap();
     drop(client);
+    world
+}
+
+#[tokio::test]
+async fn an_index_that_is_missing_is_found_by_the_statement_that_misses_it_and_tried() {
+    let world = world_that_misses_an_index().await;
     let object = "restore_point (job_id, target_id)";
     let found = advice(&world, &[]).await;
     let missing = about(&found, "missing_index", object).unwrap_or_else(|| panic!("{found:?}"));

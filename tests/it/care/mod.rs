@@ -4,6 +4,7 @@ mod advice;
 mod documents;
 mod statements;
 mod tasks;
+mod trial;
 
 use harness::{World, eventually};
 use serde_json::{Value, json};

@@ -1,11 +1,15 @@
 //! The figures of reports are those of the attempts, counted by hand.
 
+use std::collections::BTreeMap;
+
 use chrono::{Datelike as _, Days, NaiveDate};
 use harness::{World, eventually, metrics};
 use reporter::rollup::{Step, step};
 use serde_json::{Value, json};
+use shared::alert::Severity;
 
 use super::{facts, make, world_with};
+use crate::dead::bury;
 use crate::reads::Reader;
 
 /// Attempts of a job; `at`, `kind`, `outcome` and `seconds` are expressions in which `n` counts from 1.
@@ -113,10 +117,12 @@ async fn figures_of_each_period_and_job_are_those_that_are_counted_by_hand_rolle
 
 #[tokio::test]
 async fn a_report_the_figures_the_status_what_is_read_over_http_and_the_metrics_agree() {
-    let world = world_with(&["docs"]).await;
+    let world = world_with(&["docs", "mail", "late"]).await;
+    world.hold_the_alerts().await;
     world.execute(&attempts("docs", 3, "now()", "backup", "success", "n")).await;
     world.execute(&attempts("docs", 1, "now()", "backup", "failed", "n")).await;
     roll_up(&world).await;
+    judge(&world).await;
     let (producer, worker) = (world.start_producer(), world.start_worker("w1", &[]));
     let weekly = facts(&world, &make(&world, &["report=weekly", "period=current"]).await).await;
     let monday: NaiveDate = weekly["period"]["from"].as_str().unwrap().parse().unwrap();
@@ -152,6 +158,119 @@ async fn a_report_the_figures_the_status_what_is_read_over_http_and_the_metrics_
     })
     .await;
     assert_eq!(json!(rate), weekly["figures"]["success_rate"]);
+
+    let measured = eventually("all is measured", async || {
+        let measured = metrics(&reader.url).await;
+        let all = ["holdfast_jobs_compliant", "holdfast_tasks_dead", "holdfast_alerts{"];
+        all.iter().all(|name| measured.keys().any(|key| key.starts_with(name))).then_some(measured)
+    })
+    .await;
+    let compliance = facts(&world, &make(&world, &["report=compliance"]).await).await;
+    agree_on_jobs(&world, &summary, &measured, [&weekly, &compliance], &status).await;
+    agree_on_alerts(&summary, &measured, &weekly);
+    let dead = summary["tasks"]["dead"].as_f64();
+    assert_eq!(dead, Some(2.0));
+    assert_eq!([weekly["dead_tasks"].as_f64(), status["dead"].as_f64()], [dead, dead]);
+    assert_eq!(measured.get("holdfast_tasks_dead").copied(), dead);
     world.stop(worker).await;
     world.stop(producer).await;
+}
+
+/// One job keeps all rules, one does not, and one was never judged; alerts are open, known and silenced; two tasks are dead.
+async fn judge(world: &World) {
+    for (job, answers) in [("docs", ["pass"; 5]), ("mail", ["pass", "warning", "pass", "fail", "unknown"])] {
+        let rules = ["3-copies", "2-media", "1-offsite", "1-isolated", "0-errors"];
+        let verdict = |(rule, answer)| json!({ "rule": rule, "answer": answer, "reason": "r", "evidence": [], "expires_at": null });
+        let verdicts: Vec<Value> = rules.into_iter().zip(answers).map(verdict).collect();
+        let statement = format!(
+            "update compliance set compliant = {}, evaluated_at = now(), due_at = null, verdicts = '{}'
+             where job_id = (select id from job where name = '{job}')",
+            job == "docs",
+            json!(verdicts)
+        );
+        world.execute(&statement).await;
+    }
+    let never = "update compliance set verdicts = '[]', due_at = null where job_id = (select id from job where name = 'late')";
+    world.execute(never).await;
+    for number in 0..55 {
+        world.open_alert(&format!("usb-{number}"), Severity::Critical, None).await;
+    }
+    for subject in ["docs", "docs/again", "docs/known", "docs/silenced"] {
+        world.open_alert(subject, Severity::Warning, Some("docs")).await;
+    }
+    world
+        .execute(
+            "update alert set acknowledged_at = now(), acknowledged_by = 'ops' where subject in ('usb-1', 'docs/known');
+             update alert set suppressed_by = 'silence:7' where subject = 'docs/silenced'",
+        )
+        .await;
+    for job in ["docs", "mail"] {
+        bury(world, "verify", job, "failed", 1).await;
+    }
+}
+
+type Measured = BTreeMap<String, f64>;
+
+async fn agree_on_jobs(
+    world: &World,
+    summary: &Value,
+    measured: &Measured,
+    [weekly, compliance]: [&Value; 2],
+    status: &Value,
+) {
+    for (said, name, standing, of_status) in [
+        ("active", "holdfast_jobs", "jobs", "jobs"),
+        ("compliant", "holdfast_jobs_compliant", "follow", "compliant"),
+    ] {
+        let jobs = &summary["jobs"][said];
+        assert_eq!(measured.get(name).copied(), jobs.as_f64(), "{name}");
+        for report in [weekly, compliance] {
+            assert_eq!(&report["standing"][standing], jobs, "{said}");
+        }
+        assert_eq!(&status[of_status], jobs, "{said}");
+    }
+    assert_eq!(summary["jobs"]["active"], json!(3));
+    assert_eq!(summary["jobs"]["compliant"], json!(1));
+
+    let listed: Value =
+        serde_json::from_str(&world.run("reporter", ["compliance", "--json"]).await.stdout).unwrap();
+    for of_rule in compliance["rules"].as_array().unwrap() {
+        let rule = of_rule["rule"].as_str().unwrap();
+        for answer in ["pass", "warning", "fail", "unknown"] {
+            let number = &summary["jobs"]["answers"][rule][answer];
+            assert_eq!(&of_rule[answer], number, "{rule}: {answer}");
+            let name = format!(r#"holdfast_verdicts{{rule="{rule}",answer="{answer}"}}"#);
+            assert_eq!(measured.get(&name).copied(), number.as_f64(), "{name}");
+            let verdicts = listed["jobs"].as_array().unwrap().iter().map(|job| &job["verdicts"]);
+            let such = verdicts.filter(|verdicts| {
+                match verdicts.as_array().unwrap().iter().find(|of| of["rule"] == rule) {
+                    Some(verdict) => verdict["answer"] == answer,
+                    None => answer == "unknown",
+                }
+            });
+            assert_eq!(json!(such.count()), *number, "reporter compliance, {rule}: {answer}");
+        }
+    }
+    assert_eq!(
+        summary["jobs"]["answers"]["0-errors"]["unknown"],
+        json!(2),
+        "also the one that was never judged"
+    );
+}
+
+fn agree_on_alerts(summary: &Value, measured: &Measured, weekly: &Value) {
+    for (said, state) in [("open_alerts", "open"), ("acknowledged_alerts", "acknowledged")] {
+        assert_eq!(weekly["alerts"]["counts"][state], summary[said], "{state}");
+        for severity in ["critical", "warning", "info"] {
+            let such = |name: &str| {
+                name.starts_with("holdfast_alerts{")
+                    && name.contains(&format!("severity=\"{severity}\""))
+                    && name.contains(&format!("state=\"{state}\""))
+            };
+            let sum: f64 = measured.iter().filter(|(name, _)| such(name)).map(|(_, value)| value).sum();
+            assert_eq!(Some(sum), summary[said][severity].as_f64(), "{severity}, {state}");
+        }
+    }
+    assert_eq!(summary["open_alerts"], json!({ "critical": 54, "warning": 3, "info": 0 }));
+    assert_eq!(weekly["alerts"]["open"].as_array().unwrap().len(), 59);
 }

@@ -1,6 +1,6 @@
 //! Many jobs, and long words.
 
-use harness::World;
+use harness::{World, eventually, metrics};
 use serde_json::{Value, json};
 
 use super::{definitions, make, paper, save};
@@ -37,6 +37,51 @@ async fn a_thousand_jobs_go_on_over_pages_each_with_its_title_its_number_and_the
     let of_owner = make(&world, &["report=compliance", "owner=team 3"]).await;
     let content = save(&world, &of_owner, "csv").await;
     assert_eq!(csv::Reader::from_reader(content.as_slice()).records().count(), 143 * 5);
+    world.stop(worker).await;
+    world.stop(producer).await;
+}
+
+#[tokio::test]
+async fn no_statement_of_a_report_is_sent_for_each_job() {
+    let world = World::new().await;
+    let names: Vec<String> = (0..300).map(|number| format!("job-{number:03}")).collect();
+    let mut defined = definitions(&world, &names.iter().map(String::as_str).collect::<Vec<_>>());
+    let exception =
+        json!([{ "rule": "1-isolated", "reason": "later", "owner": "ops", "until": "2999-12-31" }]);
+    for job in defined["jobs"].as_array_mut().unwrap().iter_mut().step_by(2) {
+        job["exceptions"] = exception.clone();
+    }
+    world.apply(&defined).await;
+    world
+        .execute(
+            "insert into execution (task_id, epoch, attempt, kind, job_id, target_id, outcome, requested_by, enqueued_at, started_at, \
+                 finished_at, seconds)
+             select gen_random_uuid(), 1, 1, kind, j.id, t.id, 'failed', 'ops', now(), now(), now(), 1
+             from job j, target t, unnest(array['backup', 'restore']) kind;
+             insert into alert (cause, rule, severity, state, subject, job_id, group_key, summary, since, opened_at)
+             select 'backup_failed/' || name, 'backup_failed', 'critical', 'open', name, id, 'g', 'it failed', now(), now() from job",
+        )
+        .await;
+    let producer = world.start_producer();
+    let worker = world.start_worker("w1", &[("HOLDFAST_LISTEN", "127.0.0.1:0")]);
+    let url = eventually("the worker listens", async || {
+        let log = worker.log();
+        let address = log.split("address=").nth(1)?.split_whitespace().next()?;
+        Some(format!("http://{}", address.trim_matches('"')))
+    })
+    .await;
+    for kind in ["daily", "weekly", "monthly", "compliance", "audit"] {
+        make(&world, &[&format!("report={kind}"), "period=current"]).await;
+        make(&world, &[&format!("report={kind}"), "period=current", "owner=ops"]).await;
+    }
+    let measured = metrics(&url).await;
+    let counts = measured.iter().filter(|(name, _)| name.starts_with("holdfast_statement_seconds_count{"));
+    let mut reads = 0;
+    for (name, count) in counts {
+        assert!(*count < 150.0, "{name} was sent {count} times in ten reports over 300 jobs");
+        reads += usize::from(name.contains("alert.list"));
+    }
+    assert_eq!(reads, 1, "reports are not measured");
     world.stop(worker).await;
     world.stop(producer).await;
 }

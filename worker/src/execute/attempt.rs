@@ -1,5 +1,7 @@
 //! One attempt, as executors see it.
 
+use std::time::Duration;
+
 use serde_json::json;
 use shared::db;
 use shared::db::job::JobTarget;
@@ -59,6 +61,11 @@ impl Attempt<'_> {
         let version = db::job::definitions_version(&client).await?;
         let book = limits.at(&client, version).await?;
         limits.speeds().follow(&client, &book, targets).await
+    }
+
+    /// How long it may take.
+    pub fn limit(&self) -> Duration {
+        self.worker.tries(self.leased.task.kind, self.plan).timeout
     }
 
     /// Says how far the work is.

@@ -49,6 +49,7 @@ pub(super) async fn run(attempt: &Attempt<'_>, params: &MaintainParams) -> Resul
 fn ended(failure: Failure) -> Ended {
     match failure {
         Failure::Cancelled => Ended::Interrupted,
+        Failure::Busy { .. } => retry(failure),
         Failure::Database(error) => retry(error),
     }
 }
@@ -60,7 +61,8 @@ async fn session<'t>(
     dry_run: bool,
 ) -> Result<Session, Ended> {
     let named: Vec<Table> = tables.into_iter().copied().collect();
-    let session = Session::open(&attempt.worker.database, attempt.cancel).await.map_err(retry)?;
+    let opened = Session::open(&attempt.worker.database, attempt.cancel, attempt.limit()).await;
+    let session = opened.map_err(retry)?;
     let asked = if named.is_empty() { Table::ALL } else { &named };
     let forbidden = table::forbidden(session.client(), asked).await.map_err(retry)?;
     if forbidden.is_empty() || dry_run {

@@ -14,16 +14,16 @@ mod csv;
 mod html;
 mod pdf;
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
-use deadpool_postgres::Transaction;
 use deadpool_postgres::tokio_postgres::IsolationLevel;
+use deadpool_postgres::{Client, Transaction};
 use serde::Serialize;
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 use shared::db::report::{File, New};
-use shared::db::{self, Database};
+use shared::db::{self, cancel};
 use shared::task::Ended;
 use shared::work::{ReportFormat, ReportKind, ReportParams, Span};
 use uuid::Uuid;
@@ -37,6 +37,8 @@ use self::standing::Subjects;
 use super::attempt::{Attempt, refuse, retry};
 use crate::outcome::Outcome;
 
+/// A report has a connection of its own, which is closed with it: the server looks whether somebody waits for it still.
+const SESSION: &str = "set client_connection_check_interval = '5s'";
 /// Large periods are sorted and added up in memory; it is the server's, and freed with the transaction.
 const SETTINGS: &str = "set local enable_seqscan = on; set local work_mem = '128MB'";
 
@@ -63,7 +65,11 @@ pub(super) async fn run(attempt: &Attempt<'_>, params: &ReportParams) -> Result<
     let task = &attempt.leased.task;
     let period = params.span(task.enqueued_at).map_err(refuse)?;
     let started = Instant::now();
-    let facts = read(&attempt.worker.database, params, period).await?;
+    let mut client = attempt.worker.database.beside(SESSION).await.map_err(retry)?;
+    let server = client.cancel_token();
+    let reading = read(&mut client, attempt.limit(), params, period);
+    let facts = cancel::until(attempt.cancel, server, reading).await.unwrap_or(Err(Ended::Interrupted))?;
+    drop(client);
     let read = started.elapsed().as_secs_f64();
     // The snapshot is over: nothing of the database waits for what takes processor time alone.
     let made = tokio::task::spawn_blocking(move || write(&facts)).await;
@@ -90,11 +96,18 @@ pub(super) async fn run(attempt: &Attempt<'_>, params: &ReportParams) -> Result<
     Ok(Outcome { detail: Some(detail), report: Some(Box::new(report)), ..Outcome::done() })
 }
 
-async fn read(database: &Database, params: &ReportParams, period: Span) -> Result<Facts, Ended> {
-    let mut client = database.client().await.map_err(retry)?;
+/// No statement takes longer than the whole task may, also where nobody is left to cancel it.
+async fn read(
+    client: &mut Client,
+    limit: Duration,
+    params: &ReportParams,
+    period: Span,
+) -> Result<Facts, Ended> {
     let reading = client.build_transaction().isolation_level(IsolationLevel::RepeatableRead).read_only(true);
     let transaction = reading.start().await.map_err(db::Error::from).map_err(retry)?;
-    transaction.batch_execute(SETTINGS).await.map_err(db::Error::from).map_err(retry)?;
+    let limit = i32::try_from(limit.as_millis()).unwrap_or(i32::MAX);
+    let settings = format!("{SETTINGS}; set local statement_timeout = {limit}");
+    transaction.batch_execute(&settings).await.map_err(db::Error::from).map_err(retry)?;
     let subjects = Subjects::read(&transaction, params).await.map_err(retry)?;
     if let Some(job) = params.job.as_ref().filter(|_| subjects.jobs.is_empty()) {
         return Err(refuse(match &params.owner {

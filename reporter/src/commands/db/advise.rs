@@ -1,12 +1,16 @@
 //! `reporter db advise`: what would help.
 
 use std::fmt::Write as _;
+use std::pin::pin;
 use std::process::ExitCode;
 
+use anyhow::{Context as _, bail};
 use comfy_table::{Cell, Color};
 use shared::db::Database;
 use shared::db::care::bloat::Basis;
+use shared::lifecycle::Signals;
 use shared::terminal;
+use tokio_util::sync::CancellationToken;
 
 use super::super::{moment, print, print_json};
 use crate::advice::{self, Figure, Findings, Kind, Look, Unit};
@@ -23,6 +27,9 @@ pub struct Args {
     /// Builds each index that is missing, measures what it changes, and drops it again
     #[arg(long = "try")]
     tries: bool,
+    /// How long --try waits for somebody else who works on the same table
+    #[arg(long, value_name = "TIME", default_value = "1m", requires = "tries")]
+    patience: humantime::Duration,
     /// Prints JSON
     #[arg(long)]
     json: bool,
@@ -31,16 +38,34 @@ pub struct Args {
 /// Prints what would help; the exit code says whether there is anything.
 ///
 /// # Errors
-/// The database's.
+/// The database's; or it was interrupted.
 pub(super) async fn run(database: &Database, args: &Args) -> anyhow::Result<ExitCode> {
-    let look = Look { counted_for: args.counted_for.into(), tries: args.tries };
-    let findings = advice::find(database, look).await?;
+    let tries = args.tries.then(|| args.patience.into());
+    let findings = find(database, Look { counted_for: args.counted_for.into(), tries }).await?;
     if args.json {
         print_json(&findings)?;
     } else {
         print(&text(&findings))?;
     }
     Ok(if findings.advice.is_empty() { ExitCode::SUCCESS } else { ExitCode::from(ADVICE) })
+}
+
+/// An interrupt ends what is tried, and it is dropped before the program ends; another one ends the program at once.
+async fn find(database: &Database, look: Look) -> anyhow::Result<Findings> {
+    let cancel = CancellationToken::new();
+    let mut finding = pin!(advice::find(database, look, &cancel));
+    let mut signals = Signals::new().context("installing the signal handlers")?;
+    tokio::select! {
+        findings = &mut finding => return findings,
+        _ = signals.next() => cancel.cancel(),
+    }
+    if look.tries.is_none() {
+        bail!("interrupted");
+    }
+    tokio::select! {
+        findings = finding => findings,
+        _ = signals.next() => bail!("interrupted twice: an index that was tried may be left; the next --try drops it"),
+    }
 }
 
 fn text(findings: &Findings) -> String {

@@ -4,11 +4,10 @@
 use std::time::{Duration, Instant};
 
 use deadpool_postgres::Client;
-use tokio_postgres::NoTls;
 use tokio_util::sync::CancellationToken;
 
 use super::super::statement::{Command, command, statement};
-use super::super::{Database, Error};
+use super::super::{Database, Error, cancel};
 use super::{OURS, bloat, index, names, table};
 use crate::work::maintain::Table;
 
@@ -16,18 +15,17 @@ use crate::work::maintain::Table;
 const LOCK: i32 = 0x6361_7265;
 /// How often a table is asked for that somebody else works on.
 const LOOK: Duration = Duration::from_millis(250);
-/// How long a statement that was cancelled may take to end.
-const CANCEL_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// It takes hours if it must, but not longer than its client lives; and it goes at the pace of autovacuum, because nobody waits
 /// for it. Building an index concurrently waits for all transactions that are older, which is no lock that others stand behind.
 const SESSION: &str = "set statement_timeout = 0; set lock_timeout = 0; set idle_session_timeout = 0; \
      set client_connection_check_interval = '5s'; set vacuum_cost_delay = '2ms'; set enable_seqscan = on";
 
-/// A session that does the work, one thing after the other.
+/// A session that does the work, one thing after the other. Once it was cancelled it does nothing any more, and is to be dropped.
 pub struct Session {
     client: Client,
     cancel: CancellationToken,
+    patience: Duration,
 }
 
 /// Why something was not done.
@@ -36,6 +34,14 @@ pub enum Failure {
     /// The task came to its end first; what was done stays so, and what was begun is undone.
     #[error("cancelled")]
     Cancelled,
+    /// Somebody else took too long.
+    #[error("somebody else works on {table} and has not ended within {}", humantime::format_duration(*.patience))]
+    Busy {
+        /// On what.
+        table: String,
+        /// How long that was waited for.
+        patience: Duration,
+    },
     /// The database.
     #[error(transparent)]
     Database(#[from] Error),
@@ -48,12 +54,17 @@ impl From<tokio_postgres::Error> for Failure {
 }
 
 impl Session {
-    /// Opens a connection that the pool does not get back. `cancel` ends what it does at any time.
+    /// Opens a connection that the pool does not get back. `cancel` ends what it does at any time; for somebody else's work on a table
+    /// it waits no longer than `patience`.
     ///
     /// # Errors
     /// The database's.
-    pub async fn open(database: &Database, cancel: &CancellationToken) -> Result<Self, Error> {
-        Ok(Self { client: database.beside(SESSION).await?, cancel: cancel.clone() })
+    pub async fn open(
+        database: &Database,
+        cancel: &CancellationToken,
+        patience: Duration,
+    ) -> Result<Self, Error> {
+        Ok(Self { client: database.beside(SESSION).await?, cancel: cancel.clone(), patience })
     }
 
     /// What the session reads by.
@@ -66,7 +77,8 @@ impl Session {
     /// # Errors
     /// See [`Failure`].
     pub async fn vacuum(&self, table: &table::State) -> Result<Duration, Failure> {
-        self.alone(table.oid, command!("care.vacuum"), &format!("vacuum (analyze) {}", table.name)).await
+        let text = format!("vacuum (analyze) {}", table.name);
+        self.alone(table.oid, &table.name, command!("care.vacuum"), &text).await
     }
 
     /// Has the planner's statistics of a table made anew; returns how long it took.
@@ -83,57 +95,83 @@ impl Session {
     /// See [`Failure`]. What is left of a new index then is removed by [`Session::drop_leftovers`].
     pub async fn reindex(&self, table: u32, index: &bloat::Bloat) -> Result<Duration, Failure> {
         let text = format!("reindex index concurrently {}", index.name);
-        self.alone(table, command!("care.reindex"), &text).await
+        self.alone(table, &index.of, command!("care.reindex"), &text).await
     }
 
-    /// Builds an index on some columns, under a name that says what it is for; returns its name and how long it took.
+    /// Builds an index on some columns, has it looked at by its name and the time that it took, and removes it again; nobody else works
+    /// on the table meanwhile.
     ///
     /// # Errors
-    /// See [`Failure`]. What is left of it then has the name that [`Session::drop_trial`] takes.
-    pub async fn build_trial(
+    /// See [`Failure`], and those of the look. What a cancelled one leaves behind is removed by [`Session::drop_trials`].
+    pub async fn try_index<T>(
         &self,
         table: &table::State,
         columns: &[String],
-    ) -> Result<(String, Duration), Failure> {
+        look: impl AsyncFnOnce(&str, Duration) -> Result<T, Error>,
+    ) -> Result<T, Failure> {
         let name = format!("holdfast_trial_{}", table.oid);
         let text = format!("create index concurrently {name} on {} ({})", table.name, columns.join(", "));
-        let took = self.alone(table.oid, command!("care.build_trial"), &text).await?;
-        Ok((name, took))
+        self.lock(table.oid, &table.name).await?;
+        let looked = match self.run(command!("care.build_trial"), &text).await {
+            Ok(took) => look(&name, took).await.map_err(Failure::from),
+            Err(failure) => Err(failure),
+        };
+        // Whatever came of it, nothing is left behind.
+        let text = format!("drop index concurrently if exists {name}");
+        self.run(command!("care.drop_trial"), &text).await?;
+        self.unlock(table.oid).await?;
+        looked
     }
 
-    /// Removes the index that [`Session::build_trial`] made of a table.
+    /// Removes what [`Session::try_index`] left behind when it was cancelled or killed; returns the names.
     ///
     /// # Errors
-    /// The database's.
-    pub async fn drop_trial(&self, table: &table::State) -> Result<(), Error> {
-        let text = format!("drop index concurrently if exists holdfast_trial_{}", table.oid);
-        Ok(command!("care.drop_trial").run(&self.client, &text).await?)
+    /// See [`Failure`].
+    pub async fn drop_trials(&self, tables: &[Table]) -> Result<Vec<String>, Failure> {
+        let trials = self.leftovers(tables, true).await?;
+        self.drop_indexes(trials).await
     }
 
-    /// Removes what builds of indexes left behind that were broken off; returns the names. One that is being built now is kept: its
-    /// session holds its table's lock.
+    /// Removes what builds of indexes left behind that were broken off, trials too; returns the names. One that is being built now is
+    /// kept: its session holds its table's lock.
     ///
     /// # Errors
     /// See [`Failure`].
     pub async fn drop_leftovers(&self, tables: &[Table], dry_run: bool) -> Result<Vec<String>, Failure> {
+        let leftovers = self.leftovers(tables, false).await?;
+        if dry_run {
+            return Ok(leftovers.into_iter().map(|leftover| leftover.index).collect());
+        }
+        self.drop_indexes(leftovers).await
+    }
+
+    async fn leftovers(&self, tables: &[Table], only_trials: bool) -> Result<Vec<Leftover>, Failure> {
         let statement = statement!(
             "care.leftovers",
             format!(
                 "with {OURS}
-                 select o.oid, i.indexrelid::regclass::text as name
+                 select o.oid, o.oid::regclass::text as of, i.indexrelid::regclass::text as name
                  from ours o join pg_index i on i.indrelid = o.oid join pg_class c on c.oid = i.indexrelid
-                 where not i.indisvalid and c.relname ~ '_cc(new|old)[0-9]*$' order by 2"
+                 where c.relname = 'holdfast_trial_' || o.oid
+                     or (not $2 and not i.indisvalid and c.relname ~ '_cc(new|old)[0-9]*$')
+                 order by 3"
             )
         );
-        let rows = statement.query(&self.client, &[&names(tables)]).await?;
+        let rows = statement.query(&self.client, &[&names(tables), &only_trials]).await?;
+        rows.iter()
+            .map(|row| {
+                let (table, of, index) = (row.try_get("oid")?, row.try_get("of")?, row.try_get("name")?);
+                Ok(Leftover { table, of, index })
+            })
+            .collect()
+    }
+
+    async fn drop_indexes(&self, leftovers: Vec<Leftover>) -> Result<Vec<String>, Failure> {
         let mut dropped = Vec::new();
-        for row in &rows {
-            let (table, name): (u32, String) = (row.try_get("oid")?, row.try_get("name")?);
-            if !dry_run {
-                let text = format!("drop index concurrently if exists {name}");
-                self.alone(table, command!("care.drop_leftover"), &text).await?;
-            }
-            dropped.push(name);
+        for Leftover { table, of, index } in leftovers {
+            let text = format!("drop index concurrently if exists {index}");
+            self.alone(table, &of, command!("care.drop_leftover"), &text).await?;
+            dropped.push(index);
         }
         Ok(dropped)
     }
@@ -148,47 +186,64 @@ impl Session {
     }
 
     /// Runs something while nobody else like us works on the table.
-    async fn alone(&self, table: u32, command: &'static Command, text: &str) -> Result<Duration, Failure> {
-        // The lock's second half is as wide as the number, which may be above what an `integer` shows.
-        let key = i32::from_ne_bytes(table.to_ne_bytes());
-        let (lock, unlock) = (
-            statement!("care.lock", "select pg_try_advisory_lock($1, $2)"),
-            statement!("care.unlock", "select pg_advisory_unlock($1, $2)"),
-        );
+    async fn alone(
+        &self,
+        table: u32,
+        name: &str,
+        command: &'static Command,
+        text: &str,
+    ) -> Result<Duration, Failure> {
+        self.lock(table, name).await?;
+        let done = self.run(command, text).await;
+        // The connection of what was cancelled may be at it still; the lock goes with the session.
+        if !matches!(done, Err(Failure::Cancelled)) {
+            self.unlock(table).await?;
+        }
+        done
+    }
+
+    async fn lock(&self, table: u32, name: &str) -> Result<(), Failure> {
+        let lock = statement!("care.lock", "select pg_try_advisory_lock($1, $2)");
+        let began = Instant::now();
         // Not waited for by the server: whoever holds the lock may wait for all transactions that are older, hence for ours.
-        while !lock.query_one(&self.client, &[&LOCK, &key]).await?.try_get::<_, bool>(0)? {
+        while !lock.query_one(&self.client, &[&LOCK, &second(table)]).await?.try_get::<_, bool>(0)? {
+            if began.elapsed() >= self.patience {
+                return Err(Failure::Busy { table: name.to_owned(), patience: self.patience });
+            }
             if self.cancel.run_until_cancelled(tokio::time::sleep(LOOK)).await.is_none() {
                 return Err(Failure::Cancelled);
             }
         }
-        let done = self.run(command, text).await;
-        unlock.query_one(&self.client, &[&LOCK, &key]).await?;
-        done
+        Ok(())
+    }
+
+    async fn unlock(&self, table: u32) -> Result<(), Failure> {
+        let unlock = statement!("care.unlock", "select pg_advisory_unlock($1, $2)");
+        unlock.query_one(&self.client, &[&LOCK, &second(table)]).await?;
+        Ok(())
     }
 
     async fn run(&self, command: &'static Command, text: &str) -> Result<Duration, Failure> {
-        if self.cancel.is_cancelled() {
-            return Err(Failure::Cancelled);
-        }
         let began = Instant::now();
         let running = command.run(&self.client, text);
-        tokio::pin!(running);
-        tokio::select! {
-            done = &mut running => {
-                done?;
-                return Ok(began.elapsed());
-            }
-            () = self.cancel.cancelled() => {}
+        match cancel::until(&self.cancel, self.client.cancel_token(), running).await {
+            Some(done) => done?,
+            None => return Err(Failure::Cancelled),
         }
-        // Whoever only stopped waiting would leave the server at it.
-        let ended = async {
-            self.client.cancel_token().cancel_query(NoTls).await?;
-            _ = running.await;
-            Ok::<_, tokio_postgres::Error>(())
-        };
-        _ = tokio::time::timeout(CANCEL_TIMEOUT, ended).await;
-        Err(Failure::Cancelled)
+        Ok(began.elapsed())
     }
+}
+
+/// What a build that was broken off has left behind.
+struct Leftover {
+    table: u32,
+    of: String,
+    index: String,
+}
+
+/// The lock's second half is as wide as a table's number, which may be above what an `integer` shows.
+const fn second(table: u32) -> i32 {
+    i32::from_ne_bytes(table.to_ne_bytes())
 }
 
 /// Tables among some that hold rows and are to be vacuumed: those that were named, or else those that need it.

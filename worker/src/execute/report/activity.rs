@@ -1,5 +1,6 @@
 //! The daily, weekly and monthly report: what a period of backups came to, against the one before, and which jobs are worst off.
 
+mod alerts;
 mod document;
 mod jobs;
 mod sections;
@@ -10,12 +11,11 @@ use std::collections::BTreeMap;
 use chrono::{Days, NaiveDate};
 use deadpool_postgres::Transaction;
 use serde::Serialize;
-use shared::alert::{Rule, Settings, Severity, State, Transition};
-use shared::db::alert::Filter;
+use shared::alert::{Rule, Settings};
 use shared::db::recovery::Restores;
 use shared::db::rollup::Slice;
 use shared::db::rollup::period::{self, Which};
-use shared::db::{self, alert, alert_event, alert_setting, compliance_hour, dead_task, execution, recovery};
+use shared::db::{self, alert_setting, compliance_hour, dead_task, execution, recovery};
 use shared::figures::{Figures, RecoveryPoints};
 use shared::job::JobId;
 use shared::task::{Outcome, TaskKind};
@@ -23,6 +23,7 @@ use shared::work::{ReportKind, Span};
 
 use super::facts::Head;
 use super::standing::{self, Counts, Coverage, Subjects};
+use alerts::Alerts;
 pub(super) use jobs::JobRow;
 use trouble::Trouble;
 
@@ -30,8 +31,6 @@ use trouble::Trouble;
 const SHORTEST_TREND: u64 = 14;
 /// More bars than these would not be told apart: each is a week then.
 const MOST_BARS: usize = 62;
-/// No more alerts that are open are named than these.
-const ALERTS_NAMED: i64 = 50;
 /// No more attempts that did not succeed are listed than these, the newest first; the rest is counted.
 const TROUBLED_LISTED: i64 = 100;
 
@@ -70,26 +69,6 @@ struct RestoreTimes {
     count: u64,
     longest_seconds: Option<f64>,
     p95_seconds: Option<f64>,
-}
-
-/// Alerts of the period, and those that are open now.
-#[derive(Debug, Serialize)]
-struct Alerts {
-    /// Those that came back are counted as opened again.
-    opened: i64,
-    resolved: i64,
-    open: Vec<OpenAlert>,
-}
-
-#[derive(Debug, Serialize)]
-struct OpenAlert {
-    severity: Severity,
-    subject: String,
-    summary: String,
-    #[serde(skip)]
-    job: Option<JobId>,
-    acknowledged_by: Option<String>,
-    suppressed: bool,
 }
 
 /// A day, or several.
@@ -162,7 +141,7 @@ pub(super) async fn read(
         recovery_points: RecoveryPoints::of(&gaps),
         restores: restores.into(),
         verified: Coverage::of(&judged),
-        alerts: alerts(transaction, &head, ids).await?,
+        alerts: Alerts::read(transaction, &head, ids).await?,
         dead_tasks: dead_task::count(transaction).await?,
         trend,
         attempts,
@@ -170,35 +149,6 @@ pub(super) async fn read(
         troubled: troubled.into_iter().map(Trouble::new).collect(),
         troubled_total,
         head,
-    })
-}
-
-async fn alerts(
-    transaction: &Transaction<'_>,
-    head: &Head,
-    jobs: Option<&[JobId]>,
-) -> Result<Alerts, db::Error> {
-    let tally = alert_event::tally(transaction, head.period.start(), head.period.end(), jobs).await?;
-    let count = |transitions: &[Transition]| {
-        tally.iter().filter(|tally| transitions.contains(&tally.transition)).map(|tally| tally.count).sum()
-    };
-    let filter = Filter { states: vec![State::Open], ..Filter::default() };
-    let open = alert::list(transaction, &filter, ALERTS_NAMED).await?.into_iter();
-    let open =
-        open.filter(|alert| jobs.is_none_or(|jobs| alert.about.job.is_some_and(|job| jobs.contains(&job))));
-    Ok(Alerts {
-        opened: count(&[Transition::Opened, Transition::Reopened]),
-        resolved: count(&[Transition::Resolved]),
-        open: open
-            .map(|alert| OpenAlert {
-                severity: alert.about.severity,
-                subject: alert.about.subject,
-                summary: alert.about.summary,
-                job: alert.about.job,
-                acknowledged_by: alert.life.acknowledged.map(|acknowledged| acknowledged.by),
-                suppressed: alert.life.suppressed_by.is_some(),
-            })
-            .collect(),
     })
 }
 

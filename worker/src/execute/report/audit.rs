@@ -19,7 +19,7 @@ use super::words;
 const CHANGES: i64 = 10_000;
 /// No more of them are listed for people.
 const CHANGES_LISTED: usize = 1_000;
-/// No more restores than these are listed, the newest first.
+/// No more restores than these are listed; the rest is counted.
 const RESTORES: i64 = 1_000;
 /// So many things that need attention are named on the first page.
 const ATTENTION: usize = 8;
@@ -33,6 +33,10 @@ pub(super) struct Audit {
     changes_total: i64,
     /// Who did what how often.
     tallies: Vec<Tally>,
+    /// All restores of the period, and of these the ones that did not succeed.
+    restores_total: i64,
+    restores_failed: i64,
+    /// Those that did not succeed first, and then the newest.
     restores: Vec<Finished>,
     /// The newest first.
     pub(super) changes: Vec<Recorded>,
@@ -48,10 +52,14 @@ pub(super) async fn read(
     let tallies = audit::tally(transaction, from, to).await?;
     let ids = subjects.ids();
     let restores = execution::restores(transaction, from, to, ids.as_deref(), RESTORES).await?;
+    let (restores_total, restores_failed) =
+        execution::count_restores(transaction, from, to, ids.as_deref()).await?;
     // How it was restored stays with the execution.
     let restores = restores.into_iter().map(|attempt| Finished { detail: None, ..attempt });
     Ok(Audit {
         changes_total: tallies.iter().map(|tally| tally.count).sum(),
+        restores_total,
+        restores_failed,
         restores: restores.collect(),
         changes: audit::of_period(transaction, from, to, CHANGES).await?,
         tallies,
@@ -71,7 +79,7 @@ impl Audit {
     /// Makes the parts of pages and of paper.
     pub(super) fn document(&self) -> Document {
         let actors: BTreeSet<&str> = self.tallies.iter().map(|tally| tally.actor.as_str()).collect();
-        let restores = self.restores.len();
+        let restores = usize::try_from(self.restores_total).unwrap_or(0);
         let changes = usize::try_from(self.changes_total).unwrap_or(0);
         let headline = match (changes, restores) {
             (0, 0) => "Nothing was changed by commands or over HTTP, and nothing was restored.".to_owned(),
@@ -108,16 +116,16 @@ impl Audit {
                 tile("Of definitions", group("definitions"), "jobs, targets, reports, channels, routes"),
                 tile("Of alerts", group("alerts"), "acknowledged, silenced"),
                 tile("Of tokens", group("tokens"), "made, revoked"),
-                tile("Restores", restores.to_string(), ""),
+                tile("Restores", restores.to_string(), &format!("{} without success", self.restores_failed)),
             ],
-            attention: Attention::new(self.attention(), ATTENTION),
+            attention: self.attention(),
             charts: Vec::new(),
             sections: vec![self.by_actor(), self.restored(), self.listed()],
         }
     }
 
     /// What an auditor asks about first: tokens, what was taken away, and restores that failed.
-    fn attention(&self) -> Vec<Item> {
+    fn attention(&self) -> Attention {
         let taken = |change: &&Recorded| {
             change.subject == "token"
                 || (change.after.as_ref().is_none_or(Value::is_null)
@@ -141,7 +149,10 @@ impl Audit {
                 words::short(restore.error.as_deref().unwrap_or_default())
             ),
         });
-        failed.chain(changes).collect()
+        let mut attention = Attention::new(failed.chain(changes).collect(), ATTENTION);
+        let listed = self.restores.iter().filter(|restore| restore.outcome != Outcome::Success).count();
+        attention.more += usize::try_from(self.restores_failed).unwrap_or(0).saturating_sub(listed);
+        attention
     }
 
     fn by_actor(&self) -> Section {
@@ -199,12 +210,13 @@ impl Audit {
             Column::text("Asked by", 1.5),
             Column::text("Why", 2.5),
         ];
+        let more = usize::try_from(self.restores_total).unwrap_or(0).saturating_sub(rows.len());
         let note = if rows.is_empty() {
             "Nothing was restored."
         } else {
-            "Restores into directories; restore tests are evidence, and not listed here."
+            "Those without success first, and then the newest. Restores into directories; restore tests are evidence, and not listed here."
         };
-        let table = (!rows.is_empty()).then_some(Table { columns, rows, more: 0 });
+        let table = (!rows.is_empty()).then_some(Table { columns, rows, more });
         Section { title: "Restores".to_owned(), note: note.to_owned(), table }
     }
 

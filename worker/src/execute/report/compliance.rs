@@ -84,14 +84,10 @@ pub(super) async fn read(
 }
 
 impl OfRule {
+    /// Of a job that was never judged nothing is known.
     fn count(rule: Rule, jobs: &[Judged]) -> Self {
-        let verdicts = || {
-            jobs.iter()
-                .filter_map(|job| Some((job, job.verdicts.iter().find(|verdict| verdict.rule == rule)?)))
-        };
-        let count = |answer| verdicts().filter(|(_, verdict)| verdict.answer == answer).count();
-        let excepted =
-            verdicts().filter(|(job, verdict)| !verdict.answer.passes() && job.exception(rule).is_some());
+        let count = |answer| jobs.iter().filter(|job| job.answer(rule) == answer).count();
+        let excepted = jobs.iter().filter(|job| !job.answer(rule).passes() && job.exception(rule).is_some());
         Self {
             rule,
             pass: count(Answer::Pass),
@@ -328,9 +324,10 @@ impl Compliance {
             Column::text("Expires", 2.0),
             Column::text("", 1.1),
         ];
+        let more = self.jobs.iter().skip(JOBS_LISTED).map(|job| job.evidence.len()).sum();
         let note = "The newest piece of each kind about each copy. Against: it says that something is wrong.";
         let note = if rows.is_empty() { "Nothing was observed yet." } else { note };
-        let table = (!rows.is_empty()).then_some(Table { columns, rows, more: 0 });
+        let table = (!rows.is_empty()).then_some(Table { columns, rows, more });
         Section { title: "Evidence".to_owned(), note: note.to_owned(), table }
     }
 

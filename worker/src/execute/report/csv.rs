@@ -1,8 +1,10 @@
 //! The main list of a report, for spreadsheets: one row a line, figures as they are (bytes, seconds, shares, UTC).
 
 use anyhow::Context as _;
+use chrono::{DateTime, Utc};
 use csv::Writer;
-use shared::compliance::Rule;
+use shared::compliance::{Held, Rule};
+use shared::evidence::EvidenceId;
 use shared::figures::Figures;
 
 use super::activity::{Activity, JobRow};
@@ -71,6 +73,8 @@ pub(super) fn compliance(compliance: &Compliance) -> anyhow::Result<Vec<u8>> {
         "reason",
         "expires_at",
         "evidence",
+        "evidence_observed_at",
+        "evidence_expires_at",
         "exception_reason",
         "exception_owner",
         "exception_until",
@@ -82,7 +86,13 @@ pub(super) fn compliance(compliance: &Compliance) -> anyhow::Result<Vec<u8>> {
 fn verdict(judged: &Judged, rule: Rule) -> Vec<String> {
     let verdict = judged.verdicts.iter().find(|verdict| verdict.rule == rule);
     let exception = judged.exception(rule);
-    let evidence = verdict.iter().flat_map(|verdict| &verdict.evidence).map(ToString::to_string);
+    let pieces: Vec<EvidenceId> = verdict.iter().flat_map(|verdict| &verdict.evidence).copied().collect();
+    // One word for each piece, in the same order. One piece may say several things; what ends first counts.
+    let of_each = |what: fn(&Held) -> Option<DateTime<Utc>>| {
+        let of = |id| judged.evidence.iter().map(|of| &of.held).filter(move |held| held.evidence == id);
+        let moment = |id| of(id).filter_map(what).min().map(|moment| moment.to_rfc3339());
+        cells(pieces.iter().map(|id| moment(*id).unwrap_or_else(|| "none".to_owned())))
+    };
     vec![
         text(&judged.job),
         text(&judged.owner),
@@ -91,7 +101,9 @@ fn verdict(judged: &Judged, rule: Rule) -> Vec<String> {
         verdict.map(|verdict| verdict.answer.to_string()).unwrap_or_default(),
         text(verdict.map(|verdict| verdict.reason.as_str()).unwrap_or_default()),
         verdict.and_then(|verdict| verdict.expires_at).map(|time| time.to_rfc3339()).unwrap_or_default(),
-        evidence.collect::<Vec<_>>().join(" "),
+        cells(pieces.iter().map(ToString::to_string)),
+        of_each(|held| Some(held.observed_at)),
+        of_each(|held| held.expires_at),
         text(exception.map(|exception| exception.reason.as_str()).unwrap_or_default()),
         text(exception.map(|exception| exception.owner.as_str()).unwrap_or_default()),
         exception.map(|exception| exception.until.to_string()).unwrap_or_default(),
@@ -134,6 +146,11 @@ const fn word(stands: Stands) -> &'static str {
 
 fn number(number: Option<f64>) -> String {
     number.map(|number| number.to_string()).unwrap_or_default()
+}
+
+/// Several words in one cell.
+fn cells(words: impl Iterator<Item = String>) -> String {
+    text(&words.collect::<Vec<_>>().join(" "))
 }
 
 /// What people have written: never a formula.

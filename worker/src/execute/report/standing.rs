@@ -165,6 +165,12 @@ impl Judged {
         }
     }
 
+    /// What a rule answers: of a job that was never judged nothing is known.
+    pub(super) fn answer(&self, rule: Rule) -> Answer {
+        let verdict = self.verdicts.iter().find(|verdict| verdict.rule == rule);
+        verdict.map_or(Answer::Unknown, |verdict| verdict.answer)
+    }
+
     /// The exception from a rule that counts.
     pub(super) fn exception(&self, rule: Rule) -> Option<&Exception> {
         let exceptions = self.exceptions.iter().filter(|excepted| excepted.counts);

@@ -1,10 +1,11 @@
 //! What the report says to people.
 
-use shared::alert::Severity;
+use shared::alert::Rule;
 
 use super::super::document::{Attention, Bar, Chart, Document, Item, Tile, Tone};
 use super::super::standing::Stands;
 use super::super::words;
+use super::alerts::OpenAlert;
 use super::{Activity, JobRow, Step};
 
 /// So many things that need attention are named on the first page.
@@ -112,20 +113,13 @@ impl Activity {
         ]
     }
 
-    /// One for each job, and the alerts that are about no job.
+    /// One for each job, with its alerts, and the alerts that are about none of them.
     fn attention(&self) -> Vec<Item> {
-        let mut items: Vec<Item> = self.jobs.iter().filter_map(of_job).collect();
-        let listed: Vec<_> = self.jobs.iter().map(|job| job.job.as_str()).collect();
-        let others = self.alerts.open.iter().filter(|alert| {
-            let known = alert.job.is_some() && listed.contains(&alert.subject.as_str());
-            !known && alert.severity > Severity::Info && !alert.suppressed && alert.acknowledged_by.is_none()
-        });
-        items.extend(others.map(|alert| Item {
-            word: alert.severity.as_str(),
-            tone: if alert.severity == Severity::Critical { Tone::Bad } else { Tone::Warn },
-            subject: alert.subject.clone(),
-            text: words::short(&alert.summary),
-        }));
+        let mut alerts = self.alerts.urgent();
+        let of_jobs =
+            self.jobs.iter().filter_map(|job| of_job(job, &alerts.remove(&Some(job.id)).unwrap_or_default()));
+        let mut items: Vec<Item> = of_jobs.collect();
+        items.extend(alerts.values().flatten().map(|alert| alert.alone()));
         if self.dead_tasks > 0 && self.head.job.is_none() && self.head.owner.is_none() {
             let text = format!("{} wait for a decision: producer dead list", self.dead_tasks);
             items.push(Item { word: "warning", tone: Tone::Warn, subject: "dead tasks".to_owned(), text });
@@ -181,7 +175,8 @@ impl Activity {
     }
 }
 
-fn of_job(job: &JobRow) -> Option<Item> {
+/// What is wrong with a job, and its alerts that say something else.
+fn of_job(job: &JobRow, alerts: &[&OpenAlert]) -> Option<Item> {
     let mut said = Vec::new();
     let open: Vec<_> = job.answers.iter().filter(|of| !of.answer.passes() && !of.excepted).collect();
     if let Some(first) = open.first() {
@@ -191,19 +186,42 @@ fn of_job(job: &JobRow) -> Option<Item> {
     if job.too_few {
         said.push(format!("{} of {} backups failed", job.failed(), job.figures.backups));
     }
-    if job.rpo_kept == Some(false) && job.unprotected_since.is_some() {
+    let is_late = job.rpo_kept == Some(false) && job.unprotected_since.is_some();
+    if is_late {
         let worst = job.rpo_achieved_seconds.map_or("it has no restore point".to_owned(), |worst| {
             format!("up to {} of its data could have been lost", words::seconds(Some(worst)))
         });
         said.push(worst);
     }
-    if said.is_empty() {
-        return None;
-    }
-    let bad = job.stands == Some(Stands::Fails) || job.too_few;
-    let (word, tone) = if bad { ("fails", Tone::Bad) } else { ("unknown", Tone::Warn) };
     let owner = job.owner.as_ref().map(|owner| format!(" ({owner})")).unwrap_or_default();
-    Some(Item { word, tone, subject: format!("{}{owner}", job.job), text: said.join("; ") })
+    let subject = format!("{}{owner}", job.job);
+    // Those about verdicts say what the answers say, and of some of these an exception says who answers for them.
+    let about_verdicts =
+        |rule| matches!(rule, Rule::VerdictFailing | Rule::VerdictUnknown | Rule::VerdictExpiring);
+    let other = alerts.iter().filter(|alert| job.answers.is_empty() || !about_verdicts(alert.rule()));
+    let is_critical = other.clone().any(|alert| alert.tone() == Tone::Bad);
+    let is_said = |rule| match rule {
+        Rule::NoRecentBackup => is_late,
+        Rule::SuccessRate => job.too_few,
+        _ => false,
+    };
+    let news: Vec<_> = other.filter(|alert| !is_said(alert.rule())).collect();
+    let alerted = news.first().map(|worst| match news.len() - 1 {
+        0 => worst.text(),
+        others => format!("{}, and {}", worst.text(), words::count(others, "other alert")),
+    });
+    if said.is_empty() {
+        return news.first().zip(alerted).map(|(worst, text)| worst.item(subject, text));
+    }
+    let (word, tone) = if job.stands == Some(Stands::Fails) || job.too_few {
+        ("fails", Tone::Bad)
+    } else if is_critical {
+        ("critical", Tone::Bad)
+    } else {
+        ("unknown", Tone::Warn)
+    };
+    said.extend(alerted.map(|text| format!("alert: {text}")));
+    Some(Item { word, tone, subject, text: said.join("; ") })
 }
 
 impl Step {

@@ -17,6 +17,8 @@ use super::super::standing::{Judged, Stands};
 /// A job's row.
 #[derive(Debug, Serialize)]
 pub(in crate::execute::report) struct JobRow {
+    #[serde(skip)]
+    pub(in crate::execute::report) id: JobId,
     pub(in crate::execute::report) job: String,
     /// Of one that is not active there is none.
     pub(in crate::execute::report) owner: Option<String>,
@@ -64,10 +66,10 @@ pub(super) async fn rows<C: GenericClient>(
     let others: Vec<JobId> = attempts.keys().flatten().copied().collect();
     let mut names = if others.is_empty() { HashMap::new() } else { job::names(client, &others).await? };
     for (id, slices) in attempts {
-        let Some(name) = id.and_then(|id| names.remove(&id)) else { continue };
+        let Some((id, name)) = id.and_then(|id| Some((id, names.remove(&id)?))) else { continue };
         let figures = Figures::of(&slices);
         if figures.backups > 0 {
-            rows.push(JobRow::gone(name, figures, demanded));
+            rows.push(JobRow::gone(id, name, figures, demanded));
         }
     }
     rows.sort_by(|one, other| {
@@ -88,6 +90,7 @@ impl JobRow {
             excepted: judged.exception(verdict.rule).is_some(),
         });
         Self {
+            id: judged.id,
             answers: answers.collect(),
             stands: Some(judged.stands),
             too_few: is_too_few(&figures, demanded),
@@ -103,8 +106,9 @@ impl JobRow {
     }
 
     /// A job that is not active any more.
-    fn gone(job: String, figures: Figures, demanded: f64) -> Self {
+    fn gone(id: JobId, job: String, figures: Figures, demanded: f64) -> Self {
         Self {
+            id,
             job,
             owner: None,
             stands: None,

@@ -2,7 +2,6 @@
 
 use std::fmt::Write as _;
 
-use shared::alert::Severity;
 use shared::work::ReportKind;
 
 use super::super::document::{Cell, Column, Note, Row, Section, Table, Tone};
@@ -19,7 +18,7 @@ impl Activity {
         if self.head.report == ReportKind::Daily {
             sections.push(self.troubled());
         }
-        sections.extend([self.listed_jobs(), self.compared(), self.tallied(), self.alerted()]);
+        sections.extend([self.listed_jobs(), self.compared(), self.tallied(), self.alerts.section()]);
         sections
     }
 
@@ -163,40 +162,6 @@ impl Activity {
         let note = if rows.is_empty() { "None finished in this period." } else { "Of every kind of task." };
         let table = (!rows.is_empty()).then_some(Table { columns, rows, more: 0 });
         Section { title: "Attempts".to_owned(), note: note.to_owned(), table }
-    }
-
-    fn alerted(&self) -> Section {
-        let alerts = &self.alerts;
-        let rows: Vec<Row> = alerts
-            .open
-            .iter()
-            .map(|alert| {
-                let tone = if alert.severity == Severity::Critical { Tone::Bad } else { Tone::Warn };
-                let known = alert.acknowledged_by.as_ref().map(|by| format!("acknowledged by {by}"));
-                let known = known.or_else(|| alert.suppressed.then(|| "silenced".to_owned()));
-                let cells = vec![
-                    Cell::answer(alert.severity.to_string(), tone),
-                    alert.subject.clone().into(),
-                    words::short(&alert.summary).into(),
-                    known.unwrap_or_default().into(),
-                ];
-                Row { cells, notes: Vec::new() }
-            })
-            .collect();
-        let columns = vec![
-            Column::text("Severity", 1.0),
-            Column::text("About", 2.0),
-            Column::text("What", 5.0),
-            Column::text("Known", 2.0),
-        ];
-        let note = format!(
-            "{} opened and {} resolved in the period; open now: {}.",
-            alerts.opened,
-            alerts.resolved,
-            rows.len()
-        );
-        let table = (!rows.is_empty()).then_some(Table { columns, rows, more: 0 });
-        Section { title: "Alerts".to_owned(), note, table }
     }
 }
 

@@ -96,7 +96,7 @@ fn attention(paper: &mut Paper<'_>, attention: &Attention) {
     }
     if attention.more > 0 {
         paper.y += 2.0;
-        paper.paragraph(SMALL, &format!("And {} more below.", attention.more));
+        paper.paragraph(SMALL, &format!("And {} more.", attention.more));
     }
 }
 
