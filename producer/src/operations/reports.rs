@@ -6,6 +6,7 @@ use deadpool_postgres::GenericClient;
 use shared::channel::{ChannelName, Means};
 use shared::db::{self, channel, job};
 use shared::job::JobName;
+use shared::limit::Label;
 use shared::message::TaskMessage;
 use shared::task::TaskKind;
 use shared::work::{ReportParams, Work};
@@ -21,6 +22,9 @@ pub(super) async fn impossible<'m, C: GenericClient>(
     let jobs = if named.is_empty() { HashMap::new() } else { job::resolve(client, &named).await? };
     let known: HashSet<&JobName> =
         jobs.iter().filter(|(_, reference)| !reference.removed).map(|(name, _)| name).collect();
+    let owners: Vec<&str> =
+        asked.iter().filter_map(|(_, params)| params.owner.as_ref()).map(Label::as_str).collect();
+    let owners = if owners.is_empty() { HashSet::new() } else { job::owners_among(client, &owners).await? };
     let mailed = asked.iter().any(|(_, params)| !params.mail_to.is_empty());
     let channels = if mailed { channel::all(client).await?.rows } else { Vec::new() };
     let kinds: HashMap<&ChannelName, &Means> =
@@ -28,6 +32,10 @@ pub(super) async fn impossible<'m, C: GenericClient>(
     let why = |params: &ReportParams| {
         if let Some(job) = params.job.as_ref().filter(|job| !known.contains(job)) {
             return Some(format!("job: no job is named \"{job}\""));
+        }
+        if let Some(owner) = params.owner.as_ref().map(Label::as_str).filter(|owner| !owners.contains(*owner))
+        {
+            return Some(format!("owner: no job has the owner \"{owner}\""));
         }
         params.mail_to.iter().find_map(|channel| match kinds.get(channel) {
             Some(Means::Email(_)) => None,

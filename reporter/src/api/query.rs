@@ -79,6 +79,7 @@ impl Query {
             self.0.get("after").map(|text| read_cursor(text, entity, sort, descending)).transpose()?;
         let conditions = listing.filters.iter().map(|filter| self.condition(filter.name, &filter.by));
         let conditions = conditions.filter_map(Result::transpose).collect::<Result<_, _>>()?;
+        self.ordered()?;
         let fields = self.fields(listing, false)?;
         Ok(Asked { sort, descending, after, limit: self.limit()?, conditions, fields })
     }
@@ -101,6 +102,14 @@ impl Query {
             Some(unknown) if known.is_empty() => Err(wrong(unknown, "is unknown: nothing is asked for here")),
             Some(unknown) => Err(wrong(unknown, &format!("is unknown: use {}", known.join(", ")))),
             None => Ok(()),
+        }
+    }
+
+    fn ordered(&self) -> Result<(), Problem> {
+        let at = |name| self.0.get(name).and_then(|text| moment(text));
+        match (at("from"), at("to")) {
+            (Some(from), Some(to)) if from > to => Err(wrong("to", "is before from")),
+            _ => Ok(()),
         }
     }
 

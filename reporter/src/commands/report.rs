@@ -129,7 +129,7 @@ async fn find<C: GenericClient>(
             eprintln!("no report has the id {id}: they are kept for {} days", report::DAYS_KEPT);
         }
         (None, None) => eprintln!(
-            "there is no {kind} report yet; a worker makes one when asked: producer enqueue report --param report={kind} --wait"
+            "there is no {kind} report about all jobs yet; a worker makes one when asked: producer enqueue report --param report={kind} --wait"
         ),
     }
     Ok(found)

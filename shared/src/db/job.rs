@@ -1,6 +1,6 @@
 //! Table `job`, with `job_target`.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use chrono::{DateTime, Utc};
 use deadpool_postgres::{GenericClient, Transaction};
@@ -331,6 +331,16 @@ pub async fn about<C: GenericClient>(
          where removed_at is null and ($1::text is null or name = $1) and ($2::text is null or definition ->> 'owner' = $2)
          order by name");
     statement.query(client, &[&name.map(JobName::as_str), &owner]).await?.iter().map(stored).collect()
+}
+
+/// Which of some owners any job has that was not removed.
+pub async fn owners_among<C: GenericClient>(client: &C, owners: &[&str]) -> Result<HashSet<String>, Error> {
+    let statement = statement!(
+        "job.owners_among",
+        "select distinct definition ->> 'owner' from job where removed_at is null and definition ->> 'owner' = any($1)"
+    );
+    let rows = statement.query(client, &[&owners]).await?;
+    rows.iter().map(|row| Ok(row.try_get(0)?)).collect()
 }
 
 /// The names of jobs, also of those that were taken away.

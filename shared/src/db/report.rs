@@ -165,10 +165,14 @@ pub async fn by_id<C: GenericClient>(client: &C, id: Uuid) -> Result<Option<Repo
     statement.query_opt(client, &[&id]).await?.as_ref().map(report).transpose()
 }
 
-/// The report that was made last.
+/// The report that was made last about all jobs.
 pub async fn newest<C: GenericClient>(client: &C, kind: ReportKind) -> Result<Option<Report>, Error> {
-    let statement =
-        statement!("report.newest", format!("{REPORT} where kind = $1 order by created_at desc limit 1"));
+    let statement = statement!(
+        "report.newest",
+        format!(
+            "{REPORT} where kind = $1 and job is null and owner is null order by created_at desc limit 1"
+        )
+    );
     statement.query_opt(client, &[&kind.as_str()]).await?.as_ref().map(report).transpose()
 }
 

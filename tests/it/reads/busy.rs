@@ -15,14 +15,13 @@ async fn slow_pools(world: &World) {
     world
         .execute(
             "alter table pool_setting rename to pool_setting_of_old;
-             create view pool_setting as select * from pool_setting_of_old, pg_sleep(3600) s(slept);
+             create view pool_setting as select old.* from pool_setting_of_old old, pg_sleep(3600);
              insert into pool_setting_of_old (kind, state, set_by) values ('backup', 'running', 'test')",
         )
         .await;
 }
 
-const RUNNING: &str =
-    "select count(*) from pg_stat_activity where datname = current_database() and wait_event = 'PgSleep'";
+const RUNNING: &str = "select count(*) from pg_stat_activity where datname = current_database() and wait_event = 'PgSleep' and application_name = 'reporter reads'";
 
 #[tokio::test]
 async fn a_statement_whose_reader_has_gone_away_is_ended_and_its_connection_is_nobody_elses() {

@@ -109,7 +109,7 @@ async fn what_is_known_of_a_job_is_kept_until_it_is_judged_anew_and_then_seen_at
         job
     });
     world.apply(&json!({ "targets": [world.target("disk-a", &json!({}))], "jobs": jobs })).await;
-    let worker = world.start_worker("w1", &[]);
+    let (producer, worker) = (world.start_producer(), world.start_worker("w1", &[]));
     let reader = Reader::new(&world, "viewer").await;
     let there = async |list: &str, job: &str| {
         let path = format!("{list}?job={job}");
@@ -136,6 +136,7 @@ async fn what_is_known_of_a_job_is_kept_until_it_is_judged_anew_and_then_seen_at
     assert_eq!(there("restore-points", "docs").await, 1);
     assert_eq!(there("restore-points", "mail").await, 0);
     world.stop(worker).await;
+    world.stop(producer).await;
 }
 
 #[tokio::test]

@@ -220,6 +220,7 @@ async fn what_is_asked_for_wrongly_is_named() {
         ("jobs?owner=a&owner=b", "owner", "twice"),
         ("jobs?after=zzz", "after", "nothing that came as `next`"),
         ("executions?from=soon", "from", "no moment"),
+        ("executions?from=2026-11-27&to=2026-11-26", "to", "is before from"),
         ("executions?task=17", "task", "no UUID"),
         ("executions?outcome=sad", "outcome", "use success"),
         ("alerts/1?limit=3", "limit", "use fields"),

@@ -49,3 +49,18 @@ async fn the_file_of_a_report_is_what_its_hash_says_and_an_audit_report_is_not_f
     let answer = http.get(url(id, "html")).bearer_auth(auditor).send().await.unwrap();
     assert_eq!(answer.status(), 200);
 }
+
+#[tokio::test]
+async fn the_newest_report_without_an_id_is_the_newest_about_all_jobs() {
+    let world = world_with(1).await;
+    world
+        .execute(
+            "insert into report (id, kind, period_start, period_end, title, headline, summary, owner, task_id, created_at)
+             select gen_random_uuid(), 'daily', '2026-11-25', '2026-11-26', 'about some', '', '', 'ops', gen_random_uuid(), now() + interval '1 hour';
+             insert into report_file (report_id, format, sha256, content) select id, 'html', encode(sha256('some'), 'hex'), 'some' from report
+             where owner = 'ops'",
+        )
+        .await;
+    let run = world.run("reporter", ["report"]).await;
+    assert_eq!((run.code, run.stdout.as_str()), (0, "Daily report of job-000"), "{run:?}");
+}

@@ -20,6 +20,7 @@ async fn what_is_wrong_is_refused_with_its_field_and_nothing_is_enqueued() {
         (&["day=2999-01-01"], "params: day: begins on 2999-01-01, which is not yet"),
         (&["day=2026-02-03", "period=current"], "params: period: is one too many"),
         (&["job=nobody"], "job: no job is named \"nobody\""),
+        (&["owner=nobody"], "owner: no job has the owner \"nobody\""),
         (&["mail_to=nowhere"], "mail_to: no channel is named \"nowhere\""),
         (&["mail_to=chat"], "mail_to: chat is of the kind slack, reports go by email"),
         (&["mail_to=ops@example.org"], "params: mail_to: "),
