@@ -9,6 +9,7 @@ mod seed;
 mod storm;
 mod tally;
 
+use anyhow::Context as _;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -117,8 +118,10 @@ impl Http {
         let after = Metrics::read(&reporter.scrape().await?);
         Ok(Found {
             opened,
-            hit_rate: after.hit_rate(&before).unwrap_or_default(),
-            statements_p95_ms: after.statements_p95(&before).unwrap_or_default(),
+            hit_rate: after.hit_rate(&before).context("the reporter counts no answers that are kept")?,
+            statements_p95_ms: after
+                .statements_p95(&before)
+                .context("the reporter measures no statements of pages")?,
             peak_mib: Usage::of(reporter.service.pid())?.peak as f64 / MIB,
         })
     }

@@ -32,11 +32,10 @@ impl Metrics {
     /// How many milliseconds 95 of 100 statements by which lists and single things are read took at most, between the bounds of the histogram as
     /// Prometheus reckons it; `None` where there were none.
     pub(super) fn statements_p95(&self, earlier: &Self) -> Option<f64> {
-        const NAMES: [&str; 2] = ["statement=\"page.list\"", "statement=\"page.one\""];
         let mut bounds: BTreeMap<u64, f64> = BTreeMap::new();
         for series in self.0.keys().filter(|series| series.starts_with("holdfast_statement_seconds_bucket{"))
         {
-            if !NAMES.iter().any(|name| series.contains(name)) {
+            if !series.contains("statement=\"page.") {
                 continue;
             }
             let bound = series.split("le=\"").nth(1)?.split('"').next()?;
@@ -69,14 +68,14 @@ mod tests {
 
     const BEFORE: &str = "# TYPE holdfast_cache_requests_total counter
 holdfast_cache_requests_total{entity=\"jobs\",tier=\"memory\",result=\"hit\"} 10
-holdfast_statement_seconds_bucket{statement=\"page.list\",le=\"0.01\"} 100\n";
+holdfast_statement_seconds_bucket{statement=\"page.jobs\",le=\"0.01\"} 100\n";
     const AFTER: &str = "HTTP/1.1 200 OK
 holdfast_cache_requests_total{entity=\"jobs\",tier=\"memory\",result=\"hit\"} 16
 holdfast_cache_requests_total{entity=\"jobs\",tier=\"memory\",result=\"miss\"} 2
 holdfast_cache_requests_total{entity=\"jobs\",tier=\"redis\",result=\"hit\"} 2
-holdfast_statement_seconds_bucket{statement=\"page.list\",le=\"0.01\"} 190
-holdfast_statement_seconds_bucket{statement=\"page.list\",le=\"0.02\"} 200
-holdfast_statement_seconds_bucket{statement=\"page.list\",le=\"+Inf\"} 200
+holdfast_statement_seconds_bucket{statement=\"page.jobs\",le=\"0.01\"} 190
+holdfast_statement_seconds_bucket{statement=\"page.jobs\",le=\"0.02\"} 200
+holdfast_statement_seconds_bucket{statement=\"page.jobs\",le=\"+Inf\"} 200
 holdfast_statement_seconds_bucket{statement=\"rollup.add\",le=\"+Inf\"} 200\n";
 
     #[test]

@@ -23,8 +23,8 @@ pub(super) static ENTITY: Entity = Entity {
     single: None,
     item: Some("id"),
     listing: Listing {
-        list: Command::new("alerts.list"),
-        one: Command::new("alerts.one"),
+        list: Command::new("page.alerts"),
+        one: Command::new("page.alerts.one"),
         rows: "alert e",
         joins: "left join job j on j.id = e.job_id left join target t on t.id = e.target_id",
         fields: &[

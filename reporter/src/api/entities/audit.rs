@@ -20,8 +20,8 @@ pub(super) static ENTITY: Entity = Entity {
     single: None,
     item: Some("id"),
     listing: Listing {
-        list: Command::new("audit.list"),
-        one: Command::new("audit.one"),
+        list: Command::new("page.audit"),
+        one: Command::new("page.audit.one"),
         rows: "audit e",
         joins: "",
         fields: &[

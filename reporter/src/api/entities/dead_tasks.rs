@@ -21,8 +21,8 @@ pub(super) static ENTITY: Entity = Entity {
     single: None,
     item: Some("id"),
     listing: Listing {
-        list: Command::new("dead_tasks.list"),
-        one: Command::new("dead_tasks.one"),
+        list: Command::new("page.dead_tasks"),
+        one: Command::new("page.dead_tasks.one"),
         rows: "dead_task e",
         joins: "left join job j on j.id = e.job_id",
         fields: &[

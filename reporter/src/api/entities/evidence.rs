@@ -32,8 +32,8 @@ pub(super) static ENTITY: Entity = Entity {
     single: None,
     item: Some("id"),
     listing: Listing {
-        list: Command::new("evidence.list"),
-        one: Command::new("evidence.one"),
+        list: Command::new("page.evidence"),
+        one: Command::new("page.evidence.one"),
         // What verdicts rest on outlives its month.
         rows: "(select * from evidence union all select * from evidence_kept) e",
         joins: "left join job j on j.id = e.job_id left join target t on t.id = e.target_id",

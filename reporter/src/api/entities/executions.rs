@@ -25,8 +25,8 @@ pub(super) static ENTITY: Entity = Entity {
     single: Some(ONE),
     item: Some("id"),
     listing: Listing {
-        list: Command::new("executions.list"),
-        one: Command::new("executions.one"),
+        list: Command::new("page.executions"),
+        one: Command::new("page.executions.one"),
         rows: "execution e",
         joins: "left join job j on j.id = e.job_id left join target t on t.id = e.target_id \
             left join worker w on w.id = e.worker_id",

@@ -21,8 +21,8 @@ pub(super) static ENTITY: Entity = Entity {
     single: None,
     item: Some("name"),
     listing: Listing {
-        list: Command::new("jobs.list"),
-        one: Command::new("jobs.one"),
+        list: Command::new("page.jobs"),
+        one: Command::new("page.jobs.one"),
         rows: "(select * from job where removed_at is null) e",
         joins: "",
         fields: &[

@@ -20,8 +20,8 @@ pub(super) static ENTITY: Entity = Entity {
     single: None,
     item: Some("kind"),
     listing: Listing {
-        list: Command::new("pools.list"),
-        one: Command::new("pools.one"),
+        list: Command::new("page.pools"),
+        one: Command::new("page.pools.one"),
         rows: "(select k.kind, coalesce(w.workers, 0) as workers, coalesce(w.slots, 0) as slots, coalesce(w.busy, 0) as busy, \
                 coalesce(t.waiting, 0) as waiting, coalesce(l.running, 0) as running, \
                 coalesce(s.state, 'running') as state, s.slots as told_slots, s.set_by, s.set_at \

@@ -22,8 +22,8 @@ pub(super) static ENTITY: Entity = Entity {
     single: None,
     item: Some("id"),
     listing: Listing {
-        list: Command::new("reports.list"),
-        one: Command::new("reports.one"),
+        list: Command::new("page.reports"),
+        one: Command::new("page.reports.one"),
         rows: "report e",
         joins: "",
         fields: &[

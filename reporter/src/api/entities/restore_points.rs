@@ -19,8 +19,8 @@ pub(super) static ENTITY: Entity = Entity {
     single: None,
     item: Some("id"),
     listing: Listing {
-        list: Command::new("restore_points.list"),
-        one: Command::new("restore_points.one"),
+        list: Command::new("page.restore_points"),
+        one: Command::new("page.restore_points.one"),
         rows: "restore_point e",
         joins: "join job j on j.id = e.job_id join target t on t.id = e.target_id",
         fields: &[

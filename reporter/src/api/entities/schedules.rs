@@ -22,8 +22,8 @@ pub(super) static ENTITY: Entity = Entity {
     single: None,
     item: Some("id"),
     listing: Listing {
-        list: Command::new("schedules.list"),
-        one: Command::new("schedules.one"),
+        list: Command::new("page.schedules"),
+        one: Command::new("page.schedules.one"),
         rows: "schedule e",
         joins: "left join job j on j.id = e.job_id",
         fields: &[

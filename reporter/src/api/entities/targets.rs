@@ -22,8 +22,8 @@ pub(super) static ENTITY: Entity = Entity {
     single: None,
     item: Some("name"),
     listing: Listing {
-        list: Command::new("targets.list"),
-        one: Command::new("targets.one"),
+        list: Command::new("page.targets"),
+        one: Command::new("page.targets.one"),
         rows: "(select * from target where removed_at is null) e",
         joins: "",
         fields: &[

@@ -20,8 +20,8 @@ pub(super) static ENTITY: Entity = Entity {
     single: None,
     item: None,
     listing: Listing {
-        list: Command::new("verdicts.list"),
-        one: Command::new("verdicts.one"),
+        list: Command::new("page.verdicts"),
+        one: Command::new("page.verdicts.one"),
         rows: "(select j.name as job, j.definition ->> 'owner' as owner, c.compliant, c.evaluated_at, v.* \
             from job j join compliance c on c.job_id = j.id \
             cross join lateral json_to_recordset(c.verdicts) \

@@ -19,8 +19,8 @@ pub(super) static ENTITY: Entity = Entity {
     single: None,
     item: Some("id"),
     listing: Listing {
-        list: Command::new("workers.list"),
-        one: Command::new("workers.one"),
+        list: Command::new("page.workers"),
+        one: Command::new("page.workers.one"),
         rows: "worker e",
         joins: "",
         fields: &[
