@@ -14,6 +14,7 @@ mod read;
 mod report_file;
 mod summary;
 mod summary_schema;
+mod turns;
 mod wanted;
 
 use std::num::NonZeroU32;
@@ -38,6 +39,7 @@ pub use openapi::{described, merged};
 
 use cache::Cache;
 use source::Source;
+use turns::Turns;
 
 /// How long a request may take, waiting for its turn included.
 const TIME_LIMIT: Duration = Duration::from_secs(10);
@@ -72,15 +74,16 @@ pub struct Api {
     source: Arc<Source>,
     cache: Arc<Cache>,
     gate: Gate,
+    turns: Turns,
 }
 
 impl Api {
-    /// Reads from `source`, keeps in `cache`, and answers tokens at a pace.
+    /// Reads from `source`, of whose connections one token may use half, keeps in `cache`, and answers tokens at a pace.
     #[must_use]
-    pub fn new(source: Source, cache: Cache, pace: Pace) -> Self {
+    pub fn new(source: Source, cache: Cache, pace: Pace, connections: usize) -> Self {
         let tokens = Tokens::remembered(REMEMBERED);
         let gate = Gate::new(source.servers(), tokens, Paces::new(pace.person, pace.machine), PLACES);
-        Self { source: Arc::new(source), cache: Arc::new(cache), gate }
+        Self { source: Arc::new(source), cache: Arc::new(cache), gate, turns: Turns::new(connections / 2) }
     }
 
     /// Where it reads.
@@ -99,7 +102,7 @@ impl Api {
         for entity in entities::ALL.iter().filter(|entity| entity.lasting != Lasting::Never) {
             read::first_page(self, entity).await.ok();
         }
-        summary::kept(self).await.ok();
+        summary::kept(self, &Turns::of_nobody()).await.ok();
     }
 }
 

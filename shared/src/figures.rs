@@ -94,7 +94,9 @@ impl Figures {
 /// How much of its newest data the job could have lost that was worst off.
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
 pub struct RecoveryPoints {
-    /// So much, in seconds; `None` where no job has a restore point.
+    /// Active jobs that had no restore point at all: none is worse off.
+    pub without: usize,
+    /// So much the worst of the others could have lost, in seconds; `None` where no job has a restore point.
     pub worst_seconds: Option<f64>,
     /// Which job.
     pub worst_job: Option<JobName>,
@@ -111,7 +113,8 @@ impl RecoveryPoints {
         let kept = gaps.iter().filter(|gap| gap.is_kept()).count();
         let known = gaps.iter().filter_map(|gap| Some((gap.seconds?, gap.job.clone())));
         let (worst_seconds, worst_job) = known.max_by(|(one, _), (other, _)| one.total_cmp(other)).unzip();
-        Self { worst_seconds, worst_job, kept, jobs: gaps.len() }
+        let without = gaps.iter().filter(|gap| gap.seconds.is_none()).count();
+        Self { without, worst_seconds, worst_job, kept, jobs: gaps.len() }
     }
 }
 
@@ -184,7 +187,7 @@ mod tests {
         let gap =
             |job: &str, seconds| Gap { job: job.parse().unwrap(), rpo: Duration::from_secs(100), seconds };
         let points = RecoveryPoints::of(&[gap("a", Some(100.0)), gap("b", Some(100.5)), gap("c", None)]);
-        assert_eq!((points.kept, points.jobs), (1, 3));
+        assert_eq!((points.kept, points.without, points.jobs), (1, 1, 3));
         assert_eq!((points.worst_seconds, points.worst_job), (Some(100.5), Some("b".parse().unwrap())));
         assert_eq!(RecoveryPoints::of(&[]), RecoveryPoints::default());
     }

@@ -8,7 +8,6 @@ pub mod pace;
 pub mod parameters;
 pub mod problem;
 pub mod tokens;
-mod turns;
 
 mod events;
 

@@ -14,6 +14,7 @@ use metrics::counter;
 use moka::Expiry;
 use moka::future::Cache as Memory;
 use shared::clock;
+use tokio::sync::Semaphore;
 
 pub use redis::Redis;
 
@@ -91,11 +92,12 @@ impl Cache {
         source: &Source,
         wanted: &Wanted<'_>,
         query: &str,
+        turns: &Semaphore,
     ) -> Result<Answer, Failure> {
         let (server, kept) = (source.server(), wanted.kept());
         let lasting = self.lasting.get(kept.name).copied().unwrap_or_default();
         if lasting.is_zero() {
-            return read(source, server, wanted).await;
+            return read(source, server, wanted, turns).await;
         }
         let (server, state) = match wanted.version() {
             Some(version) => {
@@ -107,7 +109,7 @@ impl Cache {
         };
         let key = format!("{}|{state}|{}|{query}", kept.name, wanted.form());
         let init = async {
-            let answer = self.shared_or_read(source, server, wanted, &key, lasting).await?;
+            let answer = self.shared_or_read(source, server, wanted, (&key, lasting), turns).await?;
             Ok(Stored { answer: Arc::new(answer), lasting })
         };
         let entry = self.memory.entry_by_ref(&key).or_try_insert_with(init).await;
@@ -122,10 +124,10 @@ impl Cache {
         source: &Source,
         server: Server,
         wanted: &Wanted<'_>,
-        key: &str,
-        lasting: Duration,
+        (key, lasting): (&str, Duration),
+        turns: &Semaphore,
     ) -> Result<Answer, Failure> {
-        let Some(redis) = &self.redis else { return read(source, server, wanted).await };
+        let Some(redis) = &self.redis else { return read(source, server, wanted, turns).await };
         let kept = wanted.kept();
         let found = redis.get(source, key).await;
         let result = if found.is_some() { "hit" } else { "miss" };
@@ -133,13 +135,19 @@ impl Cache {
         if let Some(answer) = found {
             return Ok(answer);
         }
-        let answer = read(source, server, wanted).await?;
+        let answer = read(source, server, wanted, turns).await?;
         redis.set(source, key, &answer, lasting).await;
         Ok(answer)
     }
 }
 
-async fn read(source: &Source, server: Server, wanted: &Wanted<'_>) -> Result<Answer, Failure> {
+async fn read(
+    source: &Source,
+    server: Server,
+    wanted: &Wanted<'_>,
+    turns: &Semaphore,
+) -> Result<Answer, Failure> {
+    let _turn = turns.acquire().await;
     source.read(server, wanted).await?.ok_or(Failure::Missing)
 }
 

@@ -11,6 +11,7 @@ use shared::http::caller::allow;
 
 use super::answer::{Answer, Failure};
 use super::query::{self, Query};
+use super::turns::Turns;
 use super::wanted::Wanted;
 use super::{Api, Entity};
 
@@ -42,7 +43,8 @@ impl FromRequestParts<Api> for Asks {
 
 impl Asks {
     async fn answer(&self, wanted: &Wanted<'_>, query: &str) -> Result<Answer, Problem> {
-        let answer = self.api.cache.answer(&self.api.source, wanted, query).await;
+        let turns = self.api.turns.of(&self.token);
+        let answer = self.api.cache.answer(&self.api.source, wanted, query, &turns).await;
         answer.map_err(|failure| failure.problem(wanted.one()))
     }
 }
@@ -69,7 +71,12 @@ pub(super) async fn first_page(api: &Api, entity: &'static Entity) -> Result<(),
     let Ok(query) = Query::read(None) else { return Ok(()) };
     let Ok(asked) = query.asks(entity) else { return Ok(()) };
     api.cache
-        .answer(&api.source, &Wanted::Page(entity, &asked, query.job()), &query.canonical())
+        .answer(
+            &api.source,
+            &Wanted::Page(entity, &asked, query.job()),
+            &query.canonical(),
+            &Turns::of_nobody(),
+        )
         .await
         .map(drop)
 }

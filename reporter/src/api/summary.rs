@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use axum::response::{IntoResponse as _, Response};
 use shared::http::Problem;
+use tokio::sync::Semaphore;
 
 use super::Api;
 use super::answer::{Answer, Failure};
@@ -23,13 +24,15 @@ pub(super) async fn answer(asks: Asks) -> Response {
 
 async fn answered(asks: &Asks) -> Result<Response, Problem> {
     asks.query.only(&[])?;
-    let answer = kept(&asks.api).await.map_err(|failure| failure.problem("summary"))?;
+    let answer = kept(&asks.api, &asks.api.turns.of(&asks.token))
+        .await
+        .map_err(|failure| failure.problem("summary"))?;
     Ok(answer.respond(&asks.headers, str::to_owned))
 }
 
 /// The summary, as it is kept.
-pub(super) async fn kept(api: &Api) -> Result<Answer, Failure> {
+pub(super) async fn kept(api: &Api, turns: &Semaphore) -> Result<Answer, Failure> {
     let used = api.source.server() == Server::Replica;
     let replica = api.source.has_replica().then(|| Replica { lag_seconds: api.source.lag(), used });
-    api.cache.answer(&api.source, &Wanted::Summary(replica), "").await
+    api.cache.answer(&api.source, &Wanted::Summary(replica), "", turns).await
 }

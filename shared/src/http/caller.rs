@@ -17,7 +17,6 @@ use super::lockout::{Claimant, Lockout};
 use super::pace::Paces;
 use super::problem::Problem;
 use super::tokens::Tokens;
-use super::turns::Turns;
 use crate::access::{Bearer, Role};
 use crate::db::Database;
 use crate::db::api_token::Token;
@@ -33,12 +32,10 @@ pub struct Gate {
     lockout: Arc<Lockout>,
     /// Requests that are answered at once; others wait for their turn within their time.
     places: Arc<Semaphore>,
-    turns: Turns,
 }
 
 impl Gate {
-    /// A gate that lets so many requests in at once, an eighth of them with the same token. Tokens are asked for on the first of the servers
-    /// that can be used.
+    /// A gate that lets so many requests in at once. Tokens are asked for on the first of the servers that can be used.
     #[must_use]
     pub fn new(servers: Vec<Database>, tokens: Tokens, paces: Paces, at_once: usize) -> Self {
         Self {
@@ -47,7 +44,6 @@ impl Gate {
             paces: Arc::new(paces),
             lockout: Arc::default(),
             places: Arc::new(Semaphore::new(at_once)),
-            turns: Turns::new(at_once / 8),
         }
     }
 
@@ -64,17 +60,12 @@ pub async fn authenticate(
     mut request: Request,
     next: Next,
 ) -> Response {
-    // Never closed, so there is always a place in the end. It is left again: who waits for others with the same token stands in nobody
-    // else's way.
-    let entered = gate.places.acquire().await;
+    // Never closed, so there is always a place in the end.
+    let _place = gate.places.acquire().await;
     let token = match good_token(&gate, address, request.headers()).await {
         Ok(token) => token,
         Err(problem) => return problem.into_response(),
     };
-    drop(entered);
-    let turns = gate.turns.of(&token);
-    let _turn = turns.acquire().await;
-    let _place = gate.places.acquire().await;
     let (pace, mut response) = match gate.paces.count(&token) {
         Ok(pace) => {
             request.extensions_mut().insert(token);

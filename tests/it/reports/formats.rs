@@ -98,10 +98,19 @@ async fn a_system_without_anything_has_sensible_reports() {
         let headline = shown["headline"].as_str().unwrap();
         let expected = match kind {
             "compliance" => "There is no active job.",
-            "audit" => "Nothing was changed by commands or over HTTP, and nothing was restored.",
+            "audit" => ": nothing was changed by commands or over HTTP, and nothing was restored.",
             _ => "There is no active job. No backup was tried.",
         };
-        assert_eq!(headline, expected, "{kind}");
+        if kind == "audit" {
+            // With the days that it is about in front.
+            assert!(
+                headline.ends_with(expected)
+                    && headline.starts_with(|first: char| first.is_ascii_alphanumeric()),
+                "{headline}"
+            );
+        } else {
+            assert_eq!(headline, expected, "{kind}");
+        }
         assert!(paper(&world, &id).await.len() <= 2, "{kind}");
         page(&world, "audit", &id).await;
     }

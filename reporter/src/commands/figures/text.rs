@@ -56,7 +56,12 @@ fn size(bytes: f64) -> String {
 
 fn worst(points: &RecoveryPoints) -> String {
     let job = points.worst_job.as_ref().map(|job| format!(" ({job})")).unwrap_or_default();
-    said(points.worst_seconds, |seconds| terminal::seconds(seconds) + &job)
+    let worst = said(points.worst_seconds, |seconds| terminal::seconds(seconds) + &job);
+    match points.without {
+        0 => worst,
+        1 => format!("1 job has none; then {worst}"),
+        jobs => format!("{jobs} jobs have none; then {worst}"),
+    }
 }
 
 fn kept(points: &RecoveryPoints) -> String {

@@ -81,10 +81,14 @@ impl Audit {
         let actors: BTreeSet<&str> = self.tallies.iter().map(|tally| tally.actor.as_str()).collect();
         let restores = usize::try_from(self.restores_total).unwrap_or(0);
         let changes = usize::try_from(self.changes_total).unwrap_or(0);
+        // Without a period named it is the month before, which a reader might take for now.
+        let period = self.head.days();
         let headline = match (changes, restores) {
-            (0, 0) => "Nothing was changed by commands or over HTTP, and nothing was restored.".to_owned(),
+            (0, 0) => {
+                format!("{period}: nothing was changed by commands or over HTTP, and nothing was restored.")
+            }
             _ => format!(
-                "{} by {} by commands and over HTTP; {}.",
+                "{period}: {} by {} by commands and over HTTP; {}.",
                 words::count(changes, "change"),
                 words::count(actors.len(), "actor"),
                 words::count(restores, "restore"),

@@ -39,14 +39,19 @@ impl Head {
         })
     }
 
+    /// The days of its period.
+    pub(super) fn days(&self) -> String {
+        let Span { from, to } = self.period;
+        if from == to {
+            from.format("%A, %-d %B %Y").to_string()
+        } else {
+            format!("{} to {}", words::day(from), words::day(to))
+        }
+    }
+
     /// Its period, and whom it is about.
     pub(super) fn subtitle(&self) -> String {
-        let Span { from, to } = self.period;
-        let mut text = if from == to {
-            format!("{}, UTC", from.format("%A, %-d %B %Y"))
-        } else {
-            format!("{} to {}, UTC", words::day(from), words::day(to))
-        };
+        let mut text = format!("{}, UTC", self.days());
         if let Some(job) = &self.job {
             text = format!("{text} · job {job}");
         }

@@ -25,7 +25,11 @@ impl Activity {
         };
         Document {
             title: self.head.title.clone(),
-            subtitle: self.head.subtitle(),
+            subtitle: format!(
+                "{} · verdicts, open alerts and dead tasks as of {} UTC",
+                self.head.subtitle(),
+                words::moment(self.head.made_at)
+            ),
             made_at: self.head.made_at,
             headline: format!("{} {rate}", self.standing.sentence()),
             tone: self.tone(),
@@ -55,8 +59,11 @@ impl Activity {
         let (now, before) = (&self.figures, &self.figures_before);
         let tile = |label, value, note, tone| Tile { label, value, note, tone };
         let standing = &self.standing;
-        let follows =
-            if standing.jobs == 0 || standing.follow < standing.jobs { Tone::Warn } else { Tone::Good };
+        let follows = match standing.follow {
+            0 if standing.fail > 0 => Tone::Bad,
+            follow if follow < standing.jobs || standing.jobs == 0 => Tone::Warn,
+            _ => Tone::Good,
+        };
         let mean = match (self.compliance_mean, self.compliance_mean_before) {
             (Some(mean), before) => format!("mean {}, {}", words::percent(Some(mean)), words::before(before)),
             (None, _) => format!("{} fail, {} unknown", standing.fail, standing.unknown),
@@ -68,7 +75,15 @@ impl Activity {
         };
         let demanded = words::percent(Some(self.success_rate_demanded));
         let points = &self.recovery_points;
-        let kept = if points.kept < points.jobs { Tone::Warn } else { Tone::Plain };
+        let kept = match points.kept {
+            0 if points.jobs > 0 => Tone::Bad,
+            kept if kept < points.jobs => Tone::Warn,
+            _ => Tone::Plain,
+        };
+        let worst = match points.without {
+            0 => format!("worst: {}", words::seconds(points.worst_seconds)),
+            without => format!("{} without any", words::count(without, "job")),
+        };
         let oldest = match self.unprotected() {
             Some(job) => {
                 let since = job.unprotected_since.unwrap_or(self.head.made_at);
@@ -96,12 +111,7 @@ impl Activity {
                 format!("at least {demanded} demanded, {}", words::before(before.success_rate)),
                 of_rate,
             ),
-            tile(
-                "Recovery points kept",
-                format!("{} of {}", points.kept, points.jobs),
-                format!("worst: {}", words::seconds(points.worst_seconds)),
-                kept,
-            ),
+            tile("Recovery points kept", format!("{} of {}", points.kept, points.jobs), worst, kept),
             oldest,
             tile("Storage growth", words::bytes(now.storage_growth), growth, Tone::Plain),
             tile(
@@ -116,11 +126,12 @@ impl Activity {
     /// One for each job, with its alerts, and the alerts that are about none of them.
     fn attention(&self) -> Vec<Item> {
         let mut alerts = self.alerts.urgent();
+        let told = alerts.values().flatten().any(|alert| alert.rule() == Rule::DeadTasks);
         let of_jobs =
             self.jobs.iter().filter_map(|job| of_job(job, &alerts.remove(&Some(job.id)).unwrap_or_default()));
         let mut items: Vec<Item> = of_jobs.collect();
         items.extend(alerts.values().flatten().map(|alert| alert.alone()));
-        if self.dead_tasks > 0 && self.head.job.is_none() && self.head.owner.is_none() {
+        if self.dead_tasks > 0 && !told && self.head.job.is_none() && self.head.owner.is_none() {
             let text = format!("{} wait for a decision: producer dead list", self.dead_tasks);
             items.push(Item { word: "warning", tone: Tone::Warn, subject: "dead tasks".to_owned(), text });
         }

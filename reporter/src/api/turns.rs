@@ -1,17 +1,16 @@
-//! How many requests with one token are answered at once: those that take long leave places for others.
+//! How much is read at once for one token: who asks for what takes long leaves connections to others.
 
 use std::sync::Arc;
 
 use moka::sync::Cache;
+use shared::db::api_token::Token;
 use tokio::sync::Semaphore;
 use uuid::Uuid;
 
-use crate::db::api_token::Token;
-
-/// The most tokens whose requests are counted: beyond that, those that were used least are counted anew.
+/// The most tokens whose turns are counted: beyond that, those that were used least are counted anew.
 const MOST_COUNTED: u64 = 10_000;
 
-/// Turns of all tokens.
+/// Turns of all tokens. Only who reads has one, not who waits for what somebody else reads.
 #[derive(Clone)]
 pub(super) struct Turns {
     each: usize,
@@ -19,7 +18,7 @@ pub(super) struct Turns {
 }
 
 impl Turns {
-    /// So many at once with each token, at least one.
+    /// So many at once for each token, at least one.
     pub(super) fn new(each: usize) -> Self {
         Self { each: each.max(1), counted: Cache::new(MOST_COUNTED) }
     }
@@ -27,5 +26,10 @@ impl Turns {
     /// Those of a token; never closed.
     pub(super) fn of(&self, token: &Token) -> Arc<Semaphore> {
         self.counted.get_with(token.id, || Arc::new(Semaphore::new(self.each)))
+    }
+
+    /// Those of nobody, who asks for one thing after the other.
+    pub(super) fn of_nobody() -> Arc<Semaphore> {
+        Arc::new(Semaphore::new(1))
     }
 }
