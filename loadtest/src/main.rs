@@ -204,7 +204,7 @@ async fn unless_interrupted<T>(work: impl Future<Output = anyhow::Result<T>>) ->
     }
 }
 
-/// What this program was asked to measure: where figures go does not matter for what they are.
+/// What this program was asked to measure, without secrets: where figures go does not matter for what they are.
 fn arguments() -> Vec<String> {
     let mut arguments = std::env::args().skip(1);
     let mut asked = Vec::new();
@@ -214,6 +214,13 @@ fn arguments() -> Vec<String> {
         match name {
             "--json" | "--document" | "--part" | "--plot" if value.is_none() => _ = arguments.next(),
             "--json" | "--document" | "--part" | "--plot" => {}
+            // A password may stand in it.
+            "--database-url" | "--amqp-url" => {
+                if value.is_none() {
+                    arguments.next();
+                }
+                asked.extend([name.to_owned(), "..".to_owned()]);
+            }
             _ => asked.push(argument),
         }
     }
