@@ -20,6 +20,7 @@ pub mod scheduler;
 pub mod upkeep;
 
 mod events;
+mod metrics;
 mod outbox;
 
 use shared::broker::{Broker, Publisher};
@@ -27,7 +28,7 @@ use shared::db::keeping::Keeping;
 use shared::db::{Database, statement};
 use shared::http::listener;
 use shared::lifecycle::Lifecycle;
-use shared::scrape;
+use shared::scrape::{self, Process};
 
 use config::Config;
 use scheduler::Scheduler;
@@ -37,11 +38,29 @@ use scheduler::Scheduler;
 /// # Errors
 /// The failure of the task that failed first.
 pub async fn run(config: Config, database: Database) -> anyhow::Result<()> {
+    let served = match config.listen {
+        Some(address) => Some((listener::listen(address).await?, scrape::install(None)?)),
+        None => None,
+    };
     let broker = Broker::new(config.amqp_url, "producer")?;
     let (publisher, owner) = Publisher::new(broker.clone(), "relay");
     let lifecycle = Lifecycle::default();
     let shutdown = lifecycle.shutdown().clone();
 
+    if let Some((listener, handle)) = served {
+        let process = Process::new("producer", vec![("main", database.clone())], broker.clone());
+        let (measured, stop) = (handle.clone(), shutdown.soft.clone());
+        lifecycle.spawn("process", async move {
+            metrics::show_all();
+            process.watch(&measured, scrape::EVERY, || {}, &stop).await;
+            Ok(())
+        });
+        let (database, stop) = (database.clone(), shutdown.soft.clone());
+        lifecycle.spawn("http", async move {
+            api::serve(listener, database, handle, stop).await;
+            Ok(())
+        });
+    }
     // The owner ends after the relay's last batch, or with the hard stop.
     let relay_ended = shutdown.hard.child_token();
     lifecycle.spawn("publisher", {
@@ -80,14 +99,6 @@ pub async fn run(config: Config, database: Database) -> anyhow::Result<()> {
             Ok(())
         }
     });
-    if let Some(address) = config.listen {
-        let (listener, metrics) = (listener::listen(address).await?, scrape::install()?);
-        let (database, stop) = (database.clone(), shutdown.soft.clone());
-        lifecycle.spawn("http", async move {
-            api::serve(listener, database, metrics, stop).await;
-            Ok(())
-        });
-    }
     lifecycle.spawn("slow statements", {
         let (database, stop) = (database.clone(), shutdown.soft.clone());
         async move {

@@ -12,7 +12,7 @@ use shared::db::{self, Database, session};
 use shared::task::{Ended, Next, Outcome, Tries, after};
 use tokio_util::sync::CancellationToken;
 
-use crate::events;
+use crate::{events, metrics};
 
 /// Leases that are taken in one transaction.
 const BATCH: usize = 500;
@@ -58,6 +58,7 @@ async fn reap(database: &Database) -> Result<Reaped, db::Error> {
     let began = Instant::now();
     let (expired, caps) = lease::take_expired(&transaction, i64::try_from(BATCH).unwrap_or(i64::MAX)).await?;
     let look = began.elapsed();
+    metrics::reaped(look);
     let missed = task::wake_missed(&transaction).await?;
     if !expired.is_empty() {
         let (rescued, dead) = sort(&expired, db::now(&transaction).await?);
@@ -71,9 +72,18 @@ async fn reap(database: &Database) -> Result<Reaped, db::Error> {
 
     for lost in &expired {
         match next(lost) {
-            Next::Queued { .. } => events::rescued(lost),
-            Next::Cancelled => events::cancelled(lost),
-            Next::Dead | Next::Succeeded => events::buried(lost),
+            Next::Queued { .. } => {
+                events::rescued(lost);
+                metrics::expired(metrics::Expired::Requeued);
+            }
+            Next::Cancelled => {
+                events::cancelled(lost);
+                metrics::expired(metrics::Expired::Cancelled);
+            }
+            Next::Dead | Next::Succeeded => {
+                events::buried(lost);
+                metrics::expired(metrics::Expired::Dead);
+            }
         }
     }
     if missed > 0 {
@@ -161,6 +171,7 @@ mod tests {
             rescues,
             epoch: Epoch(7),
             started_at: now,
+            could_start_at: now,
             cancelled_by: None,
             caps: Vec::new(),
         };

@@ -24,7 +24,7 @@ use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use crate::events;
+use crate::{events, metrics};
 use lane::Lanes;
 
 /// So many messages are made of a queue's rows before they are made to share them.
@@ -99,6 +99,7 @@ async fn publish(
     queue: Queue,
     due: &[Due],
 ) -> Ended {
+    let began = Instant::now();
     let messages = messages(queue, due);
     let answers =
         join_all(messages.iter().map(|(publication, _)| publisher.publish(publication.clone()))).await;
@@ -124,6 +125,7 @@ async fn publish(
     };
     // What could not be marked is taken again when its time for a confirm is over.
     let marked = marked.await;
+    metrics::relayed(queue.0, confirmed.len(), failed.len(), began.elapsed());
     Ended {
         confirmed: confirmed.len(),
         unconfirmed: failed.len(),

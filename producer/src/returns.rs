@@ -14,7 +14,7 @@ use shared::topology::RETURNED;
 use shared::{clock, dead_letter};
 use tokio_util::sync::CancellationToken;
 
-use crate::{events, outbox};
+use crate::{events, metrics, outbox};
 
 /// Messages that are taken and not settled yet: each is at most 256 KiB of work for one transaction.
 const WINDOW: u16 = 50;
@@ -61,6 +61,7 @@ async fn put_back(
         }
     }
     let (done, more) = store(database, &messages).await?;
+    metrics::returned();
     events::returned(&queue, messages.len(), done.fresh);
     refused.extend(more);
     for letter in refused {

@@ -3,7 +3,7 @@
 //! One of them leads. That the others rest saves work and no more: a due time, its task and the next due time are written in
 //! one transaction that has the schedule's row, and a due time that somebody noted already is left alone.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
@@ -17,7 +17,7 @@ use shared::task::{Priority, Task, TaskId};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use crate::{events, outbox};
+use crate::{events, metrics, outbox};
 
 /// How often the leader looks, and the others whether they are to lead.
 const LOOK: Duration = Duration::from_millis(250);
@@ -77,6 +77,7 @@ impl Scheduler {
     pub async fn step(&mut self, database: &Database, now: DateTime<Utc>) -> Result<usize, db::Error> {
         let mut client = database.client().await?;
         let term = leader::hold(&client, ROLE, self.id, now, TTL).await?;
+        metrics::leads(term.is_some());
         if self.leads != term.is_some() {
             self.leads = term.is_some();
             events::scheduler_leads(term);
@@ -122,6 +123,7 @@ impl Scheduler {
         unreadable.iter().for_each(events::unreadable_schedule);
         if !firing.is_empty() {
             events::scheduled(advances.len(), fresh.len());
+            measure(&runs, &fresh, now);
         }
         // What was left is due still: there is no time to rest.
         Ok(if advances.len() < firing.len() { BATCH } else { taken })
@@ -136,6 +138,15 @@ impl Scheduler {
             events::scheduler_failed(&error);
         }
     }
+}
+
+/// Counts the due times that were noted just now: those with a task, and those without.
+fn measure(runs: &[Run], fresh: &HashSet<TaskId>, now: DateTime<Utc>) {
+    let enqueued = runs.iter().filter(|run| run.task.is_some_and(|task| fresh.contains(&task)));
+    for run in enqueued {
+        metrics::enqueued((now - run.due_at).as_seconds_f64());
+    }
+    metrics::skipped(runs.iter().filter(|run| run.task.is_none()).count());
 }
 
 /// Enqueues the work of a schedule that is locked, and notes it as its last.

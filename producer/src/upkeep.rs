@@ -13,7 +13,7 @@ use shared::work::maintain::Old;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use crate::{events, outbox};
+use crate::{events, metrics, outbox};
 
 /// Months whose partitions exist before they begin.
 pub const MONTHS_AHEAD: u32 = 3;
@@ -153,9 +153,19 @@ async fn maintain(database: &Database) -> Result<u64, db::Error> {
 }
 
 fn report(duty: &'static str, done: Result<u64, db::Error>) {
-    match done {
-        Ok(rows) => events::upkeep_done(duty, rows),
-        Err(error) if error.is_busy() => events::upkeep_put_off(duty, &error),
-        Err(error) => events::upkeep_failed(duty, &error),
-    }
+    let result = match done {
+        Ok(rows) => {
+            events::upkeep_done(duty, rows);
+            "done"
+        }
+        Err(error) if error.is_busy() => {
+            events::upkeep_put_off(duty, &error);
+            "put_off"
+        }
+        Err(error) => {
+            events::upkeep_failed(duty, &error);
+            "failed"
+        }
+    };
+    metrics::upkeep(duty, result);
 }

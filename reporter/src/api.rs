@@ -7,7 +7,6 @@ pub mod source;
 
 mod answer;
 mod entity;
-mod observe;
 mod openapi;
 mod query;
 mod read;
@@ -130,7 +129,7 @@ pub fn router(api: Api) -> Router {
         .layer(middleware::from_fn_with_state(api.gate.clone(), caller::authenticate))
         .layer(middleware::from_fn(bounded))
         .layer(compression)
-        .layer(middleware::from_fn(observe::measure));
+        .layer(middleware::from_fn(http::observe::measure));
     Router::new()
         .merge(reads)
         .merge(

@@ -96,6 +96,12 @@ impl Leadership {
 }
 
 impl Lead {
+    /// Whether this process leads at this moment, as far as it has heard.
+    #[must_use]
+    pub fn is_had_now(&self) -> bool {
+        self.term.borrow().is_some()
+    }
+
     /// Waits until this process leads; `false` when it is to stop instead.
     pub async fn is_had(&mut self, stop: &CancellationToken) -> bool {
         tokio::select! {

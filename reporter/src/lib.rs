@@ -30,6 +30,7 @@ use shared::broker::Broker;
 use shared::db::{Database, DatabaseConfig, statement};
 use shared::http::listener;
 use shared::lifecycle::Lifecycle;
+use shared::scrape::{self, Process};
 use tokio::sync::watch;
 
 use api::Api;
@@ -49,12 +50,14 @@ use notify::Look;
 pub async fn run(config: Config) -> anyhow::Result<()> {
     let database = Database::new(&config.base.database, "reporter")?;
     let collection = config.collection();
-    let api = api(&config)?;
+    let (api, reads) = api(&config)?;
     let broker = Broker::new(config.amqp_url, "reporter")?;
+    let process =
+        Process::new("reporter", [vec![("main", database.clone())], reads].concat(), broker.clone());
     let recorder = metrics::install(config.refresh)?;
     let listener = listener::listen(config.listen).await?;
     let (session, reach) = queues::session(&broker);
-    let lifecycle = Lifecycle::default();
+    let (lifecycle, leadership) = (Lifecycle::default(), Leadership::default());
     let stop = &lifecycle.shutdown().soft;
 
     lifecycle.spawn("http", {
@@ -67,6 +70,15 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
         }
     });
     spawn_reading(&lifecycle, api);
+    lifecycle.spawn("process", {
+        let (handle, lead, stop) = (recorder.clone(), leadership.lead(), stop.clone());
+        async move {
+            // Before what is not set any more disappears.
+            let every = scrape::EVERY.min(config.refresh);
+            process.watch(&handle, every, || metrics::set_leads(lead.is_had_now()), &stop).await;
+            Ok(())
+        }
+    });
     lifecycle.spawn("queues", {
         let stop = stop.clone();
         async move {
@@ -104,7 +116,6 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
             Ok(())
         }
     });
-    let leadership = Leadership::default();
     spawn_duties(&lifecycle, &leadership.lead(), &database, reach, seen, config.refresh);
     lifecycle.spawn("leadership", {
         let own = DatabaseConfig { pool_size: 2, ..config.base.database };
@@ -117,8 +128,8 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
     lifecycle.wait(config.grace).await
 }
 
-/// What is read over HTTP has connections of its own, so that it keeps nothing else waiting.
-fn api(config: &Config) -> anyhow::Result<Api> {
+/// What is read over HTTP has connections of its own, so that it keeps nothing else waiting; these are returned as well.
+fn api(config: &Config) -> anyhow::Result<(Api, Vec<(&'static str, Database)>)> {
     let reading = config.reading();
     let primary = Database::new(&reading, "reporter reads")?;
     let replica = match &config.database_read_url {
@@ -128,9 +139,11 @@ fn api(config: &Config) -> anyhow::Result<Api> {
         }
         None => None,
     };
+    let reads = [Some(("reads", primary.clone())), replica.clone().map(|(replica, _)| ("replica", replica))];
     let redis = config.redis_url.as_ref().map(Redis::new).transpose()?;
     let cache = Cache::new(config.keeping.clone(), redis);
-    Ok(Api::new(Source::new(primary, replica), cache, config.pace, config.connections))
+    let api = Api::new(Source::new(primary, replica), cache, config.pace, config.connections);
+    Ok((api, reads.into_iter().flatten().collect()))
 }
 
 /// What goes on beside the requests that read.

@@ -3,7 +3,9 @@
 mod publisher;
 mod reader;
 
+use std::collections::BTreeMap;
 use std::future::Future;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use backon::BackoffBuilder as _;
@@ -15,7 +17,14 @@ use tokio_util::sync::CancellationToken;
 pub use publisher::{Confirmed, Publication, PublishError, Publisher, PublisherOwner};
 pub use reader::{Delivered, Reader, trace};
 
+use crate::metric;
+use crate::metric::Metric;
 use crate::topology;
+
+metric!(SESSIONS_FAILED: Metric::counter(
+    "holdfast_broker_sessions_failed_total", &["purpose"],
+    "Sessions with the broker that ended by a fault, or could not begin, by what they are for"
+));
 
 /// How long connecting, and declaring the topology, may take.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -37,6 +46,8 @@ pub struct Broker {
     process: String,
     /// `None` for the broker's own.
     frame_bytes: Option<u32>,
+    /// Whether the supervised session for a purpose is there.
+    sessions: Arc<Mutex<BTreeMap<String, bool>>>,
 }
 
 impl Broker {
@@ -46,7 +57,12 @@ impl Broker {
     /// When the URL cannot be understood. The message never holds the URL, because a password may stand in it.
     pub fn new(url: SecretString, process: &str) -> anyhow::Result<Self> {
         parse(&url)?;
-        Ok(Self { url, process: process.to_owned(), frame_bytes: Some(FRAME_BYTES) })
+        Ok(Self {
+            url,
+            process: process.to_owned(),
+            frame_bytes: Some(FRAME_BYTES),
+            sessions: Arc::default(),
+        })
     }
 
     /// As this one, for whoever reads what workers could not: it takes every header that the broker took.
@@ -81,6 +97,16 @@ impl Broker {
         }
     }
 
+    /// The purposes for which sessions are supervised, and whether each has one at this moment.
+    #[must_use]
+    pub fn sessions(&self) -> BTreeMap<String, bool> {
+        self.sessions.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn note(&self, purpose: &str, connected: bool) {
+        self.sessions.lock().unwrap_or_else(PoisonError::into_inner).insert(purpose.to_owned(), connected);
+    }
+
     /// Runs sessions, one after the other, each on a connection of its own, until `stop`; a session that returns
     /// `Ok` was asked to end.
     pub async fn supervise<F, S>(&self, purpose: &str, stop: &CancellationToken, mut session: F)
@@ -89,6 +115,9 @@ impl Broker {
         S: Future<Output = anyhow::Result<()>>,
     {
         let mut delays = backoff();
+        let failed = metrics::counter!(SESSIONS_FAILED, "purpose" => purpose.to_owned());
+        failed.increment(0);
+        self.note(purpose, false);
         while !stop.is_cancelled() {
             let started = Instant::now();
             let opened = tokio::select! {
@@ -98,11 +127,14 @@ impl Broker {
             let ended = match opened {
                 Ok(connection) => {
                     tracing::info!(purpose, "connected to the broker");
+                    self.note(purpose, true);
                     session(connection).await
                 }
                 Err(error) => Err(error),
             };
+            self.note(purpose, false);
             let Err(error) = ended else { return };
+            failed.increment(1);
             if started.elapsed() > HEALTHY {
                 delays = backoff();
             }

@@ -19,6 +19,7 @@ pub mod delivery;
 pub mod evidence;
 pub mod evidence_kept;
 pub mod execution;
+pub mod freshness;
 pub mod idempotency;
 pub mod job;
 pub mod job_health;
@@ -283,6 +284,7 @@ impl Database {
     pub fn status(&self) -> PoolStatus {
         let status = self.pool.status();
         PoolStatus {
+            limit: status.max_size,
             size: status.size,
             available: status.available,
             waiting: status.waiting,
@@ -326,6 +328,8 @@ pub async fn now<C: GenericClient>(client: &C) -> Result<DateTime<Utc>, Error> {
 /// The use of a process's connections, in numbers of connections.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PoolStatus {
+    /// The most that are opened.
+    pub limit: usize,
     /// Open.
     pub size: usize,
     /// Open and free.

@@ -4,6 +4,7 @@
 pub mod caller;
 pub mod listener;
 pub mod lockout;
+pub mod observe;
 pub mod pace;
 pub mod parameters;
 pub mod problem;

@@ -35,6 +35,7 @@ pub mod http;
 
 pub mod clock;
 pub mod lifecycle;
+pub mod metric;
 pub mod retention;
 pub mod schedule;
 pub mod scrape;

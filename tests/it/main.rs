@@ -33,6 +33,7 @@ mod killed_worker;
 mod limits;
 mod loadtest;
 mod main_line;
+mod metrics;
 mod model;
 mod notifications;
 mod plans;

@@ -46,7 +46,7 @@ async fn health_readiness_and_metrics_tell_the_truth() {
     near(r#"holdfast_pool_slots{kind="backup"}"#, 2.0);
     near(r#"holdfast_queue_messages{queue="holdfast.backup.normal"}"#, 0.0);
     near(r#"holdfast_success_rate{period="day"}"#, 1.0);
-    near(r#"holdfast_compliance{job="sim",rule="0-errors"}"#, 1.0);
+    near(r#"holdfast_compliance{job_name="sim",rule="0-errors"}"#, 1.0);
     near(r#"holdfast_execution_duration_seconds_count{kind="backup"}"#, 1.0);
 
     let status = world.run("reporter", ["status", "--json"]).await;

@@ -7,8 +7,10 @@ mod waiting;
 
 use std::time::Duration;
 
+use chrono::{DateTime, Utc};
 use shared::db;
 use shared::db::lease::Leased;
+use shared::limit::Key;
 use shared::message::{Refusal, TaskMessage};
 use shared::task::{TaskId, TaskKind};
 use shared::topology;
@@ -21,6 +23,7 @@ use crate::batches::Batches;
 use crate::call::Call;
 use crate::events;
 use crate::lease::Lease;
+use crate::metrics::{self, Stage};
 use crate::plan::Plan;
 use crate::refuse::Refusing;
 use crate::slots::Slot;
@@ -149,13 +152,15 @@ async fn persist(
     let (mut delays, mut limit) = (worker.backoff(), TRANSACTION_LIMIT);
     loop {
         worker.leases.healthy().await;
+        let began = Instant::now();
         match db::within(limit, transact(kind, batch, earlier, worker)).await {
             Ok(persisted) => {
                 worker.leases.claimed(true);
+                metrics::batch(Stage::Claim, batch.len(), began.elapsed());
                 return Ok(persisted);
             }
             // Also one that somebody who hangs held on to for too long.
-            Err(error) if error.is_conflict() || error.is_busy() => {}
+            Err(error) if error.is_conflict() || error.is_busy() => metrics::batch_retried(Stage::Claim),
             // Perhaps it is too much at once.
             Err(error @ db::Error::TimedOut(_)) if batch.len() > 1 => {
                 earlier.any = true;
@@ -167,6 +172,7 @@ async fn persist(
                     limit = (limit * 2).min(LONGEST_TRANSACTION);
                 }
                 events::batch_delayed("claim", &error.to_string());
+                metrics::batch_retried(Stage::Claim);
                 worker.leases.claimed(false);
                 worker.database.forget_statements();
                 tokio::time::sleep(delays.next().unwrap_or(Duration::from_secs(5))).await;
@@ -187,8 +193,12 @@ async fn hand_over(
 ) {
     let Persisted { committed, deadline, mut started, mut refused, jobs, answers, entered } = persisted;
     let (mut starting, mut refusing, mut others) = (Vec::new(), Vec::new(), 0);
-    let mut start = |task: TaskId, slot: Slot, own: Permits| {
+    let mut could_start = Vec::new();
+    let mut start = |task: TaskId, slot: Slot, own: Permits, since: Option<DateTime<Utc>>| {
         let Some(Started { leased, mut permits }) = started.remove(&task) else { return false };
+        if leased.attempt == 1 && leased.rescues == 0 {
+            could_start.extend(since.map(|since| since.max(leased.could_start_at)));
+        }
         let others =
             own.into_iter().filter(|(key, _)| permits.iter().all(|(of, _)| of != key)).collect::<Vec<_>>();
         permits.extend(others);
@@ -205,7 +215,9 @@ async fn hand_over(
         }
         ticket.committed(committed);
         let starts = match wish {
-            Wish::Start(slot, permits) => start(task.id, slot, permits),
+            Wish::Start(slot, permits) => {
+                start(task.id, slot, permits, Some(task.not_before.unwrap_or(task.enqueued_at)))
+            }
             Wish::Line(_) | Wish::HandBack | Wish::Wait => false,
         };
         others += usize::from(!starts);
@@ -214,15 +226,18 @@ async fn hand_over(
     for (Call { key, slots, permits }, answer) in batch.calls.into_iter().zip(answers) {
         lines.answered(kind, &key, &answer);
         let mut permits = permits.into_iter();
+        // What a limit held back was not waiting for us.
+        let since = (key == Key::Pool(kind)).then_some(DateTime::UNIX_EPOCH);
         for (task, slot) in answer.tasks.into_iter().zip(slots) {
             let own = permits.next().map(|permit| (key.clone(), permit)).into_iter().collect();
-            start(task, slot, own);
+            start(task, slot, own, since);
         }
     }
     for (key, full) in &entered {
         lines.entered(kind, key, *full);
     }
     events::claimed(kind, starting.len() + others, starting.len(), others);
+    metrics::started(kind, starting.len(), &could_start);
     for next in starting {
         // The pool's executor outlives this stage.
         _ = claimed.send(next).await;

@@ -192,6 +192,17 @@ impl Leases {
         lease
     }
 
+    /// How many this worker holds, those of its children not among them.
+    pub fn count(&self) -> usize {
+        self.lock().len()
+    }
+
+    /// Whether the last heartbeat succeeded, and so did the last claim.
+    pub fn are_kept(&self) -> bool {
+        let health = self.health.borrow();
+        health.heartbeat && health.claim
+    }
+
     /// Waits until the last heartbeat succeeded: nothing is claimed that could not be kept.
     pub async fn healthy(&self) {
         // The sender lives as long as `self`.

@@ -26,6 +26,7 @@ pub mod follow_up;
 pub mod identity;
 pub mod lease;
 pub mod limits;
+mod metrics;
 pub mod outcome;
 pub mod plan;
 pub mod quarantine;
@@ -44,7 +45,7 @@ use std::sync::Arc;
 use shared::broker::{Broker, Publisher};
 use shared::db::{Database, DatabaseConfig, statement};
 use shared::lifecycle::Lifecycle;
-use shared::scrape;
+use shared::scrape::{self, Process};
 use shared::task::{TaskKind, WorkerId};
 use tokio_util::sync::CancellationToken;
 
@@ -60,11 +61,10 @@ use crate::worker::Worker;
 /// The failure of the first task of the process that failed.
 pub async fn run(config: Config) -> anyhow::Result<()> {
     let lifecycle = Lifecycle::default();
-    if let Some(address) = config.listen {
-        let (listener, metrics) = (http::listen(address).await?, scrape::install()?);
-        let stop = lifecycle.shutdown().soft.clone();
-        lifecycle.spawn("http", async move { Ok(http::serve(listener, metrics, stop).await?) });
-    }
+    let served = match config.listen {
+        Some(address) => Some((http::listen(address).await?, scrape::install(None)?)),
+        None => None,
+    };
     let by_index = config.database.clone().by_index();
     let database = Database::new(&by_index, "holdfast worker")?;
     // Executors that use up the pool must not keep the leases from being extended.
@@ -83,8 +83,23 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
         statement::slow::watch(&watched, &stop).await;
         Ok(())
     });
-    // Heartbeats and dead letters go on until the pipeline has settled what it holds.
+    // Heartbeats, dead letters and metrics go on until the pipeline has settled what it holds.
     let settled = CancellationToken::new();
+    if let Some((listener, handle)) = served {
+        let databases = vec![("main", worker.database.clone()), ("heartbeat", own_connection.clone())];
+        let process = Process::new("worker", databases, broker.clone());
+        let (watched, measured) = (worker.clone(), handle.clone());
+        let stop = settled.clone();
+        lifecycle.spawn("process", async move {
+            metrics::show_all(&watched.identity);
+            let set = || metrics::set(&watched.identity, &watched.leases);
+            process.watch(&measured, scrape::EVERY, set, &stop).await;
+            Ok(())
+        });
+        let (served, broker, stop) = (worker.clone(), broker.clone(), settled.clone());
+        lifecycle
+            .spawn("http", async move { Ok(http::serve(listener, handle, served, broker, stop).await?) });
+    }
     let (publisher, publishing) = Publisher::new(broker.clone(), "publish");
     let stop = settled.clone();
     lifecycle.spawn("publisher", async move {

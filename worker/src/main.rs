@@ -27,6 +27,9 @@ enum Command {
     Pools(PoolsArgs),
     /// Restores a job's newest restore point on this machine, at once
     Restore(RestoreArgs),
+    /// Prints documents about this program
+    #[command(subcommand)]
+    Schema(Schema),
     /// Runs one engine operation for a worker (internal)
     #[command(hide = true)]
     Exec,
@@ -35,10 +38,20 @@ enum Command {
     Alone,
 }
 
+#[derive(Subcommand)]
+enum Schema {
+    /// Prints what this program measures, with labels and meanings
+    Metrics,
+}
+
 fn main() -> ExitCode {
     let cli = Cli::parse();
     if let Command::Exec = cli.command {
         return worker::engine::child::main();
+    }
+    if let Command::Schema(Schema::Metrics) = cli.command {
+        println!("{:#}", shared::metric::document());
+        return ExitCode::SUCCESS;
     }
     let config = match Config::read(&cli.sources) {
         Ok(config) => config,
@@ -69,6 +82,6 @@ async fn run(command: Command, config: Config) -> anyhow::Result<()> {
             pools::run(&args, &config, &database).await
         }
         Command::Alone => worker::quarantine::alone(config).await,
-        Command::Run | Command::Exec => worker::run(config).await,
+        Command::Run | Command::Exec | Command::Schema(_) => worker::run(config).await,
     }
 }

@@ -17,6 +17,7 @@ use tokio_util::sync::CancellationToken;
 use crate::consumers::{self, Consuming};
 use crate::events;
 use crate::identity::Counter;
+use crate::metrics;
 use crate::queues::{Arrival, Queues};
 use crate::refuse::Refusing;
 use crate::slots::{Setting, Slots};
@@ -217,6 +218,7 @@ impl Intake {
         let tasks = message::read(&delivery.data, trace.as_ref(), clock::now());
         let held = Held { tasks: tasks.len(), bytes: delivery.data.len() };
         self.worker.identity.received.count(self.kind, held.tasks);
+        metrics::received(self.kind, held.tasks);
         let tickets = Ticket::issue(delivery.delivery_tag, tasks.len(), settled);
         for (task, ticket) in tasks.into_iter().zip(tickets) {
             // A receiver that is gone belongs to a pipeline that ends: the ticket is dropped, the message comes again.

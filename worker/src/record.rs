@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 use std::collections::HashMap;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use deadpool_postgres::Transaction;
 use shared::db::compliance::{Judged, Observation};
@@ -20,6 +20,7 @@ use crate::batches::Batches;
 use crate::events;
 use crate::follow_up;
 use crate::identity::Counter;
+use crate::metrics::{self, Stage};
 use crate::outcome::{Finished, Forgotten, Outcome};
 use crate::worker::Worker;
 
@@ -65,9 +66,13 @@ async fn persist(batch: &[Finished], worker: &Worker) -> Result<Recorded, db::Er
     let mut delays = worker.backoff();
     let (mut in_doubt, mut limit) = (false, TRANSACTION_LIMIT);
     loop {
+        let began = Instant::now();
         match db::within(limit, transact(batch, worker)).await {
-            Ok(recorded) => return Ok(Recorded { in_doubt, ..recorded }),
-            Err(error) if error.is_conflict() => {}
+            Ok(recorded) => {
+                metrics::batch(Stage::Record, batch.len(), began.elapsed());
+                return Ok(Recorded { in_doubt, ..recorded });
+            }
+            Err(error) if error.is_conflict() => metrics::batch_retried(Stage::Record),
             // Perhaps it is too much at once.
             Err(error @ db::Error::TimedOut(_)) if batch.len() > 1 => return Err(error),
             Err(error) if error.blames_the_rows() => return Err(error),
@@ -77,6 +82,7 @@ async fn persist(batch: &[Finished], worker: &Worker) -> Result<Recorded, db::Er
                 }
                 in_doubt = true;
                 events::batch_delayed("record", &error.to_string());
+                metrics::batch_retried(Stage::Record);
                 worker.database.forget_statements();
                 tokio::time::sleep(delays.next().unwrap_or(Duration::from_secs(5))).await;
             }
@@ -303,11 +309,15 @@ async fn enqueue_follow_ups(
 }
 
 fn announce(batch: &[Finished], recorded: &Recorded, worker: &Worker) {
+    let mut measured = metrics::Recorded::default();
     for finished in batch {
         let Finished { leased, outcome, took, .. } = finished;
         if owns(&recorded.owned, finished) {
             let (ended, seconds) = (&outcome.ended, took.as_secs_f64());
             let error = ended.error();
+            if let Some(came_out) = ended.outcome() {
+                measured.add(leased.task.kind, came_out, *took, outcome.volume.bytes);
+            }
             events::recorded(leased.task.id, leased.task.kind, ended.outcome(), seconds, error.as_deref());
         } else if !recorded.in_doubt {
             worker.identity.counters.count(Counter::Discarded);

@@ -10,6 +10,7 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use crate::events;
+use crate::metrics;
 use crate::ticket::Ticket;
 
 /// Dead letters on their way at once.
@@ -47,6 +48,7 @@ pub async fn run(mut refusals: mpsc::Receiver<Refusing>, publisher: &Publisher, 
 async fn bury(refusing: Refusing, publisher: &Publisher, stop: &CancellationToken) {
     let Refusing { refused, queue, ticket } = refusing;
     events::refused(&queue, &refused.refusal);
+    metrics::refused(refused.refusal.code());
     let publication = dead_letter::publication(refused, queue);
     while !stop.is_cancelled() {
         let confirm = tokio::select! {

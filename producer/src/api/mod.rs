@@ -15,7 +15,6 @@ mod pools;
 mod schedules;
 mod tasks;
 
-use std::convert::Infallible;
 use std::num::NonZeroU32;
 use std::time::Duration;
 
@@ -74,29 +73,24 @@ pub(crate) async fn serve(
     // The others of this process always find a connection to the database.
     let (tokens, paces) = (Tokens::always_asked(), Paces::new(OF_PERSONS, OF_MACHINES));
     let gate = Gate::new(vec![database.clone()], tokens, paces, PLACES);
-    let api = Api { database, metrics: metrics.clone() };
-    let upkeep = stop.clone();
+    let api = Api { database, metrics };
     tokio::select! {
         () = listener::serve(listener, router(api, gate.clone()), stop) => {}
         never = gate.tidy() => match never {},
-        never = async {
-            scrape::keep(&metrics, &upkeep).await;
-            std::future::pending::<Infallible>().await
-        } => match never {},
     }
 }
 
 fn router(api: Api, gate: Gate) -> Router {
     let (commands, document) = commands().split_for_parts();
     let commands = commands
-        // What is slow is nobody's business who has no token.
-        .route("/metrics", get(metrics))
         .layer(middleware::from_fn_with_state(gate, caller::authenticate))
         .layer(middleware::from_fn(in_time))
-        .layer(DefaultBodyLimit::max(MOST_BYTES));
+        .layer(DefaultBodyLimit::max(MOST_BYTES))
+        .layer(middleware::from_fn(http::observe::measure));
     Router::new()
         .route("/healthz", get(async || "ok\n"))
         .route("/readyz", get(ready))
+        .route("/metrics", get(metrics))
         .merge(commands)
         .merge(
             SwaggerUi::new("/api/v1/docs")

@@ -1,10 +1,12 @@
 //! `reporter schema ..`
 
 use std::io::Read as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::Context as _;
+use serde_json::Value;
+use shared::metric;
 
 use super::print_json;
 use crate::api;
@@ -19,6 +21,8 @@ pub enum Command {
         #[arg(long, value_name = "FILE")]
         merge: Option<PathBuf>,
     },
+    /// Prints what this program measures, with labels and meanings
+    Metrics,
 }
 
 /// Prints it.
@@ -26,19 +30,21 @@ pub enum Command {
 /// # Errors
 /// The other document cannot be read, or does not fit.
 pub fn run(command: &Command) -> anyhow::Result<ExitCode> {
-    let Command::OpenApi { merge } = command;
-    let document = match merge {
-        None => api::described(),
-        Some(path) => {
-            let mut text = String::new();
-            if path.as_os_str() == "-" {
-                std::io::stdin().read_to_string(&mut text).context("standard input")?;
-            } else {
-                text = std::fs::read_to_string(path).with_context(|| path.display().to_string())?;
-            }
-            api::merged(&serde_json::from_str(&text).with_context(|| path.display().to_string())?)?
-        }
+    let document = match command {
+        Command::OpenApi { merge: None } => api::described(),
+        Command::OpenApi { merge: Some(path) } => merged(path)?,
+        Command::Metrics => metric::document(),
     };
     print_json(&document)?;
     Ok(ExitCode::SUCCESS)
+}
+
+fn merged(path: &Path) -> anyhow::Result<Value> {
+    let mut text = String::new();
+    if path.as_os_str() == "-" {
+        std::io::stdin().read_to_string(&mut text).context("standard input")?;
+    } else {
+        text = std::fs::read_to_string(path).with_context(|| path.display().to_string())?;
+    }
+    api::merged(&serde_json::from_str(&text).with_context(|| path.display().to_string())?)
 }

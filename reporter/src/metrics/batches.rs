@@ -4,9 +4,22 @@ use std::collections::HashMap;
 
 use metrics::counter;
 use shared::db::worker::{BatchCount, Worker};
+use shared::metric;
+use shared::metric::Metric;
 use shared::task::WorkerId;
 
-use super::{BATCH_TASKS, BATCHES, WORKER_EVENTS};
+metric!(BATCHES: Metric::counter(
+    "holdfast_batches_total", &["stage"], "Transactions of workers, by stage"
+));
+metric!(BATCH_TASKS: Metric::counter(
+    "holdfast_batch_tasks_total", &["stage"], "Tasks in transactions of workers, by stage"
+));
+metric!(WORKER_EVENTS: Metric::counter(
+    "holdfast_worker_events_total", &["event"],
+    "What workers count: results discarded because the task had another owner (discarded), attempts \
+     that lost their lease (fenced), tasks that ran alone (quarantined), consumers that had silently \
+     gone (consumers_lost), callers that found no database connection in time (pool_exhausted)"
+));
 
 /// What every worker counted when it was last heard of. A worker that starts again is another one, so the sums only
 /// grow; what it counted between its last word and its end is missing. An entry stays, 100 bytes for each start of

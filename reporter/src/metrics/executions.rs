@@ -9,9 +9,23 @@ use shared::db::Error;
 use shared::db::execution::{self, Slice, Xact};
 use shared::task::{Outcome, TaskKind};
 
-use super::{DURATIONS, EXECUTION_BYTES, EXECUTION_DURATION, EXECUTIONS};
 use crate::events;
 use crate::signal::Recent;
+use shared::metric;
+use shared::metric::{LONG, Metric};
+
+metric!(EXECUTIONS: Metric::counter(
+    "holdfast_executions_total", &["kind", "outcome"],
+    "Finished attempts, by kind of task and outcome"
+));
+metric!(EXECUTION_DURATION: Metric::histogram(
+    "holdfast_execution_duration_seconds", &["kind"], &LONG,
+    "How long finished attempts took, by kind of task"
+));
+metric!(EXECUTION_BYTES: Metric::counter(
+    "holdfast_execution_bytes_total", &["kind"],
+    "Bytes of the sources of finished attempts, by kind of task"
+));
 
 /// The range of transactions that is read at once adapts to hold about this many attempts: the samples of one range
 /// are in memory together, 24 bytes each.
@@ -82,7 +96,7 @@ impl Tail {
         let (mut range, mut total) = (SMALLEST_RANGE, 0);
         while from < horizon {
             let to = horizon.min(Xact(from.0.saturating_add(range)));
-            let slices = execution::slices(client, from, to, &DURATIONS).await?;
+            let slices = execution::slices(client, from, to, &LONG).await?;
             self.count(&slices);
             // What was counted is not counted again, whatever fails after this.
             self.counted = Some(to);

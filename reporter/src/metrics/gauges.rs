@@ -3,28 +3,63 @@
 use std::collections::BTreeMap;
 
 use deadpool_postgres::GenericClient;
-use metrics::{counter, gauge};
+use metrics::gauge;
 use shared::compliance::{Answer, Rule};
 use shared::db::backlog::Backlog;
 use shared::db::compliance::JobVerdicts;
 use shared::db::worker::{PoolUse, Worker};
-use shared::db::{Error, PoolStatus, compliance, dead_task, notification, partition};
+use shared::db::{Error, compliance, dead_task, notification, partition};
 use shared::task::TaskKind;
 
-use super::{
-    BUILD_INFO, COMPLIANCE, DATABASE_CONNECTIONS, DATABASE_EXHAUSTED, DATABASE_WAITING,
-    DEFAULT_PARTITION_ROWS, JOBS, JOBS_COMPLIANT, NOTIFICATIONS_AGE, NOTIFICATIONS_WAITING, OUTBOX_AGE,
-    OUTBOX_DUE, POOL_BUSY, POOL_SLOTS, TASKS_DEAD, TASKS_RUNNING, TASKS_WAITING, VERDICTS, WORKERS,
-};
+use super::notifications::{NOTIFICATIONS_AGE, NOTIFICATIONS_WAITING};
+use shared::metric;
+use shared::metric::Metric;
 
-/// Sets what is known without asking anybody.
-pub(super) fn set_process(pool: PoolStatus) {
-    gauge!(BUILD_INFO, "program" => "reporter", "version" => env!("CARGO_PKG_VERSION")).set(1.0);
-    gauge!(DATABASE_CONNECTIONS, "state" => "busy").set((pool.size - pool.available) as f64);
-    gauge!(DATABASE_CONNECTIONS, "state" => "free").set(pool.available as f64);
-    gauge!(DATABASE_WAITING).set(pool.waiting as f64);
-    counter!(DATABASE_EXHAUSTED).absolute(pool.exhausted);
-}
+metric!(TASKS_WAITING: Metric::gauge(
+    "holdfast_tasks_waiting", &["kind"], "Tasks that wait in the database, whatever for, by kind"
+));
+metric!(OUTBOX_DUE: Metric::gauge(
+    "holdfast_outbox_due", &["kind"],
+    "Of the tasks that wait in the database, those whose time has come and that the broker has not \
+     confirmed, by kind"
+));
+metric!(OUTBOX_AGE: Metric::gauge(
+    "holdfast_outbox_age_seconds", &["kind"],
+    "For how long the oldest task of holdfast_outbox_due could have been published, by kind; 0 \
+     without any. It grows while the broker is away, blocks its publishers or has a full queue, and \
+     while no producer runs"
+));
+metric!(TASKS_RUNNING: Metric::gauge(
+    "holdfast_tasks_running", &["kind"], "Tasks that run, by kind"
+));
+metric!(TASKS_DEAD: Metric::gauge(
+    "holdfast_tasks_dead", &[], "Tasks that will not be tried again by themselves"
+));
+metric!(WORKERS: Metric::gauge(
+    "holdfast_workers", &[], "Workers that were heard of in the last minute"
+));
+metric!(POOL_SLOTS: Metric::gauge(
+    "holdfast_pool_slots", &["kind"], "How many tasks all workers can run at once, by kind"
+));
+metric!(POOL_BUSY: Metric::gauge(
+    "holdfast_pool_busy", &["kind"], "How many slots of all workers are in use, by kind"
+));
+metric!(JOBS: Metric::gauge(
+    "holdfast_jobs", &[], "Active jobs"
+));
+metric!(JOBS_COMPLIANT: Metric::gauge(
+    "holdfast_jobs_compliant", &[], "Active jobs that keep all five rules"
+));
+metric!(VERDICTS: Metric::gauge(
+    "holdfast_verdicts", &["rule", "answer"], "Active jobs, by rule and the rule's answer"
+));
+metric!(COMPLIANCE: Metric::gauge(
+    "holdfast_compliance", &["job_name", "rule"],
+    "Whether a job keeps a rule: 1 on pass and warning, 0 on fail and unknown"
+));
+metric!(DEFAULT_PARTITION_ROWS: Metric::gauge(
+    "holdfast_default_partition_rows", &[], "Rows that found no partition of their month"
+));
 
 /// Sets what the database knows; at most `job_series` jobs get series of their own.
 pub(super) async fn set<C: GenericClient>(client: &C, job_series: usize) -> Result<(), Error> {
@@ -74,7 +109,7 @@ fn set_compliance(mut jobs: Vec<JobVerdicts>, job_series: usize) {
     for job in jobs.iter().take(job_series) {
         for &rule in Rule::ALL {
             let passes = f64::from(u8::from(job.answer(rule).passes()));
-            gauge!(COMPLIANCE, "job" => job.job.clone(), "rule" => rule.as_str()).set(passes);
+            gauge!(COMPLIANCE, "job_name" => job.job.clone(), "rule" => rule.as_str()).set(passes);
         }
     }
 }

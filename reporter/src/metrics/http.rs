@@ -1,41 +1,22 @@
-//! What reading over HTTP costs.
+//! What keeping answers, and reading from a replica, comes to.
 
-use metrics::{Unit, describe_counter, describe_gauge, describe_histogram};
+use shared::metric;
+use shared::metric::Metric;
 
-use super::{
-    CACHE_REDIS_UP, CACHE_REQUESTS, HTTP_REQUEST, HTTP_REQUESTS, HTTP_STATEMENTS, REPLICA_LAG, REPLICA_USED,
-};
-
-pub(super) fn describe() {
-    let count = Unit::Count;
-    describe_counter!(
-        HTTP_REQUESTS,
-        count,
-        "Requests below /api/v1, by the template of their path, method and class of status"
-    );
-    describe_histogram!(
-        HTTP_REQUEST,
-        Unit::Seconds,
-        "How long these took until their answer began, by the template of their path"
-    );
-    describe_counter!(
-        HTTP_STATEMENTS,
-        count,
-        "Statements that these made, by the template of their path: none for an answer that is kept for a moment"
-    );
-    describe_counter!(
-        CACHE_REQUESTS,
-        count,
-        "Looks for an answer that is kept, by what it is of, tier (memory; redis only after that) and result"
-    );
-    describe_gauge!(
-        CACHE_REDIS_UP,
-        "Whether Redis answered when it was asked last: 1 or 0; absent without one, and while nobody asks"
-    );
-    describe_gauge!(
-        REPLICA_LAG,
-        Unit::Seconds,
-        "For how long the replica has not had everything that the primary had; it grows also while the replica hears of nothing"
-    );
-    describe_gauge!(REPLICA_USED, "Whether requests read the replica: 1 or 0; absent without one");
-}
+metric!(pub(crate) CACHE_REQUESTS: Metric::counter(
+    "holdfast_cache_requests_total", &["entity", "tier", "result"],
+    "Looks for an answer that is kept, by what it is of, tier (memory; redis only after that) and \
+     result"
+));
+metric!(pub(crate) CACHE_REDIS_UP: Metric::gauge(
+    "holdfast_cache_redis_up", &[],
+    "Whether Redis answered when it was asked last: 1 or 0; absent without one, and while nobody asks"
+));
+metric!(pub(crate) REPLICA_LAG: Metric::gauge(
+    "holdfast_replica_lag_seconds", &[],
+    "For how long the replica has not had everything that the primary had; it grows also while the \
+     replica hears of nothing"
+));
+metric!(pub(crate) REPLICA_USED: Metric::gauge(
+    "holdfast_replica_used", &[], "Whether requests read the replica: 1 or 0; absent without one"
+));

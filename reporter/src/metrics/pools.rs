@@ -16,8 +16,34 @@ use shared::topology;
 use super::executions::Ended;
 use super::pressure::{OfKind, Pressure};
 use super::queues::Depths;
-use super::{POOL_ARRIVALS, POOL_COMPLETIONS, POOL_DRAIN, POOL_NEEDED, POOL_WAITING};
 use crate::signal::{Estimator, Look, Recent};
+use shared::metric;
+use shared::metric::Metric;
+
+metric!(POOL_WAITING: Metric::gauge(
+    "holdfast_pool_waiting", &["kind"],
+    "Tasks that wait for a slot of their pool and for nothing else, in queues and in the database, by \
+     kind"
+));
+metric!(POOL_ARRIVALS: Metric::gauge(
+    "holdfast_pool_arrivals_per_second", &["kind"],
+    "Tasks that come to wait for a slot, averaged over the last minute, by kind"
+));
+metric!(POOL_COMPLETIONS: Metric::gauge(
+    "holdfast_pool_completions_per_second", &["kind"],
+    "Attempts that end, averaged over the last minute, by kind"
+));
+metric!(POOL_NEEDED: Metric::gauge(
+    "holdfast_pool_slots_needed", &["kind"],
+    "Slots that are needed, by kind: those in which tasks run, and as many more as have all that \
+     waits begin within five minutes, at most one for each task; none for what the pool's own limits \
+     or a pause hold back"
+));
+metric!(POOL_DRAIN: Metric::gauge(
+    "holdfast_pool_drain_seconds", &["kind"],
+    "In how long the last task that waits now has begun, with the slots that there are, by kind; \
+     infinite without any"
+));
 
 /// The messages over which the tasks in one are averaged.
 const MESSAGES: f64 = 100.0;

@@ -9,12 +9,16 @@ use lapin::types::FieldTable;
 use lapin::{Channel, Connection};
 use metrics::gauge;
 use shared::broker::Broker;
+use shared::metric;
+use shared::metric::Metric;
 use shared::task::{Priority, TaskKind};
 use shared::topology;
 use tokio::sync::{Mutex, mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 
-use super::QUEUE_MESSAGES;
+metric!(QUEUE_MESSAGES: Metric::gauge(
+    "holdfast_queue_messages", &["queue"], "Messages that are ready in a queue of the broker"
+));
 
 /// A broker that does not answer for this long is given up, and a new session begins.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);

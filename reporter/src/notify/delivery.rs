@@ -150,5 +150,7 @@ fn count(kind: &'static str, attempted: &Attempted, again: Option<Duration>) {
         (_, Some(_)) => "failed",
         (_, None) => "given_up",
     };
-    counter!(NOTIFICATIONS, "channel" => kind, "outcome" => outcome).increment(1);
+    for one in ["delivered", "failed", "given_up"] {
+        counter!(NOTIFICATIONS, "channel" => kind, "outcome" => one).increment(u64::from(one == outcome));
+    }
 }

@@ -11,6 +11,14 @@ use uuid::Uuid;
 
 use super::Error;
 use super::statement::statement;
+use crate::metric;
+use crate::metric::Metric;
+
+metric!(pub LEADER: Metric::gauge(
+    "holdfast_leader", &["duty"],
+    "Whether this process does what only one of its kind does at a time: 1 or 0; schedules by a producer, reports (rollups, alerts, who \
+     is told) by a reporter"
+));
 
 /// Takes a role, or extends it, at a moment; `None` if somebody else has it. The number is that of the term: it grows each time the
 /// role changes hands.

@@ -35,6 +35,8 @@ pub struct Leased {
     pub epoch: Epoch,
     /// When the attempt began, on the database's clock.
     pub started_at: DateTime<Utc>,
+    /// From when on it could have begun: the task was asked for, or the time had come for which it waited.
+    pub could_start_at: DateTime<Utc>,
     /// Who asked for its end, if somebody did.
     pub cancelled_by: Option<String>,
     /// The caps that it is counted under.
@@ -60,6 +62,7 @@ pub async fn insert_fresh(
         rescues: 0,
         epoch: Epoch(1),
         started_at,
+        could_start_at: task.enqueued_at,
         cancelled_by: None,
         caps: caps.get(&task.id).cloned().unwrap_or_default(),
         task,
@@ -136,11 +139,14 @@ pub async fn take_called(
 fn taking(condition: &str) -> String {
     format!(
         "with due as (select id from task where id = any($1) and {condition} order by id for update),
-         moved as (delete from task where id = any(array(select id from due)) returning *)
-         insert into lease (task_id, {NAMES}, attempt, rescues, epoch, worker_id, lease_until, caps)
-         select id, {NAMES}, attempt + 1, rescues, epoch + 1, $2, now() + make_interval(secs => $3), \
-             string_to_array($4::jsonb ->> id::text, chr(10))
-         from moved returning *"
+         moved as (delete from task where id = any(array(select id from due)) returning *),
+         taken as (
+             insert into lease (task_id, {NAMES}, attempt, rescues, epoch, worker_id, lease_until, caps)
+             select id, {NAMES}, attempt + 1, rescues, epoch + 1, $2, now() + make_interval(secs => $3), \
+                 string_to_array($4::jsonb ->> id::text, chr(10))
+             from moved returning *)
+         select taken.*, greatest(taken.enqueued_at, nullif(moved.run_at, 'infinity')) as could_start_at
+         from taken join moved on moved.id = taken.task_id"
     )
 }
 
@@ -157,7 +163,9 @@ async fn take(
     let caps: Value = caps.collect::<serde_json::Map<_, _>>().into();
     let ids: Vec<Uuid> = ids.iter().map(|id| id.0).collect();
     let rows = statement.query(transaction, &[&ids, &worker.0, &lease.as_secs_f64(), &caps]).await?;
-    rows.iter().map(leased).collect()
+    rows.iter()
+        .map(|row| Ok(Leased { could_start_at: row.try_get("could_start_at")?, ..leased(row)? }))
+        .collect()
 }
 
 /// Counts tasks that were taken in this transaction under their caps, which it has locked.
@@ -406,8 +414,10 @@ pub async fn take_expired(
 }
 
 fn leased(row: &Row) -> Result<Leased, Error> {
+    let task = task_of(row, "task_id")?;
     Ok(Leased {
-        task: task_of(row, "task_id")?,
+        could_start_at: task.enqueued_at,
+        task,
         attempt: row.try_get("attempt")?,
         rescues: row.try_get("rescues")?,
         epoch: Epoch(row.try_get("epoch")?),

@@ -331,6 +331,25 @@ pub async fn set_last_task(transaction: &Transaction<'_>, schedule: i32, task: T
     Ok(())
 }
 
+/// How many schedules there are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Counts {
+    /// Those that enqueue when their time comes, if their job is active.
+    pub active: i64,
+    /// Those that people have paused.
+    pub paused: i64,
+}
+
+/// Counts the schedules.
+pub async fn counts<C: GenericClient>(client: &C) -> Result<Counts, Error> {
+    let statement = statement!(
+        "schedule.counts",
+        "select count(*) filter (where paused_at is null) as active, count(*) filter (where paused_at is not null) as paused from schedule"
+    );
+    let row = statement.query_one(client, &[]).await?;
+    Ok(Counts { active: row.try_get("active")?, paused: row.try_get("paused")? })
+}
+
 fn key(row: &Row) -> Result<Key, Error> {
     let name = format!("{}/{}", row.try_get::<_, &str>("kind")?, row.try_get::<_, &str>("name")?);
     Ok(Key { id: row.try_get("id")?, name })

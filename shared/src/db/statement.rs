@@ -16,26 +16,25 @@ use std::time::{Duration, Instant};
 use deadpool_postgres::{Client, GenericClient};
 use futures_util::TryStreamExt as _;
 use linkme::distributed_slice;
-use metrics::{Histogram, Unit, describe_histogram, histogram};
+use metrics::{Histogram, histogram};
 use tokio_postgres::types::ToSql;
 use tokio_postgres::{Error, Row};
 
-/// How long statements take, in seconds, by `statement`: from the call, with the preparation where a connection runs one for
-/// the first time, until its last row is here.
-pub const SECONDS: &str = "holdfast_statement_seconds";
+use crate::metric;
+use crate::metric::Metric;
 
-/// The upper ends of the classes of [`SECONDS`]: from a look into an index to what is slow beyond doubt.
-pub const BUCKETS: [f64; 13] =
-    [0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0, 30.0];
+/// From a look into an index to what is slow beyond doubt, in seconds.
+const CLASSES: [f64; 13] = [0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0, 30.0];
+
+metric!(pub SECONDS: Metric::histogram(
+    "holdfast_statement_seconds", &["statement"], &CLASSES,
+    "How long statements of this process took, by statement: from the call, with the preparation where a connection runs one for the \
+     first time, until its last row is here"
+));
 
 /// So many statements a connection has ready at most before another one is put together: a plan over a year of months takes some hundred
 /// KiB.
 const MOST_READY: usize = 64;
-
-/// Says what [`SECONDS`] means; to be called once a process that measures.
-pub fn describe() {
-    describe_histogram!(SECONDS, Unit::Seconds, "How long statements of this process took, by statement");
-}
 
 /// All statements of the product. Use [`all`], which is sorted.
 #[distributed_slice]

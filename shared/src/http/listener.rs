@@ -3,6 +3,7 @@
 use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use anyhow::Context as _;
@@ -36,6 +37,31 @@ const MOST_CONNECTIONS: usize = 4_096;
 const FILES: u64 = 2 * MOST_CONNECTIONS as u64;
 /// After an error that is not about one connection, such as no number for another file.
 const PAUSE: Duration = Duration::from_millis(100);
+
+/// Connections that are open, of all listeners of this process.
+static CONNECTIONS: AtomicUsize = AtomicUsize::new(0);
+
+/// How many connections of clients are open in this process.
+#[must_use]
+pub fn connections() -> usize {
+    CONNECTIONS.load(Ordering::Relaxed)
+}
+
+/// A connection that is counted as long as this lives.
+struct Open;
+
+impl Open {
+    fn count() -> Self {
+        CONNECTIONS.fetch_add(1, Ordering::Relaxed);
+        Self
+    }
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        CONNECTIONS.fetch_sub(1, Ordering::Relaxed);
+    }
+}
 
 /// Takes the address, so that a wrong one is found at the start, and says which one it is.
 ///
@@ -80,8 +106,9 @@ pub async fn serve(listener: TcpListener, router: Router, stop: CancellationToke
             service_fn(move |request: hyper::Request<Incoming>| answer(router.clone(), address, request));
         let connection =
             graceful.watch(http.serve_connection(TokioIo::new(Box::pin(bounded(stream))), service));
+        let open = Open::count();
         running.spawn(async move {
-            let _place = place;
+            let (_place, _open) = (place, open);
             // A client that is gone, late, or speaks no HTTP is its own affair.
             connection.await.ok();
         });

@@ -2,8 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use harness::{World, eventually, metrics};
-use reqwest::Method;
+use harness::{World, address, eventually, metrics};
 use serde_json::json;
 use shared::db::statement::{self, plan};
 use shared::db::{keeping, worker};
@@ -57,12 +56,7 @@ async fn each_process_measures_its_statements_by_their_names() {
     let client = Client::new(&world, "viewer").await;
     let worker = world.start_worker("w1", &[("HOLDFAST_LISTEN", "127.0.0.1:0")]);
     let (reporter, reporter_url) = world.start_reporter().await;
-    let worker_url = eventually("the worker listens", async || {
-        let log = worker.log();
-        let address = log.split("address=").nth(1)?.split_whitespace().next()?;
-        Some(format!("http://{}", address.trim_matches('"')))
-    })
-    .await;
+    let worker_url = address(&worker).await;
     let run = world.producer(&["enqueue", "backup", "--job", "sim", "--wait"]).await;
     assert_eq!(run.code, 0, "{run:?}");
 
@@ -75,12 +69,8 @@ async fn each_process_measures_its_statements_by_their_names() {
         })
         .await;
     }
-    let url = format!("{}/metrics", client.url);
-    assert_eq!(reqwest::get(&url).await.unwrap().status(), 401, "what is slow is nobody's business");
     eventually("the producer measures", async || {
-        let request = reqwest::Client::new().request(Method::GET, &url).bearer_auth(&client.token);
-        let text = request.send().await.unwrap().text().await.unwrap();
-        text.lines().any(|line| line.starts_with(&count("task.take_due"))).then_some(())
+        metrics(&client.url).await.contains_key(&count("task.take_due")).then_some(())
     })
     .await;
     world.stop(worker).await;

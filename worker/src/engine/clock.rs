@@ -41,6 +41,12 @@ impl BootInstant {
         Duration::from_nanos(self.0.saturating_sub(Self::now().0))
     }
 
+    /// The time since this instant; zero before it has come.
+    #[must_use]
+    pub fn elapsed(self) -> Duration {
+        Duration::from_nanos(Self::now().0.saturating_sub(self.0))
+    }
+
     /// Whether this instant has come.
     #[must_use]
     pub fn is_past(self) -> bool {

@@ -25,6 +25,8 @@ pub use self::heard::Warnings;
 use self::heard::hear;
 use self::keys::Keys;
 
+use crate::metrics::EngineProcess;
+
 use super::{
     clock::BootInstant,
     protocol::{
@@ -191,6 +193,7 @@ impl Engine {
         let (deadline, now) = (*lease.borrow(), speeds.borrow().clone());
         let request = Request { version: VERSION, deadline, speeds: now, operation };
         let mut child = self.spawn()?;
+        let _counted = EngineProcess::begin();
         let (Some(stdin), Some(stdout), Some(stderr)) =
             (child.stdin.take(), child.stdout.take(), child.stderr.take())
         else {

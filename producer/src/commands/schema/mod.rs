@@ -4,7 +4,7 @@ mod asyncapi;
 
 use anyhow::Context as _;
 use serde_json::Value;
-use shared::message;
+use shared::{message, metric};
 
 use super::{Exit, Failure, shown};
 use crate::definitions::schema::schema;
@@ -22,6 +22,8 @@ pub(super) enum Command {
     /// Prints the OpenAPI document of the commands over HTTP
     #[command(name = "openapi")]
     OpenApi,
+    /// Prints what this program measures, with labels and meanings
+    Metrics,
 }
 
 pub(super) fn run(command: Command) -> Result<Exit, Failure> {
@@ -30,6 +32,7 @@ pub(super) fn run(command: Command) -> Result<Exit, Failure> {
         Command::Message => message::schema::message(),
         Command::AsyncApi => asyncapi::document(),
         Command::OpenApi => crate::api::openapi::whole(),
+        Command::Metrics => metric::document(),
     };
     shown::print(&serde_json::to_string_pretty(&document).context("printing the schema")?)?;
     Ok(Exit::Done)

@@ -5,8 +5,8 @@ use deadpool_postgres::GenericClient;
 use serde::Serialize;
 use tokio_postgres::error::SqlState;
 
-use super::super::Error;
 use super::super::statement::statement;
+use super::super::{Error, unsigned};
 
 /// How this database is used.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -45,6 +45,46 @@ pub async fn usage<C: GenericClient>(client: &C) -> Result<Usage, Error> {
         cache_hits: row.try_get("cache_hits")?,
         spilled_bytes: row.try_get("spilled_bytes")?,
         deadlocks: row.try_get("deadlocks")?,
+        most_sessions: row.try_get("most_sessions")?,
+    })
+}
+
+/// What the server has counted of this database since [`Usage::counted_since`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Activity {
+    /// Transactions that were committed.
+    pub commits: u64,
+    /// Transactions that were rolled back.
+    pub rollbacks: u64,
+    /// Deadlocks.
+    pub deadlocks: u64,
+    /// Blocks that were asked of the operating system.
+    pub blocks_read: u64,
+    /// Blocks that were found in the server's own cache.
+    pub blocks_hit: u64,
+    /// Bytes that did not fit into the memory of a sort or a join.
+    pub spilled_bytes: u64,
+    /// Sessions that the server takes.
+    pub most_sessions: i32,
+}
+
+/// What the server has counted of this database.
+pub async fn activity<C: GenericClient>(client: &C) -> Result<Activity, Error> {
+    let statement = statement!(
+        "care.activity",
+        "select xact_commit, xact_rollback, deadlocks, blks_read, blks_hit, temp_bytes,
+             current_setting('max_connections')::integer as most_sessions
+         from pg_stat_database where datname = current_database()"
+    );
+    let row = statement.query_one(client, &[]).await?;
+    let count = |column| row.try_get::<_, i64>(column).map(unsigned);
+    Ok(Activity {
+        commits: count("xact_commit")?,
+        rollbacks: count("xact_rollback")?,
+        deadlocks: count("deadlocks")?,
+        blocks_read: count("blks_read")?,
+        blocks_hit: count("blks_hit")?,
+        spilled_bytes: count("temp_bytes")?,
         most_sessions: row.try_get("most_sessions")?,
     })
 }
