@@ -75,7 +75,10 @@ impl Beats {
             self.at.insert(channel.name.clone(), Instant::now());
         }
         if self.trouble.is_some() {
-            counter!(HEARTBEATS, "outcome" => "withheld").increment(due.len() as u64);
+            // Where no switch is, none is withheld.
+            if !due.is_empty() {
+                counter!(HEARTBEATS, "outcome" => "withheld").increment(due.len() as u64);
+            }
             return Ok(());
         }
         join_all(due.into_iter().map(|(channel, heartbeat)| told(channel, heartbeat, look.trust))).await;
