@@ -24,6 +24,7 @@
 
 pub mod stack;
 
+pub mod certificate;
 pub mod postgres;
 pub mod process;
 pub mod proxy;
@@ -48,6 +49,7 @@ pub mod progress;
 mod spawner;
 mod waiting;
 
+pub use certificate::Certificate;
 pub use claim::Claim;
 pub use exit::Exit;
 pub use postgres::Postgres;

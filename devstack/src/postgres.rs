@@ -10,12 +10,13 @@ use anyhow::{Context as _, bail};
 use rustix::process::Signal;
 
 use crate::{
+    certificate::Certificate,
     exit::Exit,
     group::Group,
     home::Home,
     launch::{Launch, Parting},
     ports,
-    probe::postgres_answers,
+    probe::{listens, postgres_answers},
     progress::Progress,
     servers::{Found, Installed, Server, find},
     stack::Options,
@@ -54,6 +55,9 @@ log_timezone = 'UTC'
 log_line_prefix = '%m [%p] %a '
 ";
 
+/// Who is let in there.
+const TLS_ONLY: &str = "hostssl all all 127.0.0.1/32 scram-sha-256\n";
+
 /// A private PostgreSQL server with one superuser and one empty database, both named `holdfast`.
 #[derive(Debug)]
 pub struct Postgres {
@@ -65,6 +69,7 @@ pub struct Postgres {
     port: u16,
     password: String,
     settings: String,
+    certificate: Option<Certificate>,
     server: Option<Group>,
     progress: Progress,
 }
@@ -95,6 +100,7 @@ impl Postgres {
             port: 0,
             password,
             settings,
+            certificate: options.certificate.clone(),
             server: None,
             progress,
         };
@@ -125,6 +131,7 @@ impl Postgres {
             port: 0,
             password: self.password.clone(),
             settings: self.settings.clone(),
+            certificate: self.certificate.clone(),
             server: None,
             progress: self.progress,
         };
@@ -189,6 +196,38 @@ impl Postgres {
         self.start().await
     }
 
+    /// Shows another certificate to whoever connects from now on, or a moment later.
+    pub fn show(&mut self, certificate: Certificate) -> anyhow::Result<()> {
+        self.certificate = Some(certificate);
+        self.write_certificate()?;
+        let server = self.server.as_ref().context("PostgreSQL is not started")?;
+        let pid =
+            rustix::process::Pid::from_raw(i32::try_from(server.pid())?).context("a process has a number")?;
+        rustix::process::kill_process(pid, Signal::HUP).context("telling PostgreSQL")
+    }
+
+    /// Behind the others, in a server that is to be spoken to by TLS.
+    fn tls_settings(&self) -> String {
+        let path = |name: &str| self.data().join(name).display().to_string();
+        let lines = |_: &Certificate| {
+            format!(
+                "ssl = on\nssl_cert_file = '{}'\nssl_key_file = '{}'\nhba_file = '{}'\n",
+                path("holdfast.crt"),
+                path("holdfast.key"),
+                path("holdfast_hba.conf"),
+            )
+        };
+        self.certificate.as_ref().map(lines).unwrap_or_default()
+    }
+
+    fn write_certificate(&self) -> anyhow::Result<()> {
+        let Some(certificate) = &self.certificate else { return Ok(()) };
+        let data = self.data();
+        self.home.write(&data.join("holdfast_hba.conf"), TLS_ONLY)?;
+        self.home.write(&data.join("holdfast.crt"), &certificate.chain)?;
+        self.home.write(&data.join("holdfast.key"), &certificate.key)
+    }
+
     /// How the server ended, if it did without being asked to.
     pub fn exit(&self) -> anyhow::Result<Option<Exit>> {
         self.server.as_ref().map_or(Ok(None), Group::exit)
@@ -217,7 +256,8 @@ impl Postgres {
 
     fn launch(&self) -> anyhow::Result<Group> {
         let data = self.data();
-        self.home.write(&data.join(SETTINGS_FILE), &self.settings)?;
+        self.home.write(&data.join(SETTINGS_FILE), &format!("{}{}", self.settings, self.tls_settings()))?;
+        self.write_certificate()?;
         // Nothing of ours runs here any more. After a reboot the process the file names may be anything,
         // and PostgreSQL would take it for a running server.
         fs::remove_file(data.join("postmaster.pid")).ok();
@@ -240,7 +280,11 @@ impl Postgres {
     async fn wait_for(&self, server: &Group) -> anyhow::Result<()> {
         let started = Instant::now();
         let file = self.data().join("postmaster.pid");
-        let ready = async || says_ready(&file, server.pid()) && postgres_answers(self.port).await;
+        let answers = async || match &self.certificate {
+            None => postgres_answers(self.port).await,
+            Some(_) => listens(self.port).await,
+        };
+        let ready = async || says_ready(&file, server.pid()) && answers().await;
         server.wait_until(READY_WITHIN, ready).await?;
         self.progress.tell("Ready", &format!("PostgreSQL in {:.1} s", started.elapsed().as_secs_f64()));
         Ok(())

@@ -13,6 +13,7 @@ use anyhow::{Context as _, anyhow, bail};
 use rustix::process::Signal;
 
 use crate::{
+    certificate::Certificate,
     exit::Exit,
     group::Group,
     home::Home,
@@ -67,6 +68,7 @@ impl RabbitMq {
             ports: Ports::pick()?,
             settings: options.rabbitmq_settings.clone(),
             advanced: options.rabbitmq_advanced.clone(),
+            certificate: options.certificate.clone(),
         };
         let mut rabbitmq = Self { node, server: None, epmd: None, password, progress: options.progress };
         for _ in 0..PORT_PICKS {
@@ -104,6 +106,20 @@ impl RabbitMq {
     #[must_use]
     pub fn port(&self) -> u16 {
         self.node.ports.amqp
+    }
+
+    /// The TCP port of AMQP by TLS, for a node that was started with a certificate.
+    #[must_use]
+    pub fn tls_port(&self) -> u16 {
+        self.node.ports.amqps
+    }
+
+    /// Shows another certificate to whoever connects from now on.
+    pub async fn show(&mut self, certificate: Certificate) -> anyhow::Result<()> {
+        self.node.certificate = Some(certificate);
+        self.node.write_certificate()?;
+        // What was read from files is kept for two minutes.
+        self.control(&["eval", "ssl:clear_pem_cache()."]).await.map(drop)
     }
 
     /// The TCP port of the management API.

@@ -6,6 +6,7 @@ use anyhow::Context as _;
 
 use crate::{
     account::Account,
+    certificate::Certificate,
     claim::Claim,
     home::{self, Home},
     leftovers,
@@ -45,6 +46,8 @@ pub struct Options {
     pub rabbitmq_settings: String,
     /// The text of `advanced.config`, an Erlang term, for what `rabbitmq.conf` has no key for.
     pub rabbitmq_advanced: String,
+    /// What both servers show by TLS. PostgreSQL takes no other connections then; RabbitMQ listens for them at a port of its own.
+    pub certificate: Option<Certificate>,
 }
 
 impl Stack {

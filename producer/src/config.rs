@@ -1,13 +1,16 @@
 //! The producer's settings.
 
-use std::net::SocketAddr;
+use std::ops::Bound;
 use std::time::Duration;
 
 use secrecy::SecretString;
+use shared::broker;
 use shared::compliance::RESTORE_WINDOW;
 use shared::db::DatabaseConfig;
-use shared::settings::{Invalid, Settings, Sources};
+use shared::http::place::Place;
+use shared::settings::{Invalid, Settings, Sources, key};
 use shared::telemetry::Telemetry;
+use shared::tls::{Files, Trust};
 
 /// How long the last batch may take after the first signal.
 const GRACE: Duration = Duration::from_secs(10);
@@ -19,10 +22,6 @@ const REPUBLISH_AFTER: Duration = Duration::from_mins(10);
 const ID_WINDOW: Duration = Duration::from_hours(7 * 24);
 /// How long executions and evidence are kept: a year, so that the same season can be compared, and a month to do it in.
 const HISTORY: Duration = Duration::from_hours(400 * 24);
-/// What only the long-running process uses; the commands let it stand in the same file.
-const SERVICE_KEYS: [&str; 6] =
-    ["grace", "reaper_interval", "republish_after", "id_window", "history", "listen"];
-
 /// What every command needs.
 #[derive(Debug, Clone)]
 pub struct Base {
@@ -30,6 +29,8 @@ pub struct Base {
     pub database: DatabaseConfig,
     /// What is logged.
     pub telemetry: Telemetry,
+    /// Who may vouch for servers.
+    pub trust: Trust,
     /// Where the broker is, for the commands that look into its queues.
     pub amqp_url: Option<SecretString>,
 }
@@ -41,19 +42,22 @@ impl Base {
     /// Everything that is wrong.
     pub fn read(sources: &Sources) -> Result<Self, Invalid> {
         let mut settings = Settings::open(sources);
-        let base = Self::from(&mut settings);
-        for key in SERVICE_KEYS {
-            settings.optional::<String>(key);
-        }
-        settings.finish()?;
+        let amqp_url = settings.optional_secret(broker::url_key());
+        let mut base = Self::of(&mut settings, amqp_url);
+        base.telemetry.tell_first(settings.finish()?);
         Ok(base)
     }
 
-    fn from(settings: &mut Settings) -> Self {
+    fn of(settings: &mut Settings, amqp_url: Option<SecretString>) -> Self {
+        let trust = Trust::read(settings);
+        if let Some(url) = &amqp_url {
+            broker::check_url(settings, url);
+        }
         Self {
-            database: DatabaseConfig::read(settings),
+            database: DatabaseConfig::read(settings, &trust),
             telemetry: Telemetry::read(settings),
-            amqp_url: settings.optional::<String>("amqp_url").map(SecretString::from),
+            trust,
+            amqp_url,
         }
     }
 }
@@ -66,7 +70,7 @@ pub struct Config {
     /// Where the broker is.
     pub amqp_url: SecretString,
     /// Where commands are taken over HTTP; nowhere when absent.
-    pub listen: Option<SocketAddr>,
+    pub listen: Option<Place>,
     /// How long the last batch may take after the first signal.
     pub grace: Duration,
     /// How often expired leases are looked for.
@@ -87,35 +91,54 @@ impl Config {
     /// Everything that is wrong.
     pub fn read(sources: &Sources) -> Result<Self, Invalid> {
         let mut settings = Settings::open(sources);
+        let mut config = Self::from(&mut settings);
+        config.base.telemetry.tell_first(settings.finish()?);
+        Ok(config)
+    }
+
+    /// Reads the settings; what is wrong stays with them.
+    pub fn from(settings: &mut Settings) -> Self {
+        let some = (Bound::Excluded(Duration::ZERO), Bound::Unbounded);
+        let grace = key("grace", "How long what is under way may take after the first signal");
+        let reaper = key("reaper_interval", "How often expired leases are looked for");
+        let republish = key(
+            "republish_after",
+            "How long a confirmed message may lie unclaimed before it is published again; each time twice as long",
+        );
+        let window = key("id_window", "How long an id is remembered, so that it runs once; whole days");
+        let history = key(
+            "history",
+            "How long executions and evidence are kept, rounded up to whole months; at least `id_window` and 90 days",
+        );
+        let amqp_url = settings.secret(broker::url_key());
         let config = Self {
-            base: Base::from(&mut settings),
-            amqp_url: settings.url("amqp_url"),
-            listen: settings.optional("listen"),
-            grace: settings.duration("grace", GRACE),
-            reaper_interval: settings.duration("reaper_interval", REAPER_INTERVAL),
-            republish_after: settings.duration("republish_after", REPUBLISH_AFTER),
-            id_window: settings.duration("id_window", ID_WINDOW),
-            history: settings.duration("history", HISTORY),
+            base: Base::of(settings, Some(amqp_url.clone())),
+            amqp_url,
+            listen: listen(settings),
+            grace: settings.duration(grace, GRACE),
+            reaper_interval: settings.within(reaper, REAPER_INTERVAL, some),
+            republish_after: settings.within(republish, REPUBLISH_AFTER, some),
+            id_window: settings.within(window, ID_WINDOW, Duration::from_hours(24)..),
+            history: settings.duration(history, HISTORY),
         };
-        for (key, duration) in
-            [("reaper_interval", config.reaper_interval), ("republish_after", config.republish_after)]
-        {
-            if duration.is_zero() {
-                settings.reject(format!("{key}: is zero"));
-            }
-        }
-        if config.id_window < Duration::from_hours(24) {
-            settings.reject("id_window: is less than a day".to_owned());
-        }
         let least = RESTORE_WINDOW.saturating_add(config.id_window);
         if config.history < least {
             let least = humantime::format_duration(Duration::from_hours(least.as_secs().div_ceil(3600)));
             settings
                 .reject(format!("history: is less than {least}, the longest window of a rule and id_window"));
         }
-        settings.finish()?;
-        Ok(config)
+        config
     }
+}
+
+fn listen(settings: &mut Settings) -> Option<Place> {
+    let listen = key(
+        "listen",
+        "Where commands are taken over HTTP, and health and metrics are served; nowhere when absent",
+    );
+    let address = settings.optional(listen.such_as("127.0.0.1:8081"));
+    let tls = Files::read(settings);
+    address.map(|address| Place::new(address, tls, settings))
 }
 
 #[cfg(test)]
@@ -132,7 +155,7 @@ mod tests {
     fn everything_wrong_with_the_service_is_reported_at_once() {
         let sources = sources(&["database_url=postgres://h/d", "grace=soon", "reaper_interval=0s"]);
         let message = Config::read(&sources).unwrap_err().to_string();
-        for part in ["--set grace", "reaper_interval: is zero"] {
+        for part in ["--set grace", "reaper_interval: use more than 0s"] {
             assert!(message.contains(part), "{part} is missing in: {message}");
         }
     }

@@ -25,7 +25,7 @@ mod outbox;
 
 use shared::broker::{Broker, Publisher};
 use shared::db::keeping::Keeping;
-use shared::db::{Database, statement};
+use shared::db::{Database, migration, statement};
 use shared::http::listener;
 use shared::lifecycle::Lifecycle;
 use shared::scrape::{self, Process};
@@ -38,11 +38,11 @@ use scheduler::Scheduler;
 /// # Errors
 /// The failure of the task that failed first.
 pub async fn run(config: Config, database: Database) -> anyhow::Result<()> {
-    let served = match config.listen {
-        Some(address) => Some((listener::listen(address).await?, scrape::install(None)?)),
+    let served = match &config.listen {
+        Some(place) => Some((listener::listen(place).await?, scrape::install(None)?)),
         None => None,
     };
-    let broker = Broker::new(config.amqp_url, "producer")?;
+    let broker = Broker::new(config.amqp_url, config.base.trust, "producer")?;
     let (publisher, owner) = Publisher::new(broker.clone(), "relay");
     let lifecycle = Lifecycle::default();
     let shutdown = lifecycle.shutdown().clone();
@@ -56,11 +56,12 @@ pub async fn run(config: Config, database: Database) -> anyhow::Result<()> {
             Ok(())
         });
         let (database, stop) = (database.clone(), shutdown.soft.clone());
-        lifecycle.spawn("http", async move {
-            api::serve(listener, database, handle, stop).await;
-            Ok(())
-        });
+        lifecycle.spawn("http", async move { api::serve(listener, database, handle, stop).await });
     }
+    if !lifecycle.before(migration::reached(&database)).await? {
+        return lifecycle.wait(config.grace).await;
+    }
+
     // The owner ends after the relay's last batch, or with the hard stop.
     let relay_ended = shutdown.hard.child_token();
     lifecycle.spawn("publisher", {

@@ -5,12 +5,15 @@ use std::time::Duration;
 
 use bytesize::ByteSize;
 use secrecy::SecretString;
-use shared::db::DatabaseConfig;
-use shared::settings::{Invalid, Settings, Sources};
+use shared::broker;
+use shared::db::{DatabaseConfig, check_url};
+use shared::http::place::Place;
+use shared::settings::{Invalid, Settings, Sources, key};
 use shared::telemetry::Telemetry;
+use shared::tls::{Files, Trust};
 
 use crate::api::Pace;
-use crate::api::cache::{self, Keeping};
+use crate::api::cache::{Keeping, Redis};
 use crate::metrics::Collection;
 
 /// Where HTTP is served: on this machine only, because metrics and health are for anybody who comes there, and nothing is encrypted.
@@ -21,22 +24,6 @@ const REFRESH: Duration = Duration::from_secs(10);
 const GRACE: Duration = Duration::from_secs(10);
 /// How many jobs get series of their own; each has five of them.
 const JOB_SERIES: usize = 1_000;
-/// What only the long-running process uses; the commands let it stand in the same file.
-const SERVICE_KEYS: [&str; 13] = [
-    "amqp_url",
-    "listen",
-    "refresh",
-    "grace",
-    "job_series",
-    "http.pace.person",
-    "http.pace.machine",
-    "http.connections",
-    "http.statement_timeout",
-    "database_read_url",
-    "http.replica_lag",
-    "redis_url",
-    "cache.memory",
-];
 /// Connections to the database that requests read by, on each server. A page takes some milliseconds: these are thousands a second.
 const CONNECTIONS: usize = 16;
 /// How long one statement of a request may take.
@@ -53,6 +40,8 @@ pub struct Base {
     pub database: DatabaseConfig,
     /// What is logged.
     pub telemetry: Telemetry,
+    /// Who may vouch for servers.
+    pub trust: Trust,
 }
 
 impl Base {
@@ -62,19 +51,14 @@ impl Base {
     /// Everything that is wrong.
     pub fn read(sources: &Sources) -> Result<Self, Invalid> {
         let mut settings = Settings::open(sources);
-        let base = Self::from(&mut settings);
-        for key in SERVICE_KEYS {
-            settings.optional::<String>(key);
-        }
-        for kept in cache::kept() {
-            settings.optional::<String>(&lasting_key(kept.name));
-        }
-        settings.finish()?;
+        let mut base = Self::of(&mut settings);
+        base.telemetry.tell_first(settings.finish()?);
         Ok(base)
     }
 
-    fn from(settings: &mut Settings) -> Self {
-        Self { database: DatabaseConfig::read(settings), telemetry: Telemetry::read(settings) }
+    fn of(settings: &mut Settings) -> Self {
+        let trust = Trust::read(settings);
+        Self { database: DatabaseConfig::read(settings, &trust), telemetry: Telemetry::read(settings), trust }
     }
 }
 
@@ -85,8 +69,8 @@ pub struct Config {
     pub base: Base,
     /// Where the broker is.
     pub amqp_url: SecretString,
-    /// Where HTTP is served; port 0 takes any free one.
-    pub listen: SocketAddr,
+    /// Where HTTP is served.
+    pub listen: Place,
     /// How often the database and the broker are looked at.
     pub refresh: Duration,
     /// How many jobs get series of their own; 0 switches these off.
@@ -116,32 +100,42 @@ impl Config {
     /// Everything that is wrong.
     pub fn read(sources: &Sources) -> Result<Self, Invalid> {
         let mut settings = Settings::open(sources);
-        let config = Self {
-            base: Base::from(&mut settings),
-            amqp_url: settings.url("amqp_url"),
-            listen: settings.get("listen", LISTEN),
-            refresh: settings.duration("refresh", REFRESH),
-            job_series: settings.get("job_series", JOB_SERIES),
-            grace: settings.duration("grace", GRACE),
-            pace: pace(&mut settings),
-            connections: settings.get("http.connections", CONNECTIONS),
-            statement_timeout: settings.duration("http.statement_timeout", STATEMENT_TIMEOUT),
-            database_read_url: settings.optional::<String>("database_read_url").map(SecretString::from),
-            replica_lag: settings.duration("http.replica_lag", REPLICA_LAG),
-            redis_url: settings.optional::<String>("redis_url").map(SecretString::from),
-            keeping: keeping(&mut settings),
-        };
-        if !(1..=1_000).contains(&config.connections) {
-            settings.reject("http.connections: use 1 to 1000".to_owned());
-        }
-        if config.statement_timeout < Duration::from_millis(1) {
-            settings.reject("http.statement_timeout: is shorter than 1ms".to_owned());
-        }
-        if config.refresh < Duration::from_millis(100) {
-            settings.reject("refresh: is shorter than 100ms".to_owned());
-        }
-        settings.finish()?;
+        let mut config = Self::from(&mut settings);
+        config.base.telemetry.tell_first(settings.finish()?);
         Ok(config)
+    }
+
+    /// Reads the settings; what is wrong stays with them.
+    pub fn from(settings: &mut Settings) -> Self {
+        let refresh = key("refresh", "How often the database and the broker are looked at");
+        let series = key(
+            "job_series",
+            "How many jobs get series of their own among the metrics; 0 switches these off",
+        );
+        let grace = key("grace", "How long what is under way may take after the first signal");
+        let connections =
+            key("http.connections", "Connections to each database server that requests read by");
+        let statement = key("http.statement_timeout", "How long one statement of a request may take");
+        let lag =
+            key("http.replica_lag", "How far the server of `database_read_url` may be behind to be read");
+        let base = Base::of(settings);
+        let config = Self {
+            amqp_url: settings.secret(broker::url_key()),
+            listen: listen(settings),
+            refresh: settings.within(refresh, REFRESH, Duration::from_millis(100)..),
+            job_series: settings.get(series, JOB_SERIES),
+            grace: settings.duration(grace, GRACE),
+            pace: pace(settings),
+            connections: settings.within(connections, CONNECTIONS, 1..=1_000),
+            statement_timeout: settings.within(statement, STATEMENT_TIMEOUT, Duration::from_millis(1)..),
+            database_read_url: replica(settings, &base.trust),
+            replica_lag: settings.duration(lag, REPLICA_LAG),
+            redis_url: redis(settings),
+            keeping: keeping(settings),
+            base,
+        };
+        broker::check_url(settings, &config.amqp_url);
+        config
     }
 
     /// How requests read.
@@ -164,23 +158,50 @@ impl Config {
     }
 }
 
+fn listen(settings: &mut Settings) -> Place {
+    let listen =
+        key("listen", "Where reads over HTTP, health and metrics are served; port 0 takes any free one");
+    let address = settings.get(listen, LISTEN);
+    let tls = Files::read(settings);
+    Place::new(address, tls, settings)
+}
+
+fn replica(settings: &mut Settings, trust: &Trust) -> Option<SecretString> {
+    let url =
+        key("database_read_url", "Where a server is that follows the database's, for reading over HTTP");
+    let url = settings.optional_secret(url.such_as("postgres://USER:PASSWORD@REPLICA:5432/holdfast"))?;
+    check_url(settings, "DATABASE_READ_URL", &url, trust);
+    Some(url)
+}
+
+fn redis(settings: &mut Settings) -> Option<SecretString> {
+    let url = key(
+        "redis_url",
+        "Where Redis is, for answers that several reporters share: `redis://USER:PASSWORD@HOST:PORT/DATABASE`, or `rediss://..` with TLS",
+    );
+    let url = settings.optional_secret(url.such_as("redis://HOST:6379/0"))?;
+    if let Err(error) = Redis::check(&url) {
+        settings.reject(error.to_string());
+    }
+    Some(url)
+}
+
 fn pace(settings: &mut Settings) -> Pace {
     let Pace { person, machine } = Pace::default();
-    Pace {
-        person: settings.get("http.pace.person", person),
-        machine: settings.get("http.pace.machine", machine),
-    }
+    let of_person =
+        key("http.pace.person", "How many requests a minute a person's token may make, of each reporter");
+    let of_machine =
+        key("http.pace.machine", "How many requests a minute a machine's token may make, of each reporter");
+    Pace { person: settings.get(of_person, person), machine: settings.get(of_machine, machine) }
 }
 
 fn keeping(settings: &mut Settings) -> Keeping {
     let mut keeping = Keeping::default();
-    keeping.memory = settings.get("cache.memory", ByteSize::b(keeping.memory)).as_u64();
+    let memory = key("cache.memory", "How much of answers is kept in memory");
+    keeping.memory = settings.get(memory, ByteSize::b(keeping.memory)).as_u64();
     for (name, lasting) in &mut keeping.lasting {
-        *lasting = settings.duration(&lasting_key(name), *lasting);
+        let about = format!("For how long answers of {name} are kept; 0s keeps none");
+        *lasting = settings.duration(key(format!("cache.ttl.{name}"), about), *lasting);
     }
     keeping
-}
-
-fn lasting_key(name: &str) -> String {
-    format!("cache.ttl.{name}")
 }

@@ -11,9 +11,8 @@ use axum::{Json, Router};
 use metrics_exporter_prometheus::PrometheusHandle;
 use serde::Serialize;
 use shared::db::Database;
-use shared::http::listener;
+use shared::http::listener::{self, Listener};
 use shared::scrape;
-use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use crate::api::{self, Api};
@@ -34,7 +33,15 @@ pub struct Observed {
 }
 
 /// Answers until `stop`; what is being answered then is finished.
-pub async fn serve(listener: TcpListener, observed: Observed, api: Api, stop: CancellationToken) {
+///
+/// # Errors
+/// See [`listener::serve`].
+pub async fn serve(
+    listener: Listener,
+    observed: Observed,
+    api: Api,
+    stop: CancellationToken,
+) -> anyhow::Result<()> {
     let router = Router::new()
         .route("/healthz", get(async || "ok\n"))
         .route("/readyz", get(ready))
@@ -42,7 +49,7 @@ pub async fn serve(listener: TcpListener, observed: Observed, api: Api, stop: Ca
         .with_state(observed)
         .merge(api::router(api.clone()));
     tokio::select! {
-        () = listener::serve(listener, router, stop) => {}
+        served = listener::serve(listener, router, stop) => served,
         never = api.tidy() => match never {},
     }
 }

@@ -27,10 +27,11 @@ mod untold;
 use std::time::Duration;
 
 use shared::broker::Broker;
-use shared::db::{Database, DatabaseConfig, statement};
+use shared::db::{Database, DatabaseConfig, migration, statement};
 use shared::http::listener;
 use shared::lifecycle::Lifecycle;
 use shared::scrape::{self, Process};
+use shared::tls::Trust;
 use tokio::sync::watch;
 
 use api::Api;
@@ -51,11 +52,11 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
     let database = Database::new(&config.base.database, "reporter")?;
     let collection = config.collection();
     let (api, reads) = api(&config)?;
-    let broker = Broker::new(config.amqp_url, "reporter")?;
+    let broker = Broker::new(config.amqp_url, config.base.trust.clone(), "reporter")?;
     let process =
         Process::new("reporter", [vec![("main", database.clone())], reads].concat(), broker.clone());
     let recorder = metrics::install(config.refresh)?;
-    let listener = listener::listen(config.listen).await?;
+    let listener = listener::listen(&config.listen).await?;
     let (session, reach) = queues::session(&broker);
     let (lifecycle, leadership) = (Lifecycle::default(), Leadership::default());
     let stop = &lifecycle.shutdown().soft;
@@ -64,12 +65,8 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
         let observed =
             Observed { database: database.clone(), broker: reach.clone(), metrics: recorder.clone() };
         let (api, stop) = (api.clone(), stop.clone());
-        async move {
-            http::serve(listener, observed, api, stop).await;
-            Ok(())
-        }
+        async move { http::serve(listener, observed, api, stop).await }
     });
-    spawn_reading(&lifecycle, api);
     lifecycle.spawn("process", {
         let (handle, lead, stop) = (recorder.clone(), leadership.lead(), stop.clone());
         async move {
@@ -79,6 +76,10 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
             Ok(())
         }
     });
+    if !lifecycle.before(migration::reached(&database)).await? {
+        return lifecycle.wait(config.grace).await;
+    }
+    spawn_reading(&lifecycle, api);
     lifecycle.spawn("queues", {
         let stop = stop.clone();
         async move {
@@ -110,13 +111,14 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
         }
     });
     lifecycle.spawn("delivery", {
-        let (database, stop) = (database.clone(), stop.clone());
+        let (database, trust, stop) = (database.clone(), config.base.trust.clone(), stop.clone());
         async move {
-            notify::deliver(&database, &stop).await;
+            notify::deliver(&database, &trust, &stop).await;
             Ok(())
         }
     });
-    spawn_duties(&lifecycle, &leadership.lead(), &database, reach, seen, config.refresh);
+    let beside = Beside { broker: reach, trust: config.base.trust };
+    spawn_duties(&lifecycle, &leadership.lead(), &database, beside, seen, config.refresh);
     lifecycle.spawn("leadership", {
         let own = DatabaseConfig { pool_size: 2, ..config.base.database };
         let (own, stop) = (Database::new(&own, "reporter")?, stop.clone());
@@ -140,7 +142,7 @@ fn api(config: &Config) -> anyhow::Result<(Api, Vec<(&'static str, Database)>)> 
         None => None,
     };
     let reads = [Some(("reads", primary.clone())), replica.clone().map(|(replica, _)| ("replica", replica))];
-    let redis = config.redis_url.as_ref().map(Redis::new).transpose()?;
+    let redis = config.redis_url.as_ref().map(|url| Redis::new(url, &config.base.trust)).transpose()?;
     let cache = Cache::new(config.keeping.clone(), redis);
     let api = Api::new(Source::new(primary, replica), cache, config.pace, config.connections);
     Ok((api, reads.into_iter().flatten().collect()))
@@ -165,12 +167,18 @@ fn spawn_reading(lifecycle: &Lifecycle, api: Api) {
     });
 }
 
+/// Who is spoken to beside the database.
+struct Beside {
+    broker: Reach,
+    trust: Trust,
+}
+
 /// What the leader does.
 fn spawn_duties(
     lifecycle: &Lifecycle,
     lead: &Lead,
     database: &Database,
-    broker: Reach,
+    beside: Beside,
     pressure: watch::Receiver<Option<Pressure>>,
     refresh: Duration,
 ) {
@@ -198,8 +206,9 @@ fn spawn_duties(
     });
     lifecycle.spawn("heartbeat", {
         let (lead, database, stop) = given();
+        let (broker, trust) = (beside.broker, beside.trust.clone());
         async move {
-            let look = Look { broker: &broker, every: refresh };
+            let look = Look { broker: &broker, trust: &trust, every: refresh };
             notify::beat(lead, &database, look, &stop).await;
             Ok(())
         }
@@ -207,7 +216,7 @@ fn spawn_duties(
     lifecycle.spawn("refresh", {
         let (lead, database, stop) = given();
         async move {
-            notify::refresh(lead, &database, &stop).await;
+            notify::refresh(lead, &database, &beside.trust, &stop).await;
             Ok(())
         }
     });

@@ -7,19 +7,20 @@ use clap::{Parser, Subcommand};
 use reporter::commands::{alerts, compliance, db, figures, notifications, report, rollup, schema, status};
 use reporter::config::{Base, Config};
 use shared::db::Database;
-use shared::settings::Sources;
-
-/// The command could not do what it was asked: wrong usage, wrong configuration, no database.
-const ERROR: u8 = 2;
+use shared::exit::{BadInput, Exit};
+use shared::settings::check::Check;
+use shared::settings::{Settings, Sources};
 
 /// Answers what was backed up, and whether it follows the 3-2-1-1-0 rule
 #[derive(Debug, Parser)]
-#[command(name = "reporter", version)]
+#[command(name = "reporter", version, arg_required_else_help = true)]
 struct Cli {
     #[command(flatten)]
     sources: Sources,
+    #[command(flatten)]
+    check: Check,
     #[command(subcommand)]
-    command: Command,
+    command: Option<Command>,
 }
 
 #[derive(Debug, Subcommand)]
@@ -43,7 +44,7 @@ enum Command {
     /// Shows how the database is, how statements are planned, and what would help
     #[command(subcommand)]
     Db(db::Command),
-    /// Prints the document of what can be read over HTTP
+    /// Prints documents: of what can be read over HTTP, and of the settings
     #[command(subcommand)]
     Schema(schema::Command),
     /// Shows what was told of alerts by which channels, and tries channels out
@@ -54,11 +55,20 @@ enum Command {
 #[tokio::main]
 async fn main() -> ExitCode {
     let cli = Cli::parse();
-    match execute(cli.command, &cli.sources).await {
+    if cli.check.asked() {
+        let mut settings = Settings::open(&cli.sources);
+        Config::from(&mut settings);
+        return cli.check.print(settings).into();
+    }
+    let Some(command) = cli.command else {
+        eprintln!("no command was given: see `reporter --help`");
+        return Exit::BadInput.into();
+    };
+    match execute(command, &cli.sources).await {
         Ok(code) => code,
         Err(error) => {
             eprintln!("error: {error:#}");
-            ExitCode::from(ERROR)
+            Exit::of(&error).into()
         }
     }
 }
@@ -71,7 +81,8 @@ async fn execute(command: Command, sources: &Sources) -> anyhow::Result<ExitCode
         return Ok(ExitCode::SUCCESS);
     }
     if let Command::Schema(command) = command {
-        return schema::run(&command);
+        // Whatever is wrong is wrong with what it was given.
+        return schema::run(&command).map_err(|error| BadInput(format!("{error:#}")).into());
     }
     let base = Base::read(sources)?;
     base.telemetry.start();
@@ -84,7 +95,7 @@ async fn execute(command: Command, sources: &Sources) -> anyhow::Result<ExitCode
         Command::Report(args) => report::run(&database, &args).await,
         Command::Rollup(action) => rollup::run(&database, &action).await,
         Command::Db(command) => db::run(&database, &command).await,
-        Command::Notifications(command) => notifications::run(&database, &command).await,
+        Command::Notifications(command) => notifications::run(&database, &base.trust, &command).await,
         Command::Run | Command::Schema(_) => Ok(ExitCode::SUCCESS),
     }
 }

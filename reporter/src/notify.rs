@@ -33,6 +33,7 @@ mod refresh;
 pub mod trial;
 
 use shared::db::Database;
+use shared::tls::Trust;
 use tokio_util::sync::CancellationToken;
 
 pub use heartbeat::Look;
@@ -48,8 +49,8 @@ pub async fn route(mut lead: Lead, database: &Database, stop: &CancellationToken
 }
 
 /// Delivers what is in the outbox, until `stop`.
-pub async fn deliver(database: &Database, stop: &CancellationToken) {
-    delivery::run(database, stop).await;
+pub async fn deliver(database: &Database, trust: &Trust, stop: &CancellationToken) {
+    delivery::run(database, trust, stop).await;
 }
 
 /// Says that the pipeline works as long as it does, whenever this process leads, until `stop`.
@@ -61,8 +62,8 @@ pub async fn beat(mut lead: Lead, database: &Database, look: Look<'_>, stop: &Ca
 }
 
 /// Has open alerts stay open in Alertmanagers, whenever this process leads, until `stop`.
-pub async fn refresh(mut lead: Lead, database: &Database, stop: &CancellationToken) {
+pub async fn refresh(mut lead: Lead, database: &Database, trust: &Trust, stop: &CancellationToken) {
     while lead.is_had(stop).await {
-        lead.during(stop, |_| refresh::go_on(database)).await;
+        lead.during(stop, |_| refresh::go_on(database, trust)).await;
     }
 }

@@ -5,12 +5,14 @@ mod reader;
 
 use std::collections::BTreeMap;
 use std::future::Future;
+use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use backon::BackoffBuilder as _;
-use lapin::uri::AMQPUri;
-use lapin::{Connection, ConnectionProperties};
+use lapin::tcp::{AMQPUriTcpExt as _, RustlsConnector};
+use lapin::uri::{AMQPScheme, AMQPUri};
+use lapin::{Connection, ConnectionProperties, ErrorKind};
 use secrecy::{ExposeSecret as _, SecretString};
 use tokio_util::sync::CancellationToken;
 
@@ -19,6 +21,8 @@ pub use reader::{Delivered, Reader, trace};
 
 use crate::metric;
 use crate::metric::Metric;
+use crate::settings::{Key, Settings, key};
+use crate::tls::{self, Checks, Trust};
 use crate::topology;
 
 metric!(SESSIONS_FAILED: Metric::counter(
@@ -32,6 +36,8 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 const LONGEST_DELAY: Duration = Duration::from_secs(2);
 /// A session that lasted this long was healthy: the next fault starts with a short delay again.
 const HEALTHY: Duration = Duration::from_secs(30);
+/// How often it is said again what keeps a connection from coming about.
+const SAY_AGAIN: Duration = Duration::from_mins(1);
 /// A peer that is gone without a word is noticed after two intervals of silence. The URL may ask for another.
 const HEARTBEAT_SECONDS: u16 = 15;
 /// The client keeps two buffers of 32 frames for each connection, and touches all of them when they grow: with the
@@ -43,6 +49,8 @@ const FRAME_BYTES: u32 = 16 * 1024;
 #[derive(Debug, Clone)]
 pub struct Broker {
     url: SecretString,
+    /// Who may vouch for the server.
+    trust: Trust,
     process: String,
     /// `None` for the broker's own.
     frame_bytes: Option<u32>,
@@ -55,10 +63,11 @@ impl Broker {
     ///
     /// # Errors
     /// When the URL cannot be understood. The message never holds the URL, because a password may stand in it.
-    pub fn new(url: SecretString, process: &str) -> anyhow::Result<Self> {
+    pub fn new(url: SecretString, trust: Trust, process: &str) -> anyhow::Result<Self> {
         parse(&url)?;
         Ok(Self {
             url,
+            trust,
             process: process.to_owned(),
             frame_bytes: Some(FRAME_BYTES),
             sessions: Arc::default(),
@@ -85,14 +94,14 @@ impl Broker {
         uri.query.heartbeat.get_or_insert(HEARTBEAT_SECONDS);
         uri.query.frame_max = uri.query.frame_max.or(self.frame_bytes);
         let opening = async {
-            let connection = Connection::connect_uri(uri, properties).await?;
+            let connection = self.open(uri, properties).await?;
             let channel = connection.create_channel().await?;
             topology::declare(&channel).await?;
             channel.close(200, "declared".into()).await?;
-            Ok::<_, lapin::Error>(connection)
+            Ok::<_, anyhow::Error>(connection)
         };
         match tokio::time::timeout(CONNECT_TIMEOUT, opening).await {
-            Ok(opened) => Ok(opened?),
+            Ok(opened) => opened,
             Err(_) => anyhow::bail!("the broker did not answer within {} s", CONNECT_TIMEOUT.as_secs()),
         }
     }
@@ -107,6 +116,24 @@ impl Broker {
         self.sessions.lock().unwrap_or_else(PoisonError::into_inner).insert(purpose.to_owned(), connected);
     }
 
+    async fn open(&self, uri: AMQPUri, properties: ConnectionProperties) -> anyhow::Result<Connection> {
+        if uri.scheme == AMQPScheme::AMQP {
+            return Connection::connect_uri(uri, properties).await.map_err(with_a_hint);
+        }
+        let connector = RustlsConnector::from(self.trust.client(Checks::Everything)?);
+        let connect = async move |uri: AMQPUri, runtime| {
+            let plain = AMQPUri { scheme: AMQPScheme::AMQP, ..uri.clone() };
+            let stream = plain.connect_async(&runtime).await?;
+            let secured = stream.into_rustls(&connector, &uri.authority.host).await;
+            secured.map_err(|error| match tls::explain(&error) {
+                Some(why) => std::io::Error::other(why).into(),
+                None => lapin::Error::from(error),
+            })
+        };
+        let runtime = lapin::runtime::default_runtime()?;
+        Ok(Connection::connector(uri, runtime, connect, properties).await?)
+    }
+
     /// Runs sessions, one after the other, each on a connection of its own, until `stop`; a session that returns
     /// `Ok` was asked to end.
     pub async fn supervise<F, S>(&self, purpose: &str, stop: &CancellationToken, mut session: F)
@@ -118,6 +145,7 @@ impl Broker {
         let failed = metrics::counter!(SESSIONS_FAILED, "purpose" => purpose.to_owned());
         failed.increment(0);
         self.note(purpose, false);
+        let mut said = None;
         while !stop.is_cancelled() {
             let started = Instant::now();
             let opened = tokio::select! {
@@ -128,29 +156,84 @@ impl Broker {
                 Ok(connection) => {
                     tracing::info!(purpose, "connected to the broker");
                     self.note(purpose, true);
-                    session(connection).await
+                    said = None;
+                    session(connection).await.map_err(Trouble::Session)
                 }
-                Err(error) => Err(error),
+                Err(error) => Err(Trouble::Connecting(error)),
             };
             self.note(purpose, false);
-            let Err(error) = ended else { return };
+            let Err(trouble) = ended else { return };
             failed.increment(1);
             if started.elapsed() > HEALTHY {
                 delays = backoff();
             }
             let delay = delays.next().unwrap_or(CONNECT_TIMEOUT);
-            let error = format!("{error:#}");
-            tracing::warn!(
-                purpose,
-                error,
-                delay_ms = delay.as_millis(),
-                "the session with the broker ended: starting over"
-            );
+            trouble.say(purpose, delay, &mut said);
             tokio::select! {
                 () = tokio::time::sleep(delay) => {}
                 () = stop.cancelled() => return,
             }
         }
+    }
+}
+
+/// A server that speaks TLS answers a plain greeting by ending the connection.
+fn with_a_hint(error: lapin::Error) -> anyhow::Error {
+    let broken_off = match error.kind() {
+        ErrorKind::IOError(cause) => {
+            matches!(cause.kind(), io::ErrorKind::ConnectionReset | io::ErrorKind::UnexpectedEof)
+        }
+        ErrorKind::ParsingError(_) => true,
+        _ => false,
+    };
+    let error = anyhow::Error::new(error);
+    if broken_off {
+        return error
+            .context("broken off before a greeting came (a port for TLS wants amqps:// in AMQP_URL)");
+    }
+    error
+}
+
+/// Why a session is not, or is not any more.
+enum Trouble {
+    Connecting(anyhow::Error),
+    Session(anyhow::Error),
+}
+
+impl Trouble {
+    /// What keeps a connection from coming about is said when it is new, and then now and then.
+    fn say(&self, purpose: &str, delay: Duration, said: &mut Option<(String, Instant)>) {
+        let delay_ms = delay.as_millis();
+        match self {
+            Self::Session(error) => {
+                let error = format!("{error:#}");
+                tracing::warn!(purpose, error, delay_ms, "the session with the broker ended: starting over");
+            }
+            Self::Connecting(error) => {
+                let error = format!("{error:#}");
+                if said.as_ref().is_some_and(|(before, at)| *before == error && at.elapsed() < SAY_AGAIN) {
+                    return;
+                }
+                tracing::warn!(purpose, error, "no connection to the broker: trying again and again");
+                *said = Some((error, Instant::now()));
+            }
+        }
+    }
+}
+
+/// The setting that says where the broker is.
+#[must_use]
+pub fn url_key() -> Key {
+    key("amqp_url", "Where the broker is: `amqp://USER:PASSWORD@HOST:PORT/VIRTUAL_HOST`, or `amqps://..` with TLS; a virtual host `/` is written `%2f`")
+        .such_as("amqps://USER:PASSWORD@HOST:5671/holdfast")
+}
+
+/// Rejects a broker's URL that cannot be understood; one that is missing was told of before.
+pub fn check_url(settings: &mut Settings, url: &SecretString) {
+    if !url.expose_secret().is_empty()
+        && let Err(error) = parse(url)
+    {
+        settings.reject(error.to_string());
     }
 }
 

@@ -63,24 +63,29 @@ mod bulk;
 mod columns;
 pub mod compliance;
 mod error;
+mod location;
 
+use std::ops::Bound;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use deadpool_postgres::{
-    Client, GenericClient, Hook, HookError, Manager, ManagerConfig, Pool, PoolError, RecyclingMethod,
-    Runtime, TimeoutType, Timeouts, Transaction,
+    Client, GenericClient, Hook, HookError, ManagerConfig, Pool, PoolError, RecyclingMethod, Runtime,
+    TimeoutType, Timeouts, Transaction,
 };
-use secrecy::{ExposeSecret, SecretString};
+use secrecy::{ExposeSecret as _, SecretString};
+use tokio_postgres::Row;
 use tokio_postgres::types::{FromSql, Type};
-use tokio_postgres::{NoTls, Row};
 
+pub use cancel::Canceller;
 pub use error::Error;
+use location::Location;
 use statement::{command, statement};
 
-use crate::settings::Settings;
+use crate::settings::{Settings, key};
+use crate::tls::Trust;
 
 /// How long opening or checking a connection may take.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -105,6 +110,8 @@ const BY_INDEX: &str = "set enable_seqscan = off";
 pub struct DatabaseConfig {
     /// `postgres://..`
     pub url: SecretString,
+    /// Who may vouch for the server.
+    pub trust: Trust,
     /// The most connections that the process opens, from 1; it opens them as they are needed.
     pub pool_size: usize,
     /// How long a caller waits for a free one.
@@ -128,9 +135,10 @@ impl DatabaseConfig {
     /// The defaults are what the predecessor used under load: 20 connections and 10 more, half a minute of patience,
     /// new connections every hour, each checked before its use.
     #[must_use]
-    pub const fn new(url: SecretString) -> Self {
+    pub fn new(url: SecretString, trust: Trust) -> Self {
         Self {
             url,
+            trust,
             pool_size: 30,
             pool_wait: Duration::from_secs(30),
             connection_lifetime: Duration::from_hours(1),
@@ -154,35 +162,55 @@ impl DatabaseConfig {
     }
 
     /// Reads the settings.
-    pub fn read(settings: &mut Settings) -> Self {
-        let default = Self::new(settings.url("database_url"));
-        let config = Self {
-            pool_size: settings.get("database.pool_size", default.pool_size),
-            pool_wait: settings.duration("database.pool_wait", default.pool_wait),
-            connection_lifetime: settings
-                .duration("database.connection_lifetime", default.connection_lifetime),
-            verify_connections: settings.get("database.verify_connections", default.verify_connections),
-            slow_statement: settings.duration("database.slow_statement", default.slow_statement),
+    pub fn read(settings: &mut Settings, trust: &Trust) -> Self {
+        let url = key(
+            "database_url",
+            "Where the database is: `postgres://USER:PASSWORD@HOST:PORT/DATABASE`, with `sslmode` and `sslrootcert` as docs/tls.md has them",
+        );
+        let url = settings.secret(url.such_as("postgres://USER:PASSWORD@HOST:5432/holdfast"));
+        check_url(settings, "DATABASE_URL", &url, trust);
+        let default = Self::new(url, trust.clone());
+        let size = key(
+            "database.pool_size",
+            "The most connections to the database that the process opens, as they are needed",
+        );
+        let wait = key("database.pool_wait", "How long a caller waits for a free one");
+        let lifetime = key(
+            "database.connection_lifetime",
+            "How old a connection may become before another one takes its place",
+        );
+        let verify = key(
+            "database.verify_connections",
+            "Whether a connection is asked for a sign of life before it is used again",
+        );
+        let slow = key(
+            "database.slow_statement",
+            "How long a statement may take before it is logged with its plan; 0s is for never",
+        );
+        let some = (Bound::Excluded(Duration::ZERO), Bound::Unbounded);
+        Self {
+            pool_size: settings.within(size, default.pool_size, 1..=MAX_POOL_SIZE),
+            pool_wait: settings.within(wait, default.pool_wait, some),
+            connection_lifetime: settings.within(lifetime, default.connection_lifetime, some),
+            verify_connections: settings.get(verify, default.verify_connections),
+            slow_statement: settings.duration(slow, default.slow_statement),
             ..default
-        };
-        if !(1..=MAX_POOL_SIZE).contains(&config.pool_size) {
-            settings.reject(format!("database.pool_size: use 1 to {MAX_POOL_SIZE}"));
         }
-        for (key, duration) in [
-            ("database.pool_wait", config.pool_wait),
-            ("database.connection_lifetime", config.connection_lifetime),
-        ] {
-            if duration.is_zero() {
-                settings.reject(format!("{key}: is zero"));
-            }
-        }
-        config
     }
 }
 
 impl<T: Into<SecretString>> From<T> for DatabaseConfig {
     fn from(url: T) -> Self {
-        Self::new(url.into())
+        Self::new(url.into(), Trust::default())
+    }
+}
+
+/// Rejects a database's URL that cannot be understood, by the name of its variable; one that is missing was told of before.
+pub fn check_url(settings: &mut Settings, variable: &str, url: &SecretString, trust: &Trust) {
+    if !url.expose_secret().is_empty()
+        && let Err(error) = Location::read(url, trust)
+    {
+        settings.reject(format!("{variable}: {error}"));
     }
 }
 
@@ -195,7 +223,7 @@ pub struct Database {
     pool: Pool,
     wait: Duration,
     exhausted: Arc<AtomicU64>,
-    config: tokio_postgres::Config,
+    location: Location,
     session: String,
     slow: Duration,
 }
@@ -206,11 +234,8 @@ impl Database {
     /// # Errors
     /// When the URL cannot be understood. The message never holds the URL, because a password may stand in it.
     pub fn new(database: &DatabaseConfig, process: &str) -> Result<Self, Error> {
-        let mut config: tokio_postgres::Config = database
-            .url
-            .expose_secret()
-            .parse()
-            .map_err(|error: tokio_postgres::Error| Error::Url(error::describe(&error)))?;
+        let mut location = Location::read(&database.url, &database.trust).map_err(Error::Url)?;
+        let config = &mut location.config;
         config.application_name(process).connect_timeout(CONNECT_TIMEOUT);
         // A peer that is gone without a word is noticed within a third of a lease, not after the kernel's 15 minutes.
         config.tcp_user_timeout(Duration::from_secs(15)).keepalives_idle(Duration::from_secs(15));
@@ -219,8 +244,8 @@ impl Database {
             if database.verify_connections { RecyclingMethod::Verified } else { RecyclingMethod::Fast };
         let lifetime = database.connection_lifetime;
         let session = session(database);
-        let (of_pool, of_each) = (config.clone(), session.clone());
-        let pool = Pool::builder(Manager::from_config(of_pool, NoTls, ManagerConfig { recycling_method }))
+        let of_each = session.clone();
+        let pool = Pool::builder(location.manager(ManagerConfig { recycling_method }))
             .max_size(database.pool_size)
             .post_create(Hook::async_fn(move |client, _| {
                 let session = of_each.clone();
@@ -242,7 +267,7 @@ impl Database {
             .build()
             .map_err(|error| Error::Url(error.to_string()))?;
         let (wait, slow) = (database.pool_wait, database.slow_statement);
-        Ok(Self { pool, wait, exhausted: Arc::default(), config, session, slow })
+        Ok(Self { pool, wait, exhausted: Arc::default(), location, session, slow })
     }
 
     /// A connection of the pool.
@@ -268,7 +293,7 @@ impl Database {
         let manager = ManagerConfig { recycling_method: RecyclingMethod::Fast };
         let timeouts = Timeouts { create: Some(CONNECT_TIMEOUT), ..Timeouts::new() };
         // A pool for this one connection, which outlives it.
-        let pool = Pool::builder(Manager::from_config(self.config.clone(), NoTls, manager))
+        let pool = Pool::builder(self.location.manager(manager))
             .max_size(1)
             .runtime(Runtime::Tokio1)
             .timeouts(timeouts)
@@ -290,6 +315,12 @@ impl Database {
             waiting: status.waiting,
             exhausted: self.exhausted.load(Ordering::Relaxed),
         }
+    }
+
+    /// Who can have the server end what a session of this database does.
+    #[must_use]
+    pub fn canceller(&self, client: &Client) -> Canceller {
+        Canceller::new(self.location.clone(), client.cancel_token())
     }
 
     /// Has all statements prepared anew, on every connection: a migration may have made their plans invalid.

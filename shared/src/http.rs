@@ -1,5 +1,5 @@
 //! What every HTTP interface of ours has in common: who calls ([`caller`]), how often ([`pace`]), who is not heard ([`lockout`]), how
-//! errors look ([`problem`]), how parameters are read ([`parameters`]) and how connections are served ([`listener`]).
+//! errors look ([`problem`]), how parameters are read ([`parameters`]) where they are ([`place`]) and how connections are served ([`listener`]).
 
 pub mod caller;
 pub mod listener;
@@ -7,6 +7,7 @@ pub mod lockout;
 pub mod observe;
 pub mod pace;
 pub mod parameters;
+pub mod place;
 pub mod problem;
 pub mod tokens;
 

@@ -31,6 +31,7 @@ pub mod route;
 pub mod access;
 pub mod broker;
 pub mod db;
+pub mod exit;
 pub mod http;
 
 pub mod clock;
@@ -42,3 +43,4 @@ pub mod scrape;
 pub mod settings;
 pub mod telemetry;
 pub mod terminal;
+pub mod tls;

@@ -54,6 +54,21 @@ impl Lifecycle {
         });
     }
 
+    /// Waits for what has to be there before the work begins; `false` if the process is to end before that.
+    ///
+    /// # Errors
+    /// The signal handlers cannot be installed.
+    pub async fn before(&self, condition: impl Future<Output = ()>) -> anyhow::Result<bool> {
+        let mut signals = Signals::new().context("installing the signal handlers")?;
+        tokio::select! {
+            () = condition => return Ok(true),
+            () = self.shutdown.soft.cancelled() => {}
+            name = signals.next() => tracing::info!(signal = name, "stopping before the work began"),
+        }
+        self.shutdown.soft.cancel();
+        Ok(false)
+    }
+
     fn fail(&self, failure: anyhow::Error) {
         tracing::error!(error = format!("{failure:#}"), "a task of this process failed: the process ends");
         if let Ok(mut first) = self.failure.lock() {

@@ -1,23 +1,34 @@
 //! Configuration: `--set` over environment over file over defaults, everything wrong reported at once.
 //!
 //! A key such as `pools.backup.slots` is written so in a TOML file and as `HOLDFAST_POOLS_BACKUP_SLOTS` in the
-//! environment. The URLs of servers keep their usual names, `DATABASE_URL`, `DATABASE_READ_URL`, `AMQP_URL` and `REDIS_URL`.
+//! environment. The URLs of servers keep their usual names, `DATABASE_URL`, `DATABASE_READ_URL`, `AMQP_URL` and `REDIS_URL`;
+//! they are secrets, which may come from files that `DATABASE_URL_FILE` and so on name.
+//!
+//! What a setting is called, what it may be and what it is for is said where it is read. Documents ([`document`]), the check of
+//! a configuration ([`check`]) and what counts as unknown come from that.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::fmt::Display;
-use std::path::{Path, PathBuf};
-use std::str::FromStr;
+pub mod check;
+pub mod document;
+pub mod key;
+
+mod layers;
+mod secret;
+
+use std::collections::BTreeMap;
+use std::ops::RangeBounds;
+use std::path::PathBuf;
 use std::time::Duration;
 
-use secrecy::SecretString;
+use secrecy::{ExposeSecret as _, SecretString};
+use serde::{Deserialize, Serialize};
 
-use crate::target::SecretRef;
+pub use key::{Key, Value, key};
+pub use secret::{secret, user};
 
-/// Keys whose variables have the names that they usually have.
-const URLS: [&str; 4] = ["database_url", "database_read_url", "amqp_url", "redis_url"];
+use layers::{Layers, variable};
 
-/// The longest name of a user that is kept, in characters.
-const MAX_USER: usize = 63;
+/// The keys of all programs, one a line: each program minds only its own, and tells those of others from misspelt ones.
+const KEYS: &str = include_str!("settings/keys.txt");
 
 /// Where settings come from, as flags of every process.
 #[derive(Debug, Clone, Default, clap::Args)]
@@ -35,13 +46,45 @@ pub struct Sources {
 #[error("the configuration is wrong:\n  {}", .0.join("\n  "))]
 pub struct Invalid(Vec<String>);
 
+/// A setting as documents show it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Described {
+    /// Its name in files and flags.
+    pub key: String,
+    /// Its name in the environment.
+    pub variable: String,
+    /// What it may be.
+    pub kind: String,
+    /// Which values it may have, where not all.
+    pub range: Option<String>,
+    /// What it is when nothing is given; `None` where it is absent then.
+    pub default: Option<String>,
+    /// What the example file has, as TOML.
+    pub example: String,
+    /// Whether the process does not start without it.
+    pub required: bool,
+    /// Whether it is never shown.
+    pub secret: bool,
+    /// What it is for.
+    pub about: String,
+}
+
+/// What came of reading one setting.
+#[derive(Debug, Clone)]
+struct Asked {
+    described: Described,
+    /// The value as it is shown, and where it came from; `None` where it is absent.
+    value: Option<(String, String)>,
+}
+
 /// Settings that are being read.
+#[derive(Debug, Default)]
 pub struct Settings {
-    file: BTreeMap<String, String>,
-    file_name: String,
-    overrides: BTreeMap<String, String>,
-    asked: BTreeSet<String>,
+    layers: Layers,
+    asked: BTreeMap<String, Asked>,
     errors: Vec<String>,
+    doubts: Vec<String>,
+    remarks: Vec<String>,
 }
 
 impl Settings {
@@ -49,194 +92,187 @@ impl Settings {
     #[must_use]
     pub fn open(sources: &Sources) -> Self {
         let mut errors = Vec::new();
-        let file = sources.config.as_deref().map(|path| read_file(path, &mut errors)).unwrap_or_default();
-        let mut overrides = BTreeMap::new();
-        for pair in &sources.overrides {
-            match pair.split_once('=') {
-                Some((key, value)) => _ = overrides.insert(key.trim().to_owned(), value.to_owned()),
-                None => errors.push(format!("--set {pair}: write it as KEY=VALUE")),
-            }
-        }
-        let file_name = sources.config.as_deref().map(|path| path.display().to_string()).unwrap_or_default();
-        Self { file, file_name, overrides, asked: BTreeSet::new(), errors }
+        let layers = Layers::read(sources, &mut errors);
+        Self { layers, errors, ..Self::default() }
+    }
+
+    /// Opens nothing: reading then finds out which settings there are.
+    #[must_use]
+    pub fn nothing() -> Self {
+        Self::default()
     }
 
     /// A setting with a default.
-    pub fn get<T: FromStr<Err: Display>>(&mut self, key: &str, default: T) -> T {
-        self.optional(key).unwrap_or(default)
+    pub fn get<T: Value>(&mut self, key: Key, default: T) -> T {
+        self.within(key, default, ..)
+    }
+
+    /// A setting with a default, of some values only.
+    pub fn within<T: Value>(&mut self, key: Key, default: T, range: impl RangeBounds<T>) -> T {
+        let words = key::words(&range);
+        let shown = key.default.map_or_else(|| default.show(), str::to_owned);
+        let described = described::<T>(key, words.clone(), Some((shown, default.show())));
+        let Some((origin, value)) = self.find::<T>(&described) else {
+            self.note(described, default.show(), "default");
+            return default;
+        };
+        if !range.contains(&value) {
+            self.errors.push(format!("{origin}: use {}", words.unwrap_or_default()));
+            return default;
+        }
+        self.note(described, value.show(), &origin);
+        value
     }
 
     /// A setting that may be absent.
-    pub fn optional<T: FromStr<Err: Display>>(&mut self, key: &str) -> Option<T> {
-        let (origin, text) = self.find(key)?;
-        match text.parse() {
-            Ok(value) => Some(value),
-            Err(error) => {
-                self.errors.push(format!("{origin}: {error}"));
-                None
-            }
-        }
+    pub fn optional<T: Value>(&mut self, key: Key) -> Option<T> {
+        let described = described::<T>(key, None, None);
+        let Some((origin, value)) = self.find::<T>(&described) else {
+            self.asked.entry(described.key.clone()).or_insert(Asked { described, value: None });
+            return None;
+        };
+        self.note(described, value.show(), &origin);
+        Some(value)
     }
 
     /// A length of time such as `30s` or `5m`.
-    pub fn duration(&mut self, key: &str, default: Duration) -> Duration {
-        self.optional::<humantime::Duration>(key).map_or(default, Into::into)
+    pub fn duration(&mut self, key: Key, default: Duration) -> Duration {
+        self.get(key, default)
     }
 
-    /// A URL that may hold a password, and must be there.
-    pub fn url(&mut self, key: &str) -> SecretString {
-        match self.find(key) {
-            Some((_, url)) => SecretString::from(url),
-            None => {
-                self.errors.push(format!("{}: is missing", environment_name(key)));
+    /// A secret that must be there, such as a URL with a password.
+    pub fn secret(&mut self, key: Key) -> SecretString {
+        let name = key.name.clone();
+        match self.read_secret(key, true) {
+            Ok(Some(secret)) => secret,
+            Ok(None) => {
+                let variable = variable(&name);
+                self.errors.push(format!("{variable}: is missing, and so is {variable}_FILE"));
+                SecretString::default()
+            }
+            Err(error) => {
+                self.errors.push(error);
                 SecretString::default()
             }
         }
     }
 
-    /// Reports a rule that several settings break together.
+    /// A secret that may be absent.
+    pub fn optional_secret(&mut self, key: Key) -> Option<SecretString> {
+        self.read_secret(key, false).unwrap_or_else(|error| {
+            self.errors.push(error);
+            None
+        })
+    }
+
+    /// Reports what is wrong with a value, or a rule that several settings break together.
     pub fn reject(&mut self, error: String) {
         self.errors.push(error);
     }
 
-    /// Ends the reading.
+    /// Reports what the process can begin with and nobody wants: it is told at the start, and a check of the configuration fails.
+    pub fn doubt(&mut self, doubt: String) {
+        self.doubts.push(doubt);
+    }
+
+    /// Tells something that may be meant so.
+    pub fn remark(&mut self, remark: String) {
+        self.remarks.push(remark);
+    }
+
+    /// Ends the reading; returns what is to be told at the start.
     ///
     /// # Errors
-    /// Everything that was wrong, each with its key's name; keys that the process does not know are wrong as well.
-    pub fn finish(mut self) -> Result<(), Invalid> {
-        let unknown_in_file = self.file.keys().filter(|key| !self.asked.contains(*key));
-        let unknown_in_flags = self.overrides.keys().filter(|key| !self.asked.contains(*key));
-        let unknown: Vec<String> = unknown_in_file
-            .map(|key| format!("{}: {key}: is unknown", self.file_name))
-            .chain(unknown_in_flags.map(|key| format!("--set {key}: is unknown")))
-            .collect();
-        self.errors.extend(unknown);
-        if self.errors.is_empty() { Ok(()) } else { Err(Invalid(self.errors)) }
+    /// Everything that was wrong, each with its key's name; keys that no program knows are wrong as well.
+    pub fn finish(mut self) -> Result<Vec<String>, Invalid> {
+        self.look_for_unknown();
+        if !self.errors.is_empty() {
+            return Err(Invalid(self.errors));
+        }
+        self.doubts.append(&mut self.remarks);
+        Ok(self.doubts)
     }
 
-    fn find(&mut self, key: &str) -> Option<(String, String)> {
-        self.asked.insert(key.to_owned());
-        if let Some(value) = self.overrides.get(key) {
-            return Some((format!("--set {key}"), value.clone()));
-        }
-        let variable = environment_name(key);
-        match environment(&variable) {
-            Ok(Some(value)) => return Some((variable, value)),
-            Ok(None) => {}
+    /// The settings that were read.
+    #[must_use]
+    pub fn described(self) -> Vec<Described> {
+        self.asked.into_values().map(|asked| asked.described).collect()
+    }
+
+    fn look_for_unknown(&mut self) {
+        let asked = |key: &str| self.asked.contains_key(key);
+        let known = |key: &str| asked(key) || KEYS.lines().any(|other| other == key);
+        let variables: Vec<String> =
+            self.asked.keys().map(String::as_str).chain(KEYS.lines()).map(variable).collect();
+        self.errors.extend(self.layers.unknown(known));
+        let unknown = self.layers.unknown_variables(|name| variables.iter().any(|known| known == name));
+        self.doubts.extend(unknown);
+    }
+
+    fn find<T: Value>(&mut self, described: &Described) -> Option<(String, T)> {
+        match self.layers.find(&described.key) {
+            Ok(found) => {
+                let (origin, text) = found?;
+                match T::read(&text) {
+                    Ok(value) => return Some((origin.to_string(), value)),
+                    Err(error) => self.errors.push(format!("{origin}: {error}")),
+                }
+            }
             Err(error) => self.errors.push(error),
         }
-        self.file.get(key).map(|value| (format!("{}: {key}", self.file_name), value.clone()))
+        None
+    }
+
+    fn note(&mut self, described: Described, value: String, origin: &str) {
+        let value = Some((value, origin.to_owned()));
+        self.asked.insert(described.key.clone(), Asked { described, value });
+    }
+
+    /// The value itself, or the first line of the file that another key names.
+    fn read_secret(&mut self, key: Key, required: bool) -> Result<Option<SecretString>, String> {
+        let file_name = format!("{}_file", key.name);
+        let about = format!("A file whose first line is `{}`; give one of the two", key.name);
+        let file_key = self::key(file_name.clone(), about);
+        let mut described = described::<String>(key, None, None);
+        (described.secret, described.required) = (true, required);
+        "a secret".clone_into(&mut described.kind);
+        let given = self.layers.find(&described.key)?;
+        let file = self.optional::<PathBuf>(file_key);
+        let file_origin = self.layers.find(&file_name)?.map(|(origin, _)| origin.to_string());
+        let hidden = |origin: &str| Some(("(hidden)".to_owned(), origin.to_owned()));
+        let (value, secret) = match (given, file.zip(file_origin)) {
+            (Some((origin, _)), Some((_, file_origin))) => {
+                return Err(format!("{origin}: is given, and so is {file_origin}: leave one of them out"));
+            }
+            (Some((origin, value)), None) => (hidden(&origin.to_string()), Some(SecretString::from(value))),
+            (None, Some((path, origin))) => {
+                let secret = secret::first_line(&path).map_err(|error| format!("{origin}: {error}"));
+                (hidden(&origin), Some(secret?))
+            }
+            (None, None) => (None, None),
+        };
+        self.asked.insert(described.key.clone(), Asked { described, value });
+        Ok(secret.filter(|secret| !secret.expose_secret().is_empty()))
     }
 }
 
-fn environment_name(key: &str) -> String {
-    let name = key.to_uppercase().replace(['.', '-'], "_");
-    if URLS.contains(&key) { name } else { format!("HOLDFAST_{name}") }
-}
-
-/// An empty variable counts as absent, because that is how compose files leave one out.
-#[expect(clippy::disallowed_methods, reason = "the one place where a process reads its environment")]
-fn environment(variable: &str) -> Result<Option<String>, String> {
-    match std::env::var(variable) {
-        Ok(value) if value.is_empty() => Ok(None),
-        Ok(value) => Ok(Some(value)),
-        Err(std::env::VarError::NotPresent) => Ok(None),
-        Err(std::env::VarError::NotUnicode(_)) => Err(format!("{variable}: is not UTF-8")),
+/// `default` is as documents show it, and as it is written.
+fn described<T: Value>(key: Key, range: Option<String>, default: Option<(String, String)>) -> Described {
+    let Key { name, about, example, .. } = key;
+    let (default, written) = default.unzip();
+    let example = example.map(str::to_owned).or(written).unwrap_or_default();
+    Described {
+        key: name.to_string(),
+        variable: variable(&name),
+        kind: T::KIND.to_owned(),
+        range,
+        default,
+        example: if T::BARE { example } else { toml::Value::String(example).to_string() },
+        required: false,
+        secret: false,
+        about: about.to_string(),
     }
-}
-
-/// Who runs a command, as the environment says: a name for the records, no proof.
-#[must_use]
-pub fn user() -> Option<String> {
-    let said = |variable| environment(variable).ok().flatten();
-    // Behind sudo stands a person.
-    let user = said("SUDO_USER").or_else(|| said("USER")).or_else(|| said("LOGNAME"))?;
-    let user: String = user.chars().filter(|c| !c.is_control()).take(MAX_USER).collect();
-    (!user.is_empty()).then_some(user)
-}
-
-fn read_file(path: &Path, errors: &mut Vec<String>) -> BTreeMap<String, String> {
-    let mut settings = BTreeMap::new();
-    let parsed = std::fs::read_to_string(path)
-        .map_err(|error| error.to_string())
-        .and_then(|text| text.parse::<toml::Table>().map_err(|error| error.to_string()));
-    match parsed {
-        Ok(table) => flatten("", &table, &mut settings),
-        Err(error) => errors.push(format!("{}: {error}", path.display())),
-    }
-    settings
-}
-
-fn flatten(prefix: &str, table: &toml::Table, settings: &mut BTreeMap<String, String>) {
-    for (name, value) in table {
-        let key = if prefix.is_empty() { name.clone() } else { format!("{prefix}.{name}") };
-        match value {
-            toml::Value::Table(table) => flatten(&key, table, settings),
-            toml::Value::String(text) => _ = settings.insert(key, text.clone()),
-            other => _ = settings.insert(key, other.to_string()),
-        }
-    }
-}
-
-/// Fetches a secret by its reference.
-///
-/// # Errors
-/// Names the file or variable, never the value.
-pub fn secret(reference: &SecretRef) -> Result<SecretString, String> {
-    let value = match reference {
-        SecretRef::Env(variable) => {
-            environment(variable)?.ok_or_else(|| format!("the variable {variable} is not set"))?
-        }
-        SecretRef::File(path) => {
-            let text = std::fs::read_to_string(path)
-                .map_err(|error| format!("cannot read {}: {error}", path.display()))?;
-            text.lines().next().unwrap_or_default().to_owned()
-        }
-    };
-    if value.is_empty() {
-        return Err(format!("{reference} is empty"));
-    }
-    Ok(SecretString::from(value))
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn open(overrides: &[&str]) -> Settings {
-        let overrides = overrides.iter().map(ToString::to_string).collect();
-        Settings::open(&Sources { config: None, overrides })
-    }
-
-    #[test]
-    fn everything_wrong_is_reported_at_once_with_its_key() {
-        let mut settings = open(&["pools.backup.slots=many", "colour=blue", "nonsense"]);
-        settings.get("pools.backup.slots", 2_usize);
-        settings.duration("lease", Duration::from_mins(5));
-        settings.url("some_url");
-        let message = settings.finish().unwrap_err().to_string();
-        for part in ["pools.backup.slots", "colour: is unknown", "nonsense", "HOLDFAST_SOME_URL: is missing"]
-        {
-            assert!(message.contains(part), "{part} is missing in: {message}");
-        }
-    }
-
-    #[test]
-    fn a_file_is_under_the_flags_and_over_the_defaults() {
-        let file = tempfile::NamedTempFile::new().unwrap();
-        std::fs::write(file.path(), "lease = \"7m\"\n[pools.backup]\nslots = 9\n").unwrap();
-        let overrides = vec!["pools.backup.slots=3".to_owned()];
-        let mut settings = Settings::open(&Sources { config: Some(file.path().to_owned()), overrides });
-        assert_eq!(settings.get("pools.backup.slots", 2_usize), 3);
-        assert_eq!(settings.duration("lease", Duration::from_mins(5)).as_secs(), 420);
-        assert_eq!(settings.get("pools.copy.slots", 2_usize), 2);
-        settings.finish().unwrap();
-    }
-
-    #[test]
-    fn a_secret_that_cannot_be_had_names_its_reference() {
-        let error = secret(&SecretRef::File("/nonexistent/key".into())).unwrap_err();
-        assert!(error.contains("/nonexistent/key"), "{error}");
-        assert!(secret(&SecretRef::Env("HOLDFAST_NO_SUCH_SECRET".into())).is_err());
-    }
-}
+mod tests;

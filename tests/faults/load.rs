@@ -8,6 +8,7 @@ use futures_util::stream::{FuturesUnordered, StreamExt as _};
 use serde_json::{Value, json};
 use shared::broker::{Broker, Publication, Publisher};
 use shared::task::{Priority, TaskId, TaskKind};
+use shared::tls::Trust;
 use shared::topology::{TASKS_EXCHANGE, routing_key};
 use tokio::task::JoinSet;
 use tokio::time::MissedTickBehavior;
@@ -53,7 +54,7 @@ pub struct Load {
 impl Load {
     /// A load for the broker at `url`; it connects by itself, again and again, and counts on `screen`.
     pub fn new(url: &str, screen: &Screen) -> Self {
-        let broker = Broker::new(url.into(), "load").expect("a broker's URL");
+        let broker = Broker::new(url.into(), Trust::default(), "load").expect("a broker's URL");
         let (publisher, owner) = Publisher::new(broker, "publish");
         let mut running = JoinSet::new();
         running.spawn(owner.run(CancellationToken::new()));

@@ -1,8 +1,8 @@
 //! A database for each test, cloned from a migrated template.
 
+use deadpool_postgres::Client;
 use shared::clock;
 use shared::db::{self, Database};
-use tokio_postgres::{Client, NoTls};
 
 /// Any constant will do that nothing else in the tests' server uses.
 const ADVISORY_LOCK: i64 = 7;
@@ -10,10 +10,10 @@ const TEMPLATE: &str = "holdfast_template";
 
 /// Creates the database `name` on a server and returns its URL.
 pub(crate) async fn create(server: &str, name: &str) -> String {
-    let (client, connection) =
-        tokio_postgres::connect(server, NoTls).await.expect("connecting to PostgreSQL");
-    let mut running = tokio::task::JoinSet::new();
-    running.spawn(connection);
+    let database = Database::new(&server.into(), "holdfast test").expect("a database's URL");
+    let client = database.client().await.expect("connecting to PostgreSQL");
+    // Whoever makes the template may take longer than a process of ours waits for a lock.
+    client.batch_execute("set lock_timeout = 0").await.unwrap();
     client.execute("select pg_advisory_lock($1)", &[&ADVISORY_LOCK]).await.unwrap();
     ensure_template(&client, server).await;
     client.batch_execute(&format!("create database {name} template {TEMPLATE}")).await.unwrap();
@@ -45,6 +45,7 @@ async fn migrate(url: &str) {
 }
 
 fn with_database(server: &str, name: &str) -> String {
-    let (base, _) = server.rsplit_once('/').expect("a URL with a database");
-    format!("{base}/{name}")
+    let (place, parameters) = server.split_once('?').unwrap_or((server, ""));
+    let (base, _) = place.rsplit_once('/').expect("a URL with a database");
+    if parameters.is_empty() { format!("{base}/{name}") } else { format!("{base}/{name}?{parameters}") }
 }

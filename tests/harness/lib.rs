@@ -12,6 +12,7 @@
 )]
 
 mod alerts;
+mod authority;
 mod broker;
 mod database;
 mod engine;
@@ -25,6 +26,7 @@ mod world;
 #[path = "../faults/mod.rs"]
 pub mod faults;
 
+pub use authority::{Authority, Validity, openssl};
 pub use broker::{DeadLetter, VirtualHost};
 pub use engine::{children, count_files, hold_inside_backup};
 pub use programs::{Run, address, metrics};

@@ -5,6 +5,7 @@ use harness::{World, eventually};
 use reqwest::Method;
 use serde_json::json;
 use shared::broker::{Broker, Publication, PublishError, Publisher};
+use shared::tls::Trust;
 use shared::topology::{DEAD_EXCHANGE, DEAD_QUEUE};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
@@ -25,7 +26,7 @@ fn publication(exchange: &'static str) -> Publication {
 #[tokio::test]
 async fn a_returned_message_is_never_taken_for_published_however_its_confirm_comes() {
     let world = World::new().await;
-    let broker = Broker::new(world.broker.url.as_str().into(), "test").unwrap();
+    let broker = Broker::new(world.broker.url.as_str().into(), Trust::default(), "test").unwrap();
     let (publisher, owner) = Publisher::new(broker, "publish");
     let stop = CancellationToken::new();
     let publishing = async {

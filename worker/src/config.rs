@@ -1,21 +1,27 @@
 //! A worker's configuration.
 
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
+use std::ops::Bound;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use rustix::fs::Access;
 use secrecy::SecretString;
+use shared::broker;
 use shared::db::DatabaseConfig;
-use shared::settings::{Invalid, Settings, Sources};
+use shared::http::place::Place;
+use shared::settings::{Invalid, Settings, Sources, key};
 use shared::task::TaskKind;
 use shared::telemetry::Telemetry;
+use shared::tls::{Files, Trust};
 
 /// Everything that a worker can be told.
 #[derive(Debug, Clone)]
 pub struct Config {
     /// The database.
     pub database: DatabaseConfig,
+    /// Who may vouch for servers.
+    pub trust: Trust,
     /// The broker.
     pub amqp_url: SecretString,
     /// What people call this worker.
@@ -27,7 +33,7 @@ pub struct Config {
     /// How long running work may go on after a soft stop.
     pub grace: Duration,
     /// Where metrics are served; nowhere when absent.
-    pub listen: Option<SocketAddr>,
+    pub listen: Option<Place>,
     /// Where the `simulated` executor writes down what it does, for tests that compare it with the database.
     pub effect_log: Option<PathBuf>,
     /// Where restore tests and manifests are put while they are needed.
@@ -75,28 +81,53 @@ impl Config {
     /// All that is wrong, at once.
     pub fn read(sources: &Sources) -> Result<Self, Invalid> {
         let mut settings = Settings::open(sources);
-        let mut config = Self {
-            database: DatabaseConfig::read(&mut settings),
-            amqp_url: settings.url("amqp_url"),
-            name: settings.get("name", host_name()),
-            lease: settings.duration("lease", Duration::from_mins(5)),
-            heartbeat: settings.duration("heartbeat", Duration::from_secs(30)),
-            grace: settings.duration("grace", Duration::from_secs(30)),
-            listen: settings.optional("listen"),
-            effect_log: settings.optional("effect_log"),
-            scratch: settings.get("scratch", std::env::temp_dir()),
-            restore_root: settings.optional("restore_root"),
-            pools: pools(&mut settings),
-            telemetry: Telemetry::read(&mut settings),
-            sources: sources.clone(),
-        };
-        config.check(&mut settings);
-        settings.finish()?;
+        let mut config = Self::from(&mut settings, sources);
+        config.telemetry.tell_first(settings.finish()?);
         if config.restore_root.is_none() {
             // Another worker may have one.
             config.pools.remove(&TaskKind::Restore);
         }
         Ok(config)
+    }
+
+    /// Reads the settings; what is wrong stays with them.
+    pub fn from(settings: &mut Settings, sources: &Sources) -> Self {
+        let trust = Trust::read(settings);
+        let name = key("name", "What people call this worker")
+            .default_is("(the machine's name)")
+            .such_as("backup-1");
+        let lease = key("lease", "How long a task stays this worker's own without a heartbeat");
+        let heartbeat = key("heartbeat", "How often leases are extended; at most a third of `lease`");
+        let grace = key(
+            "grace",
+            "How long running work may go on after the first signal; what is not done by then is queued again",
+        );
+        let effect_log = key("effect_log", "Where pretended work writes down what it does, for tests");
+        let scratch = key("scratch", "A directory for restore tests and manifests while they are needed")
+            .default_is("(the system's directory for temporary files)")
+            .such_as("/var/tmp");
+        let restore_root = key(
+            "restore_root",
+            "The directory below which restore tasks make theirs; without it this worker takes none",
+        );
+        let config = Self {
+            database: DatabaseConfig::read(settings, &trust),
+            amqp_url: settings.secret(broker::url_key()),
+            trust,
+            name: settings.get(name, host_name()),
+            lease: settings.duration(lease, Duration::from_mins(5)),
+            heartbeat: settings.duration(heartbeat, Duration::from_secs(30)),
+            grace: settings.duration(grace, Duration::from_secs(30)),
+            listen: listen(settings),
+            effect_log: settings.optional(effect_log.such_as("/tmp/effects")),
+            scratch: settings.get(scratch, std::env::temp_dir()),
+            restore_root: settings.optional(restore_root.such_as("/srv/restored")),
+            pools: pools(settings),
+            telemetry: Telemetry::read(settings),
+            sources: sources.clone(),
+        };
+        config.check(settings);
+        config
     }
 
     fn check(&self, settings: &mut Settings) {
@@ -109,8 +140,13 @@ impl Config {
                 && !path.is_dir()
             {
                 settings.reject(format!("{key}: {} is not a directory", path.display()));
+            } else if let Some(path) = path
+                && let Err(error) = rustix::fs::access(path, Access::WRITE_OK | Access::EXEC_OK)
+            {
+                settings.doubt(format!("{key}: {} cannot be written to: {error}", path.display()));
             }
         }
+        broker::check_url(settings, &self.amqp_url);
         if self.pools.is_empty() {
             settings.reject("pools: every pool has 0 slots".to_owned());
         }
@@ -120,11 +156,12 @@ impl Config {
 fn pools(settings: &mut Settings) -> BTreeMap<TaskKind, PoolConfig> {
     let mut pools = BTreeMap::new();
     for &kind in TaskKind::ALL {
-        let slots: usize = settings.get(&format!("pools.{kind}.slots"), default_slots(kind));
+        let about =
+            format!("How many {kind} tasks run at once; a kind without slots is left to other workers");
+        let slots =
+            settings.within(key(format!("pools.{kind}.slots"), about), default_slots(kind), 0..=MAX_SLOTS);
         let tries = tries(settings, kind);
-        if slots > MAX_SLOTS {
-            settings.reject(format!("pools.{kind}.slots: at most {MAX_SLOTS}"));
-        } else if slots > 0 {
+        if slots > 0 {
             pools.insert(kind, PoolConfig { slots, tries });
         }
     }
@@ -133,17 +170,20 @@ fn pools(settings: &mut Settings) -> BTreeMap<TaskKind, PoolConfig> {
 
 fn tries(settings: &mut Settings, kind: TaskKind) -> Tries {
     let default = Tries::of(kind);
-    let tries = Tries {
-        attempts: settings.get(&format!("pools.{kind}.attempts"), default.attempts),
-        timeout: settings.duration(&format!("pools.{kind}.timeout"), default.timeout),
-    };
-    if !(1..=100).contains(&tries.attempts) {
-        settings.reject(format!("pools.{kind}.attempts: use 1 to 100"));
+    let attempts = format!("How often a {kind} task is tried; a job's own `tries` come first");
+    let timeout = format!("How long one attempt of a {kind} task may take; a job's own `tries` come first");
+    let some = (Bound::Excluded(Duration::ZERO), Bound::Unbounded);
+    Tries {
+        attempts: settings.within(key(format!("pools.{kind}.attempts"), attempts), default.attempts, 1..=100),
+        timeout: settings.within(key(format!("pools.{kind}.timeout"), timeout), default.timeout, some),
     }
-    if tries.timeout.is_zero() {
-        settings.reject(format!("pools.{kind}.timeout: is zero"));
-    }
-    tries
+}
+
+fn listen(settings: &mut Settings) -> Option<Place> {
+    let listen = key("listen", "Where health and metrics are served; nowhere when absent");
+    let address = settings.optional(listen.such_as("127.0.0.1:8082"));
+    let tls = Files::read(settings);
+    address.map(|address| Place::new(address, tls, settings))
 }
 
 /// Up to twice the slots are prefetched, and the broker counts those in 16 bits.

@@ -1,6 +1,5 @@
 //! What a worker says while it works: one function an event.
 
-use std::net::SocketAddr;
 use std::time::Duration;
 
 use shared::limit::Key;
@@ -152,9 +151,4 @@ pub fn paused(kind: TaskKind) {
 /// An executor panicked; its task failed, its neighbours go on.
 pub fn panicked(task: TaskId, message: &str) {
     tracing::error!(%task, message, "the executor panicked");
-}
-
-/// Metrics are served there.
-pub fn listening(address: SocketAddr) {
-    tracing::info!(%address, "listening");
 }

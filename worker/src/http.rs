@@ -1,9 +1,7 @@
 //! What a worker answers to whoever watches it: what it measures, that it runs, and whether it can do its work.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 
-use anyhow::Context as _;
 use axum::http::StatusCode;
 use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse as _, Response};
@@ -12,42 +10,28 @@ use axum::{Json, Router};
 use metrics_exporter_prometheus::PrometheusHandle;
 use serde::Serialize;
 use shared::broker::Broker;
+use shared::http::listener::{self, Listener};
 use shared::scrape;
-use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-use crate::events;
 use crate::worker::Worker;
-
-/// Takes the address, so that a wrong one is found at the start, and says which one it is.
-///
-/// # Errors
-/// The address is in use, or is none of this machine.
-pub async fn listen(address: SocketAddr) -> anyhow::Result<TcpListener> {
-    let listener = TcpListener::bind(address).await.with_context(|| format!("listen: {address}"))?;
-    events::listening(listener.local_addr()?);
-    Ok(listener)
-}
 
 /// Answers until `stop`.
 ///
 /// # Errors
-/// The listener broke.
+/// See [`listener::serve`].
 pub async fn serve(
-    listener: TcpListener,
+    listener: Listener,
     metrics: PrometheusHandle,
     worker: Arc<Worker>,
     broker: Broker,
     stop: CancellationToken,
-) -> std::io::Result<()> {
+) -> anyhow::Result<()> {
     let router = Router::new()
         .route("/healthz", get(async || "ok\n"))
         .route("/readyz", get(async move || ready(&worker, &broker)))
         .route("/metrics", get(async move || ([(CONTENT_TYPE, scrape::MEDIA_TYPE)], metrics.render())));
-    tokio::select! {
-        served = axum::serve(listener, router).into_future() => served,
-        () = stop.cancelled() => Ok(()),
-    }
+    listener::serve(listener, router, stop).await
 }
 
 /// The body of `/readyz`.

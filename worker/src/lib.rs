@@ -43,7 +43,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use shared::broker::{Broker, Publisher};
-use shared::db::{Database, DatabaseConfig, statement};
+use shared::db::{Database, DatabaseConfig, migration, statement};
+use shared::http::listener;
 use shared::lifecycle::Lifecycle;
 use shared::scrape::{self, Process};
 use shared::task::{TaskKind, WorkerId};
@@ -61,8 +62,8 @@ use crate::worker::Worker;
 /// The failure of the first task of the process that failed.
 pub async fn run(config: Config) -> anyhow::Result<()> {
     let lifecycle = Lifecycle::default();
-    let served = match config.listen {
-        Some(address) => Some((http::listen(address).await?, scrape::install(None)?)),
+    let served = match &config.listen {
+        Some(place) => Some((listener::listen(place).await?, scrape::install(None)?)),
         None => None,
     };
     let by_index = config.database.clone().by_index();
@@ -70,7 +71,8 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
     // Executors that use up the pool must not keep the leases from being extended.
     let few = DatabaseConfig { pool_size: config.database.pool_size.min(3), ..by_index };
     let own_connection = Database::new(&few, "holdfast heartbeat")?;
-    let broker = Broker::new(config.amqp_url.clone(), &format!("worker {}", config.name))?;
+    let broker =
+        Broker::new(config.amqp_url.clone(), config.trust.clone(), &format!("worker {}", config.name))?;
     let slots: BTreeMap<TaskKind, Slots> =
         config.pools.iter().map(|(kind, pool)| (*kind, Slots::new(pool.slots))).collect();
     let pools: Vec<Pool> = slots.iter().map(|(&kind, slots)| Pool { kind, slots: slots.clone() }).collect();
@@ -97,8 +99,11 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
             Ok(())
         });
         let (served, broker, stop) = (worker.clone(), broker.clone(), settled.clone());
-        lifecycle
-            .spawn("http", async move { Ok(http::serve(listener, handle, served, broker, stop).await?) });
+        lifecycle.spawn("http", async move { http::serve(listener, handle, served, broker, stop).await });
+    }
+    if !lifecycle.before(migration::reached(&worker.database)).await? {
+        settled.cancel();
+        return lifecycle.wait(grace).await;
     }
     let (publisher, publishing) = Publisher::new(broker.clone(), "publish");
     let stop = settled.clone();

@@ -4,19 +4,24 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use shared::db::Database;
-use shared::settings::Sources;
+use shared::exit::Exit;
+use shared::settings::check::Check;
+use shared::settings::document::Part;
+use shared::settings::{Settings, Sources};
 use worker::commands::pools::{self, PoolsArgs};
 use worker::commands::restore::{self, RestoreArgs};
 use worker::config::Config;
 
 /// Runs backup tasks
 #[derive(Parser)]
-#[command(name = "worker", version)]
+#[command(name = "worker", version, arg_required_else_help = true)]
 struct Cli {
     #[command(flatten)]
     sources: Sources,
+    #[command(flatten)]
+    check: Check,
     #[command(subcommand)]
-    command: Command,
+    command: Option<Command>,
 }
 
 #[derive(Subcommand)]
@@ -42,32 +47,52 @@ enum Command {
 enum Schema {
     /// Prints what this program measures, with labels and meanings
     Metrics,
+    /// Prints what the worker's settings are, for the document of all programs
+    Configuration,
 }
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
-    if let Command::Exec = cli.command {
-        return worker::engine::child::main();
+    if cli.check.asked() {
+        let mut settings = Settings::open(&cli.sources);
+        Config::from(&mut settings, &cli.sources);
+        return cli.check.print(settings).into();
     }
-    if let Command::Schema(Schema::Metrics) = cli.command {
-        println!("{:#}", shared::metric::document());
-        return ExitCode::SUCCESS;
-    }
+    let command = match cli.command {
+        Some(Command::Exec) => return worker::engine::child::main(),
+        Some(Command::Schema(Schema::Configuration)) => return describe(),
+        Some(Command::Schema(Schema::Metrics)) => {
+            println!("{:#}", shared::metric::document());
+            return Exit::Done.into();
+        }
+        Some(command) => command,
+        None => {
+            eprintln!("no command was given: see `worker --help`");
+            return Exit::BadInput.into();
+        }
+    };
     let config = match Config::read(&cli.sources) {
         Ok(config) => config,
         Err(error) => {
             eprintln!("{error}");
-            return ExitCode::from(2);
+            return Exit::BadInput.into();
         }
     };
     config.telemetry.start();
-    match run(cli.command, config) {
+    match run(command, config) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("error: {error:#}");
-            ExitCode::FAILURE
+            Exit::of(&error).into()
         }
     }
+}
+
+fn describe() -> ExitCode {
+    let mut settings = Settings::nothing();
+    Config::from(&mut settings, &Sources::default());
+    println!("{}", serde_json::json!(Part::new("worker", settings)));
+    Exit::Done.into()
 }
 
 #[tokio::main]

@@ -6,6 +6,7 @@ use anyhow::{Context as _, ensure};
 use tokio::{process::Command, time::timeout};
 
 use crate::{
+    certificate::Certificate,
     group::Group,
     home::Home,
     launch::{Launch, Parting},
@@ -23,6 +24,8 @@ const NAME: &str = "holdfast@localhost";
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Ports {
     pub(super) amqp: u16,
+    /// AMQP by TLS.
+    pub(super) amqps: u16,
     pub(super) management: u16,
     pub(super) prometheus: u16,
     /// Between Erlang nodes; there is only one, but it listens.
@@ -32,8 +35,8 @@ pub(super) struct Ports {
 
 impl Ports {
     pub(super) fn pick() -> anyhow::Result<Self> {
-        let [amqp, management, prometheus, distribution, epmd] = ports::pick()?;
-        Ok(Self { amqp, management, prometheus, distribution, epmd })
+        let [amqp, amqps, management, prometheus, distribution, epmd] = ports::pick()?;
+        Ok(Self { amqp, amqps, management, prometheus, distribution, epmd })
     }
 }
 
@@ -46,6 +49,7 @@ pub(super) struct Node {
     pub(super) ports: Ports,
     pub(super) settings: String,
     pub(super) advanced: String,
+    pub(super) certificate: Option<Certificate>,
 }
 
 /// `rabbitmqctl` starts an Erlang machine of its own: two seconds where nothing else runs.
@@ -63,6 +67,7 @@ impl Node {
         self.home.account().give(&self.data())?;
         self.home.write(&self.file("rabbitmq.conf"), &self.configuration(password))?;
         self.write_advanced()?;
+        self.write_certificate()?;
         self.home.write(&self.file("enabled_plugins"), "[rabbitmq_management,rabbitmq_prometheus].\n")?;
         self.home.write(&self.file("rabbitmq-env.conf"), "")?;
         let mut command = self.home.command(&self.installed.programs.join("rabbitmq-server"));
@@ -107,6 +112,30 @@ impl Node {
         self.home.write(&file, &self.advanced)
     }
 
+    pub(super) fn write_certificate(&self) -> anyhow::Result<()> {
+        let Some(certificate) = &self.certificate else { return Ok(()) };
+        self.home.write(&self.file("tls.crt"), &certificate.chain)?;
+        self.home.write(&self.file("tls.key"), &certificate.key)
+    }
+
+    /// The lines for TLS, if there is a certificate to show.
+    fn tls(&self) -> String {
+        let (port, path) = (self.ports.amqps, |name| self.file(name).display().to_string());
+        let lines = |_: &Certificate| {
+            format!(
+                "listeners.ssl.1 = 127.0.0.1:{port}\n\
+                 ssl_options.certfile = {certificate}\n\
+                 ssl_options.keyfile = {key}\n\
+                 ssl_options.versions.1 = tlsv1.2\n\
+                 ssl_options.verify = verify_none\n\
+                 ssl_options.fail_if_no_peer_cert = false\n",
+                certificate = path("tls.crt"),
+                key = path("tls.key"),
+            )
+        };
+        self.certificate.as_ref().map(lines).unwrap_or_default()
+    }
+
     fn file(&self, name: &str) -> PathBuf {
         self.directory.join(name)
     }
@@ -123,7 +152,8 @@ impl Node {
              default_pass = {password}\n\
              default_user_tags.administrator = true\n\
              log.console.level = info\n\
-             {settings}\n",
+             {tls}{settings}\n",
+            tls = self.tls(),
             settings = self.settings,
         )
     }

@@ -28,11 +28,11 @@ use axum::{Json, Router};
 use metrics_exporter_prometheus::PrometheusHandle;
 use serde::Serialize;
 use shared::db::{self, Database};
+use shared::http::listener::{self, Listener};
 use shared::http::pace::Paces;
 use shared::http::tokens::Tokens;
-use shared::http::{self, Gate, caller, listener};
+use shared::http::{self, Gate, caller};
 use shared::scrape;
-use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use utoipa::OpenApi as _;
 use utoipa_axum::router::OpenApiRouter;
@@ -65,17 +65,17 @@ pub(crate) struct Api {
 
 /// Answers until `stop`; what is being answered then is finished.
 pub(crate) async fn serve(
-    listener: TcpListener,
+    listener: Listener,
     database: Database,
     metrics: PrometheusHandle,
     stop: CancellationToken,
-) {
+) -> anyhow::Result<()> {
     // The others of this process always find a connection to the database.
     let (tokens, paces) = (Tokens::always_asked(), Paces::new(OF_PERSONS, OF_MACHINES));
     let gate = Gate::new(vec![database.clone()], tokens, paces, PLACES);
     let api = Api { database, metrics };
     tokio::select! {
-        () = listener::serve(listener, router(api, gate.clone()), stop) => {}
+        served = listener::serve(listener, router(api, gate.clone()), stop) => served,
         never = gate.tidy() => match never {},
     }
 }

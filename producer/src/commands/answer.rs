@@ -1,30 +1,10 @@
 //! How a command ends.
 
-use std::process::ExitCode;
-
 use shared::db;
+pub use shared::exit::Exit;
 use shared::settings::Invalid;
 
 use crate::operations::Refused;
-
-/// What the exit code says.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Exit {
-    /// It is done.
-    Done = 0,
-    /// It failed.
-    Failed = 1,
-    /// The command line, the configuration or a file is wrong; nothing was changed.
-    BadInput = 2,
-    /// It was not done in time.
-    TimedOut = 3,
-}
-
-impl From<Exit> for ExitCode {
-    fn from(exit: Exit) -> Self {
-        Self::from(exit as u8)
-    }
-}
 
 /// Why a command was not done.
 #[derive(Debug, thiserror::Error)]

@@ -1,7 +1,8 @@
 //! `producer migrate`
 
 use anyhow::Context as _;
-use shared::db::{Database, migration};
+use shared::db::Database;
+use shared::db::migration::{self, Standing};
 
 use super::{Exit, Failure};
 use crate::upkeep;
@@ -10,8 +11,10 @@ pub(super) async fn run(database: &Database) -> Result<Exit, Failure> {
     let mut applied = migration::migrate(database).await.context("nothing was migrated")?;
     let created = upkeep::create_partitions(database).await?;
     applied.extend(created.into_iter().map(|created| created.name));
-    if applied.is_empty() {
-        println!("up to date");
+    match migration::standing(database).await? {
+        newer @ Standing::Newer { .. } => println!("{newer}: nothing was migrated"),
+        Standing::Current | Standing::Older { .. } if applied.is_empty() => println!("up to date"),
+        Standing::Current | Standing::Older { .. } => {}
     }
     for name in applied {
         println!("applied {name}");

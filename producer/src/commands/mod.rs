@@ -27,7 +27,8 @@ mod wait;
 
 use clap::{Parser, Subcommand};
 use shared::db::Database;
-use shared::settings::{self, Sources};
+use shared::settings::check::Check;
+use shared::settings::{self, Settings, Sources};
 
 pub use answer::{Exit, Failure};
 
@@ -36,12 +37,19 @@ use crate::operations::Actor;
 
 /// The command line.
 #[derive(Debug, Parser)]
-#[command(name = "producer", version, about = "Holdfast's producer: takes in definitions and tasks")]
+#[command(
+    name = "producer",
+    version,
+    arg_required_else_help = true,
+    about = "Holdfast's producer: takes in definitions and tasks"
+)]
 pub struct Cli {
     #[command(flatten)]
     sources: Sources,
+    #[command(flatten)]
+    check: Check,
     #[command(subcommand)]
-    command: Command,
+    command: Option<Command>,
 }
 
 #[derive(Debug, Subcommand)]
@@ -93,17 +101,25 @@ enum Command {
 /// # Errors
 /// Whatever kept the command from being done; what its answer means is told by [`Exit`].
 pub async fn run(cli: Cli) -> Result<Exit, Failure> {
-    if let Command::Schema { what } = cli.command {
+    if cli.check.asked() {
+        let mut settings = Settings::open(&cli.sources);
+        Config::from(&mut settings);
+        return Ok(cli.check.print(settings));
+    }
+    let Some(command) = cli.command else {
+        return Err(Failure::BadInput("no command was given: see `producer --help`".to_owned()));
+    };
+    if let Command::Schema { what } = command {
         return schema::run(what.unwrap_or_default());
     }
-    if let Command::Run = cli.command {
+    if let Command::Run = command {
         let config = Config::read(&cli.sources)?;
         config.base.telemetry.start();
         let database = Database::new(&config.base.database.clone().by_index(), "producer")?;
         crate::run(config, database).await?;
         return Ok(Exit::Done);
     }
-    if let Command::Schedule(command) = &cli.command
+    if let Command::Schedule(command) = &command
         && let Some(answer) = schedule::run_alone(command)
     {
         return answer;
@@ -111,7 +127,7 @@ pub async fn run(cli: Cli) -> Result<Exit, Failure> {
     let config = Base::read(&cli.sources)?;
     config.telemetry.start();
     let database = Database::new(&config.database, "producer")?;
-    match cli.command {
+    match command {
         Command::Run | Command::Schema { .. } => Ok(Exit::Done),
         Command::Migrate => migrate::run(&database).await,
         Command::Apply(args) => apply::run(&database, &args).await,

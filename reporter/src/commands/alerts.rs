@@ -11,6 +11,7 @@ use shared::db::alert::{Alert, Filter};
 use shared::db::alert_event::Event;
 use shared::db::notification::{self, OfAlert};
 use shared::db::{Database, alert, alert_event, job};
+use shared::exit::BadInput;
 use shared::job::JobName;
 use shared::terminal;
 
@@ -75,7 +76,10 @@ struct Alerts {
 async fn list(database: &Database, args: &List) -> anyhow::Result<ExitCode> {
     let client = database.client().await?;
     if let Some(name) = &args.job {
-        anyhow::ensure!(job::resolve(&client, &[name]).await?.contains_key(name), "no job is named {name}");
+        anyhow::ensure!(
+            job::resolve(&client, &[name]).await?.contains_key(name),
+            BadInput(format!("no job is named {name}"))
+        );
     }
     let states = match (args.state, args.all) {
         (Some(state), _) => vec![state],
@@ -164,7 +168,7 @@ struct At {
 async fn show(database: &Database, id: AlertId, as_json: bool) -> anyhow::Result<ExitCode> {
     let client = database.client().await?;
     let found = alert::by_id(&client, id).await?;
-    let Some(alert) = found else { anyhow::bail!("no alert has the number {id}") };
+    let Some(alert) = found else { anyhow::bail!(BadInput(format!("no alert has the number {id}"))) };
     let events = alert_event::of_alert(&client, id).await?;
     let events: Vec<At> = events.into_iter().map(|(at, event)| At { at, event }).collect();
     let notifications = notification::of_alert(&client, id, LISTED).await?;

@@ -10,6 +10,7 @@ use shared::compliance::{Answer, Verdict};
 use shared::db::compliance::{JobVerdicts, verdicts};
 use shared::db::restore_point::{Listed, newest_of_each};
 use shared::db::{Database, job};
+use shared::exit::BadInput;
 use shared::job::JobName;
 use shared::terminal;
 
@@ -64,8 +65,13 @@ pub async fn run(database: &Database, args: &Args) -> anyhow::Result<ExitCode> {
 async fn ensure_judged<C: GenericClient>(client: &C, name: &JobName) -> anyhow::Result<()> {
     let found = job::resolve(client, &[name]).await?;
     match found.get(name) {
-        None | Some(job::Reference { removed: true, .. }) => anyhow::bail!("no job is named {name}"),
-        Some(job) => anyhow::ensure!(job.active, "the job {name} is not active, so it is not judged"),
+        None | Some(job::Reference { removed: true, .. }) => {
+            anyhow::bail!(BadInput(format!("no job is named {name}")))
+        }
+        Some(job) => anyhow::ensure!(
+            job.active,
+            BadInput(format!("the job {name} is not active, so it is not judged"))
+        ),
     }
     Ok(())
 }

@@ -9,6 +9,7 @@ use deadpool_postgres::GenericClient;
 use serde::Serialize;
 use shared::db::recovery;
 use shared::db::{self, Database, compliance_hour, job};
+use shared::exit::BadInput;
 use shared::figures::RecoveryPoints;
 use shared::job::{JobId, JobName};
 
@@ -83,7 +84,7 @@ async fn find<C: GenericClient>(client: &C, name: &JobName) -> anyhow::Result<Jo
     match found {
         // What a removed job did is worth asking for.
         Some(job) => Ok(job.id),
-        None => anyhow::bail!("no job is named {name}"),
+        None => anyhow::bail!(BadInput(format!("no job is named {name}"))),
     }
 }
 

@@ -8,7 +8,9 @@ use shared::channel::ChannelName;
 use shared::db::delivery::{self, Attempt, Outcome};
 use shared::db::notification::{self, Filter, Listed, State};
 use shared::db::{Database, channel};
+use shared::exit::BadInput;
 use shared::terminal;
+use shared::tls::Trust;
 
 use super::{line, moment, print, print_json};
 use crate::notify::trial::{self, Trial};
@@ -66,10 +68,10 @@ struct Notification {
 ///
 /// # Errors
 /// No channel has the name, or the database failed.
-pub async fn run(database: &Database, command: &Command) -> anyhow::Result<ExitCode> {
+pub async fn run(database: &Database, trust: &Trust, command: &Command) -> anyhow::Result<ExitCode> {
     match command {
         Command::List(list) => self::list(database, list).await,
-        Command::Test(test) => self::test(database, test).await,
+        Command::Test(test) => self::test(database, trust, test).await,
     }
 }
 
@@ -142,10 +144,12 @@ fn shown(text: &str) -> String {
     line(text).chars().take(100).collect()
 }
 
-async fn test(database: &Database, args: &Test) -> anyhow::Result<ExitCode> {
+async fn test(database: &Database, trust: &Trust, args: &Test) -> anyhow::Result<ExitCode> {
     let found = channel::by_name(&database.client().await?, &args.channel).await?;
-    let Some(channel) = found else { anyhow::bail!("no channel is named {}", args.channel) };
-    let trial = trial::run(&channel).await;
+    let Some(channel) = found else {
+        anyhow::bail!(BadInput(format!("no channel is named {}", args.channel)))
+    };
+    let trial = trial::run(&channel, trust).await;
     if args.json {
         print_json(&trial)?;
     } else {

@@ -9,6 +9,7 @@ use comfy_table::{Cell, CellAlignment};
 use deadpool_postgres::GenericClient;
 use shared::db::report::{self, Report};
 use shared::db::{self, Database};
+use shared::exit::BadInput;
 use shared::terminal;
 use shared::work::{ReportFormat, ReportKind};
 use uuid::Uuid;
@@ -166,7 +167,7 @@ async fn list<C: GenericClient>(client: &C, args: &List) -> anyhow::Result<ExitC
     let after = match args.before {
         Some(id) => match report::by_id(client, id).await? {
             Some(report) => Some((report.created_at, report.id)),
-            None => anyhow::bail!("no report has the id {id}"),
+            None => anyhow::bail!(BadInput(format!("no report has the id {id}"))),
         },
         None => None,
     };

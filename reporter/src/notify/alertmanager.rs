@@ -13,6 +13,7 @@ use shared::alert::Tag;
 use shared::channel::Alertmanager;
 use shared::clock;
 use shared::db::unrouted::Told;
+use shared::tls::Trust;
 
 use super::attempt::Attempted;
 use super::web::{self, Request};
@@ -32,6 +33,7 @@ pub(super) async fn post(
     alertmanager: &Alertmanager,
     alerts: impl Iterator<Item = &Told>,
     test: bool,
+    trust: &Trust,
 ) -> Attempted {
     let now = clock::now();
     let alerts: Vec<Value> = alerts.map(|alert| written(alert, test, now)).collect();
@@ -43,7 +45,7 @@ pub(super) async fn post(
         headers: Vec::new(),
         body: Some(Value::Array(alerts).to_string().into_bytes()),
     };
-    web::send(request).await
+    web::send(request, trust).await
 }
 
 /// The labels are what does not change while the alert is open, but for its severity: one that gets worse is another alert there,

@@ -5,12 +5,13 @@ use secrecy::ExposeSecret as _;
 use serde_json::Value;
 use shared::channel::Chat;
 use shared::settings;
+use shared::tls::Trust;
 
 use super::attempt::Attempted;
 use super::web::{self, Request};
 
 /// Sends a body.
-pub(super) async fn send(chat: &Chat, body: &Value) -> Attempted {
+pub(super) async fn send(chat: &Chat, body: &Value, trust: &Trust) -> Attempted {
     let url = match settings::secret(&chat.url) {
         Ok(url) => url,
         // A person can mend that.
@@ -24,5 +25,5 @@ pub(super) async fn send(chat: &Chat, body: &Value) -> Attempted {
         headers: Vec::new(),
         body: Some(body.to_string().into_bytes()),
     };
-    web::send(request).await
+    web::send(request, trust).await
 }

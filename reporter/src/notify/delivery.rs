@@ -13,6 +13,7 @@ use shared::channel::{Channel, ChannelName, Means};
 use shared::db::delivery::{Ended, Outcome};
 use shared::db::notification::{self, Claimed};
 use shared::db::{self, Database, channel};
+use shared::tls::Trust;
 use tokio::task::{self, JoinSet};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
@@ -34,7 +35,7 @@ const AT_ONCE: i64 = 8;
 
 /// Delivers until `stop`. Each channel has a lane of its own, so that one whose receiver does not answer holds up no other. What is
 /// under way at the end may come to its end.
-pub(super) async fn run(database: &Database, stop: &CancellationToken) {
+pub(super) async fn run(database: &Database, trust: &Trust, stop: &CancellationToken) {
     let mut lanes = JoinSet::new();
     let mut busy: HashMap<task::Id, String> = HashMap::new();
     while !stop.is_cancelled() {
@@ -42,7 +43,7 @@ pub(super) async fn run(database: &Database, stop: &CancellationToken) {
             Ok(mut channels) => {
                 channels.retain(|channel| !busy.values().any(|busy| busy == channel));
                 for channel in channels {
-                    let lane = lanes.spawn(lane(database.clone(), channel.clone()));
+                    let lane = lanes.spawn(lane(database.clone(), trust.clone(), channel.clone()));
                     busy.insert(lane.id(), channel);
                 }
             }
@@ -69,13 +70,13 @@ async fn due(database: &Database) -> Result<Vec<String>, db::Error> {
 }
 
 /// Delivers a part of what is due of a channel.
-async fn lane(database: Database, channel: String) {
-    if let Err(error) = deliver(&database, &channel).await {
+async fn lane(database: Database, trust: Trust, channel: String) {
+    if let Err(error) = deliver(&database, &trust, &channel).await {
         events::delivering_failed(&error);
     }
 }
 
-async fn deliver(database: &Database, name: &str) -> Result<(), db::Error> {
+async fn deliver(database: &Database, trust: &Trust, name: &str) -> Result<(), db::Error> {
     let (channel, claimed, begun) = {
         let client = database.client().await?;
         let channel = match name.parse::<ChannelName>() {
@@ -86,13 +87,15 @@ async fn deliver(database: &Database, name: &str) -> Result<(), db::Error> {
         (channel, notification::claim(&client, name, LEASE, AT_ONCE).await?, begun)
     };
     let deadline = begun + LONGEST;
-    let attempts =
-        claimed.into_iter().map(|claimed| attempt(database, name, channel.as_ref(), claimed, deadline));
+    let attempts = claimed
+        .into_iter()
+        .map(|claimed| attempt(database, trust, name, channel.as_ref(), claimed, deadline));
     join_all(attempts).await.into_iter().collect()
 }
 
 async fn attempt(
     database: &Database,
+    trust: &Trust,
     name: &str,
     channel: Option<&Channel>,
     claimed: Claimed,
@@ -106,12 +109,13 @@ async fn attempt(
         // That version delivers as well.
         (_, _, Err(error)) => Attempted::failed(format!("written by another version: {error}")),
         (Some(channel), Some(report), _) => {
-            let sending = tokio::time::timeout_at(deadline.into(), bring(database, channel, id, report));
+            let sending =
+                tokio::time::timeout_at(deadline.into(), bring(database, trust, channel, id, report));
             sending.await.unwrap_or_else(|_| Ok(Attempted::failed("not taken in time")))?
         }
         (Some(channel), None, Ok(events)) => {
             let message = Message { id, channel: name.to_owned(), test: false, events };
-            let sending = tokio::time::timeout_at(deadline.into(), send::send(channel, &message));
+            let sending = tokio::time::timeout_at(deadline.into(), send::send(channel, &message, trust));
             sending.await.unwrap_or_else(|_| Attempted::failed("not taken in time"))
         }
     };
@@ -131,6 +135,7 @@ async fn attempt(
 /// Sends a report.
 async fn bring(
     database: &Database,
+    trust: &Trust,
     channel: &Channel,
     notification: Uuid,
     report: Uuid,
@@ -139,7 +144,7 @@ async fn bring(
         return Ok(Attempted::refused("reports go by e-mail only"));
     };
     match report::read(&database.client().await?, report).await? {
-        Some(mailed) => Ok(email::send_report(email, channel, notification, mailed).await),
+        Some(mailed) => Ok(email::send_report(email, channel, notification, mailed, trust).await),
         None => Ok(Attempted::refused("the report is not kept any more")),
     }
 }

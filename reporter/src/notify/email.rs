@@ -7,11 +7,12 @@ use anyhow::Context as _;
 use lettre::message::header::{ContentTransferEncoding, ContentType};
 use lettre::message::{Attachment, Body, Mailbox, MessageBuilder, MultiPart, SinglePart};
 use lettre::transport::smtp::authentication::Credentials;
-use lettre::transport::smtp::client::{Tls as Protection, TlsParameters};
+use lettre::transport::smtp::client::{Certificate, Tls as Protection, TlsParameters};
 use lettre::{AsyncSmtpTransport, AsyncTransport as _, Tokio1Executor};
 use secrecy::ExposeSecret as _;
 use shared::channel::{Address, Channel, Email, Tls};
 use shared::settings;
+use shared::tls::{self, Trust};
 use tokio::time::timeout;
 use uuid::Uuid;
 
@@ -30,8 +31,8 @@ const SUBJECT: usize = 150;
 type Transport = AsyncSmtpTransport<Tokio1Executor>;
 
 /// Sends a message to all recipients.
-pub(super) async fn send(email: &Email, message: &Message) -> Attempted {
-    post(email, || compose(email, message)).await
+pub(super) async fn send(email: &Email, message: &Message, trust: &Trust) -> Attempted {
+    post(email, trust, || compose(email, message)).await
 }
 
 /// Sends a report to all recipients.
@@ -40,11 +41,16 @@ pub(super) async fn send_report(
     channel: &Channel,
     notification: Uuid,
     mailed: Mailed,
+    trust: &Trust,
 ) -> Attempted {
-    post(email, || compose_report(email, channel.name.as_str(), notification, mailed)).await
+    post(email, trust, || compose_report(email, channel.name.as_str(), notification, mailed)).await
 }
 
-async fn post(email: &Email, compose: impl FnOnce() -> anyhow::Result<lettre::Message>) -> Attempted {
+async fn post(
+    email: &Email,
+    trust: &Trust,
+    compose: impl FnOnce() -> anyhow::Result<lettre::Message>,
+) -> Attempted {
     if !email.is_protected() && !email.insecure {
         return Attempted::refused(
             "without TLS mail goes to this machine only, unless the channel is insecure",
@@ -54,7 +60,7 @@ async fn post(email: &Email, compose: impl FnOnce() -> anyhow::Result<lettre::Me
         Ok(mail) => mail,
         Err(error) => return Attempted::refused(format!("{error:#}")),
     };
-    let transport = match transport(email) {
+    let transport = match transport(email, trust) {
         Ok(transport) => transport,
         // A person can mend that.
         Err(error) => return Attempted::failed(format!("{error:#}")),
@@ -68,7 +74,9 @@ async fn post(email: &Email, compose: impl FnOnce() -> anyhow::Result<lettre::Me
 
 fn judge(error: &lettre::transport::smtp::Error) -> Attempted {
     let mut why = error.to_string();
-    if let Some(cause) = std::error::Error::source(error) {
+    if let Some(refused) = tls::explain(error) {
+        why = refused;
+    } else if let Some(cause) = std::error::Error::source(error) {
         why = format!("{why}: {cause}");
     }
     // A password that is being changed is put right by a person, and then the mail goes.
@@ -78,8 +86,8 @@ fn judge(error: &lettre::transport::smtp::Error) -> Attempted {
     error.status().map_or(attempted.clone(), |code| attempted.with_status(code.into()))
 }
 
-fn transport(email: &Email) -> anyhow::Result<Transport> {
-    let parameters = || TlsParameters::new_rustls(email.server.clone()).context("tls");
+fn transport(email: &Email, trust: &Trust) -> anyhow::Result<Transport> {
+    let parameters = || parameters(email, trust).context("tls");
     let protection = match email.tls {
         Tls::StartTls => Protection::Required(parameters()?),
         Tls::Tls => Protection::Wrapper(parameters()?),
@@ -96,6 +104,15 @@ fn transport(email: &Email) -> anyhow::Result<Transport> {
             builder.credentials(Credentials::new(login.user.clone(), password.expose_secret().to_owned()));
     }
     Ok(builder.build())
+}
+
+fn parameters(email: &Email, trust: &Trust) -> anyhow::Result<TlsParameters> {
+    let mut parameters = TlsParameters::builder(email.server.clone());
+    if let Some(file) = trust.file() {
+        let further = std::fs::read(file).with_context(|| file.display().to_string())?;
+        parameters = parameters.add_root_certificate(Certificate::from_pem(&further)?);
+    }
+    Ok(parameters.build_rustls()?)
 }
 
 fn compose(email: &Email, message: &Message) -> anyhow::Result<lettre::Message> {

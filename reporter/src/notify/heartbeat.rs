@@ -12,6 +12,7 @@ use shared::channel::{Channel, ChannelName, Heartbeat, Means};
 use shared::db::delivery::Outcome;
 use shared::db::{self, Database, channel};
 use shared::settings;
+use shared::tls::Trust;
 
 use super::attempt::Attempted;
 use super::pipeline;
@@ -29,6 +30,8 @@ const LOOK: Duration = Duration::from_millis(500);
 pub struct Look<'a> {
     /// The broker.
     pub broker: &'a Reach,
+    /// Who may vouch for receivers.
+    pub trust: &'a Trust,
     /// How often it is looked whether the pipeline works, when no switch is due: that is measured as well.
     pub every: Duration,
 }
@@ -72,10 +75,13 @@ impl Beats {
             self.at.insert(channel.name.clone(), Instant::now());
         }
         if self.trouble.is_some() {
-            counter!(HEARTBEATS, "outcome" => "withheld").increment(due.len() as u64);
+            // Where no switch is, none is withheld.
+            if !due.is_empty() {
+                counter!(HEARTBEATS, "outcome" => "withheld").increment(due.len() as u64);
+            }
             return Ok(());
         }
-        join_all(due.into_iter().map(|(channel, heartbeat)| told(channel, heartbeat))).await;
+        join_all(due.into_iter().map(|(channel, heartbeat)| told(channel, heartbeat, look.trust))).await;
         Ok(())
     }
 
@@ -86,8 +92,8 @@ impl Beats {
     }
 }
 
-async fn told(channel: &Channel, heartbeat: &Heartbeat) {
-    let attempted = ping(heartbeat).await;
+async fn told(channel: &Channel, heartbeat: &Heartbeat, trust: &Trust) {
+    let attempted = ping(heartbeat, trust).await;
     counter!(HEARTBEATS, "outcome" => attempted.outcome.as_str()).increment(1);
     if attempted.outcome != Outcome::Delivered {
         events::not_pinged(&channel.name, attempted.error.as_deref());
@@ -95,7 +101,7 @@ async fn told(channel: &Channel, heartbeat: &Heartbeat) {
 }
 
 /// Asks for the URL once: the next time is soon enough for another try.
-pub(super) async fn ping(heartbeat: &Heartbeat) -> Attempted {
+pub(super) async fn ping(heartbeat: &Heartbeat, trust: &Trust) -> Attempted {
     let url = match settings::secret(&heartbeat.url) {
         Ok(url) => url,
         Err(error) => return Attempted::failed(format!("url: {error}")),
@@ -108,5 +114,5 @@ pub(super) async fn ping(heartbeat: &Heartbeat) -> Attempted {
         headers: Vec::new(),
         body: None,
     };
-    web::send(request).await
+    web::send(request, trust).await
 }

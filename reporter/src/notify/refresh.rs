@@ -7,26 +7,27 @@ use shared::channel::{Alertmanager, ChannelName, Means};
 use shared::db::delivery::Outcome;
 use shared::db::unrouted::Told;
 use shared::db::{self, Database, channel, unrouted};
+use shared::tls::Trust;
 
 use super::alertmanager;
 use crate::events;
 use crate::untold::Untold;
 
 /// Posts again and again.
-pub(super) async fn go_on(database: &Database) {
+pub(super) async fn go_on(database: &Database, trust: &Trust) {
     let mut untold = Untold::default();
     let mut every = tokio::time::interval(alertmanager::REFRESH);
     every.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
         every.tick().await;
-        if let Err(error) = post(database, &mut untold).await {
+        if let Err(error) = post(database, &mut untold, trust).await {
             events::refreshing_failed(&error);
         }
     }
 }
 
 /// Posts what is open to each Alertmanager that was told of it; one that is slow holds up no other for longer than until the next time.
-async fn post(database: &Database, untold: &mut Untold) -> Result<(), db::Error> {
+async fn post(database: &Database, untold: &mut Untold, trust: &Trust) -> Result<(), db::Error> {
     let (alertmanagers, standing) = {
         let client = database.client().await?;
         let channels = untold.readable("channel", channel::all(&client).await?);
@@ -47,7 +48,7 @@ async fn post(database: &Database, untold: &mut Untold) -> Result<(), db::Error>
         open.entry(standing.channel).or_default().push(standing.alert);
     }
     let posts = alertmanagers.iter().filter_map(|(name, means)| {
-        let posts = post_to(name, means, open.get(name.as_str())?);
+        let posts = post_to(name, means, open.get(name.as_str())?, trust);
         Some(async move {
             if tokio::time::timeout(alertmanager::REFRESH, posts).await.is_err() {
                 events::not_refreshed(name, Some("not taken in time"));
@@ -59,9 +60,9 @@ async fn post(database: &Database, untold: &mut Untold) -> Result<(), db::Error>
 }
 
 /// Posts as many as are taken.
-async fn post_to(name: &ChannelName, means: &Alertmanager, alerts: &[Told]) {
+async fn post_to(name: &ChannelName, means: &Alertmanager, alerts: &[Told], trust: &Trust) {
     for alerts in alerts.chunks(alertmanager::AT_ONCE) {
-        let attempted = alertmanager::post(means, alerts.iter(), false).await;
+        let attempted = alertmanager::post(means, alerts.iter(), false, trust).await;
         if attempted.outcome != Outcome::Delivered {
             return events::not_refreshed(name, attempted.error.as_deref());
         }

@@ -3,6 +3,7 @@
 use shared::channel::{Channel, Means};
 use shared::clock;
 use shared::db::delivery::Outcome;
+use shared::tls::Trust;
 use uuid::Uuid;
 
 use super::attempt::Attempted;
@@ -26,11 +27,11 @@ pub struct Trial {
 }
 
 /// Sends the message; a heartbeat is told once that all is well, whatever is.
-pub async fn run(channel: &Channel) -> Trial {
+pub async fn run(channel: &Channel, trust: &Trust) -> Trial {
     let id = Uuid::now_v7();
     let attempted = match &channel.means {
-        Means::Heartbeat(heartbeat) => heartbeat::ping(heartbeat).await,
-        _ => send::send(channel, &message::trial(id, channel.name.as_str(), clock::now())).await,
+        Means::Heartbeat(heartbeat) => heartbeat::ping(heartbeat, trust).await,
+        _ => send::send(channel, &message::trial(id, channel.name.as_str(), clock::now()), trust).await,
     };
     let Attempted { outcome, status, error, .. } = attempted;
     Trial { channel: channel.name.to_string(), kind: channel.means.kind(), id, outcome, status, error }

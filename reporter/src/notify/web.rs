@@ -9,6 +9,8 @@ use std::time::Duration;
 use reqwest::header::{HeaderMap, RETRY_AFTER};
 use reqwest::redirect::Policy;
 use reqwest::{Client, Method, Response, StatusCode, Url};
+use rustls::ClientConfig;
+use shared::tls::{self, Checks, Trust};
 use tokio::time::timeout;
 
 use super::attempt::Attempted;
@@ -41,7 +43,7 @@ pub(super) struct Request {
 }
 
 /// Sends it, and says what came of it.
-pub(super) async fn send(request: Request) -> Attempted {
+pub(super) async fn send(request: Request, trust: &Trust) -> Attempted {
     let url = match Url::parse(&request.url) {
         Ok(url) if matches!(url.scheme(), "http" | "https") => url,
         Ok(_) => return Attempted::refused("url: neither http:// nor https://"),
@@ -61,7 +63,11 @@ pub(super) async fn send(request: Request) -> Attempted {
         return Attempted::refused(format!("{to} is at {ip}, which is no address of the internet: {hint}"));
     }
     let hidden = request.secret.then(|| url.clone());
-    match exchange(url, &addresses, request).await {
+    let tls = match trust.client(Checks::Everything) {
+        Ok(tls) => tls,
+        Err(error) => return Attempted::failed(error.to_string()),
+    };
+    match exchange(url, &addresses, request, tls).await {
         // A receiver may repeat any part of a URL that is a secret.
         Ok((status, headers, _)) if hidden.is_some() => judge(status, &headers, ""),
         Ok((status, headers, body)) => judge(status, &headers, &body),
@@ -88,12 +94,14 @@ async fn exchange(
     url: Url,
     addresses: &[SocketAddr],
     request: Request,
+    tls: ClientConfig,
 ) -> Result<(StatusCode, HeaderMap, String), reqwest::Error> {
     let host = url.host_str().unwrap_or_default().to_owned();
     let client = Client::builder()
         .resolve_to_addrs(&host, addresses)
         .redirect(Policy::none())
         .no_proxy()
+        .tls_backend_preconfigured(tls)
         .referer(false)
         .timeout(LONGEST)
         .user_agent(concat!("holdfast/", env!("CARGO_PKG_VERSION")))
@@ -153,6 +161,9 @@ fn hide(text: String, url: Option<&Url>) -> String {
 
 /// An error with its causes.
 fn chain(error: &reqwest::Error) -> String {
+    if let Some(why) = tls::explain(error) {
+        return why;
+    }
     let mut text = error.to_string();
     let mut cause = std::error::Error::source(error);
     while let Some(error) = cause {
@@ -223,7 +234,7 @@ mod tests {
             "http://169.254.169.254/latest/meta-data",
             "http://10.1.2.3/",
         ] {
-            let attempted = send(request(url)).await;
+            let attempted = send(request(url), &Trust::default()).await;
             assert_eq!(attempted.outcome, Outcome::Refused, "{url}: {attempted:?}");
             assert!(attempted.error.unwrap().contains("no address of the internet"), "{url}");
         }
@@ -232,7 +243,7 @@ mod tests {
     #[tokio::test]
     async fn a_url_that_is_none_is_refused() {
         for url in ["", "ftp://example.org/", "file:///etc/passwd", "http://", "http://host:99999/"] {
-            let attempted = send(Request { allow_private: true, ..request(url) }).await;
+            let attempted = send(Request { allow_private: true, ..request(url) }, &Trust::default()).await;
             assert_eq!(attempted.outcome, Outcome::Refused, "{url}: {attempted:?}");
         }
     }
@@ -240,7 +251,8 @@ mod tests {
     #[tokio::test]
     async fn an_error_does_not_give_a_secret_url_away() {
         let url = "http://127.0.0.1:1/services/T000/B000/secret".to_owned();
-        let attempted = send(Request { url, secret: true, allow_private: true, ..request("") }).await;
+        let attempted =
+            send(Request { url, secret: true, allow_private: true, ..request("") }, &Trust::default()).await;
         assert_eq!(attempted.outcome, Outcome::Failed, "{attempted:?}");
         let error = attempted.error.unwrap();
         assert!(!error.contains("secret") && !error.contains("T000"), "{error}");

@@ -6,6 +6,7 @@ use secrecy::ExposeSecret as _;
 use serde_json::json;
 use sha2::Sha256;
 use shared::channel::Webhook;
+use shared::tls::Trust;
 use shared::{clock, settings};
 
 use super::attempt::Attempted;
@@ -16,7 +17,7 @@ use super::web::{self, Request};
 const VERSION: u32 = 1;
 
 /// Sends a message.
-pub(super) async fn send(webhook: &Webhook, message: &Message) -> Attempted {
+pub(super) async fn send(webhook: &Webhook, message: &Message, trust: &Trust) -> Attempted {
     let secret = match settings::secret(&webhook.secret) {
         Ok(secret) => secret,
         // A person can mend that.
@@ -38,7 +39,7 @@ pub(super) async fn send(webhook: &Webhook, message: &Message) -> Attempted {
         headers,
         body: Some(body),
     };
-    web::send(request).await
+    web::send(request, trust).await
 }
 
 fn body(message: &Message) -> Vec<u8> {

@@ -3,19 +3,33 @@
 use std::pin::pin;
 use std::time::Duration;
 
-use tokio_postgres::{CancelToken, NoTls};
+use tokio_postgres::CancelToken;
 use tokio_util::sync::CancellationToken;
+
+use super::location::Location;
 
 /// How long work that was cancelled may take to end.
 const TIMEOUT: Duration = Duration::from_secs(10);
 /// How often the server is told: between two statements there is nothing that it could end.
 const AGAIN: Duration = Duration::from_millis(250);
 
+/// Has the server end what one session does.
+pub struct Canceller {
+    location: Location,
+    session: CancelToken,
+}
+
+impl Canceller {
+    pub(super) const fn new(location: Location, session: CancelToken) -> Self {
+        Self { location, session }
+    }
+}
+
 /// Does work on one connection until it is done, or until `cancel`: then the server ends the statement that runs, and nothing comes
 /// out. The connection is to be closed after that, because the server may be at the statement still, or end the next one.
 pub async fn until<T>(
     cancel: &CancellationToken,
-    server: CancelToken,
+    server: &Canceller,
     work: impl Future<Output = T>,
 ) -> Option<T> {
     if cancel.is_cancelled() {
@@ -29,7 +43,7 @@ pub async fn until<T>(
     let told = async {
         loop {
             // A server that cannot be told does nothing for us either.
-            _ = server.cancel_query(NoTls).await;
+            _ = server.location.cancel(&server.session).await;
             tokio::time::sleep(AGAIN).await;
         }
     };

@@ -6,6 +6,7 @@ use deadpool_postgres::PoolError;
 use tokio_postgres::error::SqlState;
 
 use super::CONNECT_TIMEOUT;
+use crate::tls;
 
 /// What can go wrong with the database.
 #[derive(Debug, thiserror::Error)]
@@ -102,15 +103,40 @@ impl Error {
     }
 }
 
+/// What the client says of a server that was asked for TLS and has none.
+const WITHOUT_TLS: &str = "server does not support TLS";
+
+/// Whether a statement is for another schema than the one that is there.
+fn is_of_another_schema(code: &SqlState) -> bool {
+    *code == SqlState::UNDEFINED_COLUMN || *code == SqlState::UNDEFINED_FUNCTION
+}
+
 pub(super) fn describe(error: &tokio_postgres::Error) -> String {
     match error.as_db_error() {
         Some(db) if *db.code() == SqlState::UNDEFINED_TABLE => {
             format!("{}: run `producer migrate` first", db.message())
         }
+        Some(db) if is_of_another_schema(db.code()) => {
+            format!("{} ({}): run `producer migrate` first", db.message(), db.code().code())
+        }
+        // Its rules for hosts say so, in the middle of a sentence.
+        Some(db) if db.message().contains("no encryption") => {
+            format!("{}: the server wants TLS, which sslmode=verify-full in the URL gives it", db.message())
+        }
         Some(db) => format!("{} ({})", db.message(), db.code().code()),
         None => {
+            if let Some(why) = tls::explain(error) {
+                return why;
+            }
             let source = std::error::Error::source(error);
-            source.map_or_else(|| error.to_string(), |source| format!("{error}: {source}"))
+            let source = source.map(ToString::to_string);
+            match source.as_deref() {
+                Some(WITHOUT_TLS) => {
+                    "the server does not offer TLS: switch it on there, or give up on it with sslmode=disable in the URL".to_owned()
+                }
+                Some(source) => format!("{error}: {source}"),
+                None => error.to_string(),
+            }
         }
     }
 }

@@ -1,5 +1,8 @@
 //! Numbered migrations, run by one process at a time.
 
+use std::fmt;
+use std::time::{Duration, Instant};
+
 use deadpool_postgres::Client;
 
 use super::Database;
@@ -23,12 +26,104 @@ pub enum Error {
     Migration(#[from] Box<refinery::Error>),
 }
 
+/// How often a schema that is too old is looked at.
+const LOOK: Duration = Duration::from_secs(1);
+/// How often that is said.
+const SAY: Duration = Duration::from_mins(1);
+
+/// How the database's schema is to this program, by the numbers of migrations.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Standing {
+    /// They are of the same version.
+    Current,
+    /// The schema lacks what this program needs.
+    Older {
+        /// 0 where nothing was ever migrated.
+        at: i32,
+        /// What this program needs.
+        needed: i32,
+    },
+    /// A newer program has migrated it. What was added is not minded: migrations add before, releases later, others take away.
+    Newer {
+        /// Its version.
+        at: i32,
+        /// The newest that this program knows.
+        known: i32,
+    },
+}
+
+impl fmt::Display for Standing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Current => f.write_str("the schema is up to date"),
+            Self::Older { at, needed } => {
+                write!(
+                    f,
+                    "the schema is older than this program, version {at} instead of {needed}: run `producer migrate`"
+                )
+            }
+            Self::Newer { at, known } => {
+                write!(f, "the schema is newer than this program, version {at} instead of {known}")
+            }
+        }
+    }
+}
+
+/// Looks how the schema is to this program.
+///
+/// # Errors
+/// The database's.
+pub async fn standing(database: &Database) -> Result<Standing, super::Error> {
+    let client = database.client().await?;
+    look(&client).await
+}
+
+/// Waits until the schema has what this program needs, and says what it waits for: an upgrade may begin with the programs.
+pub async fn reached(database: &Database) {
+    let mut said: Option<(String, Instant)> = None;
+    loop {
+        let why = match standing(database).await {
+            Ok(Standing::Current) => return,
+            Ok(newer @ Standing::Newer { .. }) => {
+                tracing::info!("{newer}");
+                return;
+            }
+            Ok(older @ Standing::Older { .. }) => older.to_string(),
+            Err(error) => error.to_string(),
+        };
+        if said.as_ref().is_none_or(|(before, at)| *before != why || at.elapsed() > SAY) {
+            tracing::warn!(why, "waiting for the database before anything begins");
+            said = Some((why, Instant::now()));
+        }
+        tokio::time::sleep(LOOK).await;
+    }
+}
+
+async fn look(client: &Client) -> Result<Standing, super::Error> {
+    let known =
+        embedded::migrations::runner().get_migrations().iter().map(refinery::Migration::version).max();
+    let known = known.unwrap_or_default();
+    let there = statement!("migration.there", "select to_regclass('refinery_schema_history') is not null");
+    let at = if there.query_one(client, &[]).await?.try_get(0)? {
+        let newest =
+            statement!("migration.newest", "select coalesce(max(version), 0) from refinery_schema_history");
+        newest.query_one(client, &[]).await?.try_get(0)?
+    } else {
+        0
+    };
+    Ok(match at {
+        at if at < known => Standing::Older { at, needed: known },
+        at if at > known => Standing::Newer { at, known },
+        _ => Standing::Current,
+    })
+}
+
 /// Brings the schema to this program's version and returns the names of the migrations that were applied.
 ///
 /// Several processes may call it at once: the migrations run under an advisory lock, once.
 ///
 /// # Errors
-/// A newer schema than this program knows is refused.
+/// A migration fails, or one that was applied is not the one of its number that this program has. A newer schema is left as it is.
 pub async fn migrate(database: &Database) -> Result<Vec<String>, Error> {
     let mut client = database.client().await?;
     // Whoever migrates waits for whoever else does, and for what uses the tables.
@@ -49,6 +144,9 @@ pub async fn migrate(database: &Database) -> Result<Vec<String>, Error> {
 }
 
 async fn apply(client: &mut Client) -> Result<Vec<String>, Error> {
+    if let Standing::Newer { .. } = look(client).await? {
+        return Ok(Vec::new());
+    }
     let connection: &mut tokio_postgres::Client = client;
     let report = embedded::migrations::runner().run_async(connection).await.map_err(Box::new)?;
     Ok(report.applied_migrations().iter().map(ToString::to_string).collect())

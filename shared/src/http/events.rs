@@ -6,12 +6,16 @@ use uuid::Uuid;
 
 use crate::db::Error;
 
-pub(super) fn listening(address: SocketAddr) {
-    tracing::info!(%address, "listening");
+pub(super) fn listening(address: SocketAddr, tls: bool) {
+    tracing::info!(%address, tls, "listening");
 }
 
 pub(super) fn not_accepted(error: &std::io::Error) {
     tracing::warn!(%error, "a connection could not be taken: trying again");
+}
+
+pub(super) fn no_handshake(address: SocketAddr, why: &str) {
+    tracing::debug!(%address, why, "a client did not come through the handshake of TLS");
 }
 
 pub(super) fn connections_cut(connections: usize) {

@@ -2,6 +2,7 @@
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -10,21 +11,28 @@ use anyhow::Context as _;
 use axum::Router;
 use axum::extract::ConnectInfo;
 use hyper::body::Incoming;
+use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use hyper_util::server::graceful::GracefulShutdown;
+use hyper_util::server::graceful::{GracefulShutdown, Watcher};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tokio_io_timeout::TimeoutStream;
+use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 use tower_service::Service as _;
 
 use super::events;
+use super::place::Place;
+use crate::tls::{self, Identity};
 
 /// How long a request's line and headers may take to come, also behind an answer on a connection that is kept.
 const HEADERS_WITHIN: Duration = Duration::from_secs(15);
+/// How long a client may take for the handshake of TLS.
+const HANDSHAKE_WITHIN: Duration = Duration::from_secs(10);
 /// How long a client may take nothing of its answer.
 const TAKEN_WITHIN: Duration = Duration::from_secs(30);
 /// The most that a request's line and headers may have, in bytes.
@@ -66,27 +74,44 @@ impl Drop for Open {
 /// Takes the address, so that a wrong one is found at the start, and says which one it is.
 ///
 /// # Errors
-/// The address is in use, or is none of this machine.
-pub async fn listen(address: SocketAddr) -> anyhow::Result<TcpListener> {
-    let listener = TcpListener::bind(address).await.with_context(|| format!("listen: {address}"))?;
-    events::listening(listener.local_addr()?);
-    Ok(listener)
+/// The address is in use, or is none of this machine; the files of the certificate are no good.
+pub async fn listen(place: &Place) -> anyhow::Result<Listener> {
+    let Place { address, tls } = place;
+    let identity = tls.as_ref().map(Identity::load).transpose()?;
+    let socket = TcpListener::bind(address).await.with_context(|| format!("listen: {address}"))?;
+    events::listening(socket.local_addr()?, identity.is_some());
+    Ok(Listener { socket, identity })
+}
+
+/// An address that was taken.
+#[derive(Debug)]
+pub struct Listener {
+    socket: TcpListener,
+    identity: Option<Arc<Identity>>,
 }
 
 /// Answers until `stop`; what is being answered then is finished, if that takes no longer than a client may be slow.
-pub async fn serve(listener: TcpListener, router: Router, stop: CancellationToken) {
-    let mut http = hyper::server::conn::http1::Builder::new();
+///
+/// # Errors
+/// None, as long as TLS has versions to speak.
+pub async fn serve(listener: Listener, router: Router, stop: CancellationToken) -> anyhow::Result<()> {
+    let Listener { socket, identity } = listener;
+    let mut http = http1::Builder::new();
     http.timer(TokioTimer::new())
         .header_read_timeout(HEADERS_WITHIN)
         .max_buf_size(MOST_HEADER_BYTES)
         .max_headers(MOST_HEADERS);
     let places = Arc::new(Semaphore::new(room_for_connections()));
-    let (graceful, mut running) = (GracefulShutdown::new(), JoinSet::new());
+    let (graceful, mut running, mut renewing) = (GracefulShutdown::new(), JoinSet::new(), JoinSet::new());
+    let acceptor = identity.as_ref().map(Identity::acceptor).transpose()?;
+    if let Some(identity) = identity {
+        renewing.spawn(identity.keep());
+    }
     loop {
         let accepted = async {
             // Never closed.
             let place = Arc::clone(&places).acquire_owned().await;
-            (place, listener.accept().await)
+            (place, socket.accept().await)
         };
         let (place, accepted) = tokio::select! {
             accepted = accepted => accepted,
@@ -101,21 +126,51 @@ pub async fn serve(listener: TcpListener, router: Router, stop: CancellationToke
                 continue;
             }
         };
-        let router = router.clone();
-        let service =
-            service_fn(move |request: hyper::Request<Incoming>| answer(router.clone(), address, request));
         let connection =
-            graceful.watch(http.serve_connection(TokioIo::new(Box::pin(bounded(stream))), service));
-        let open = Open::count();
+            Connection { http: http.clone(), router: router.clone(), address, watcher: graceful.watcher() };
+        let (acceptor, open) = (acceptor.clone(), Open::count());
         running.spawn(async move {
             let (_place, _open) = (place, open);
-            // A client that is gone, late, or speaks no HTTP is its own affair.
-            connection.await.ok();
+            let stream = Box::pin(bounded(stream));
+            match acceptor {
+                None => connection.serve(stream).await,
+                Some(acceptor) => connection.secure_and_serve(&acceptor, stream).await,
+            }
         });
     }
-    drop(listener);
+    drop(socket);
     if tokio::time::timeout(TAKEN_WITHIN, graceful.shutdown()).await.is_err() {
         events::connections_cut(running.len());
+    }
+    Ok(())
+}
+
+/// A client that came.
+struct Connection {
+    http: http1::Builder,
+    router: Router,
+    address: SocketAddr,
+    watcher: Watcher,
+}
+
+impl Connection {
+    async fn secure_and_serve(self, acceptor: &TlsAcceptor, stream: Pin<Box<TimeoutStream<TcpStream>>>) {
+        match tokio::time::timeout(HANDSHAKE_WITHIN, acceptor.accept(stream)).await {
+            Ok(Ok(stream)) => self.serve(stream).await,
+            Ok(Err(error)) => {
+                let why = tls::explain(&error).unwrap_or_else(|| error.to_string());
+                events::no_handshake(self.address, &why);
+            }
+            Err(_) => events::no_handshake(self.address, "it took too long"),
+        }
+    }
+
+    async fn serve(self, stream: impl AsyncRead + AsyncWrite + Unpin + 'static) {
+        let Self { http, router, address, watcher } = self;
+        let service =
+            service_fn(move |request: hyper::Request<Incoming>| answer(router.clone(), address, request));
+        // A client that is gone, late, or speaks no HTTP is its own affair.
+        watcher.watch(http.serve_connection(TokioIo::new(stream), service)).await.ok();
     }
 }
 

@@ -4,7 +4,7 @@ use std::net::TcpListener;
 use std::time::Duration;
 
 use devstack::{Service, ServiceCommand};
-use harness::{World, eventually, metrics};
+use harness::{Authority, Validity, World, eventually, metrics};
 use serde_json::json;
 
 use super::{Reader, column, warmed, world_with};
@@ -12,29 +12,36 @@ use super::{Reader, column, warmed, world_with};
 /// A Redis server of the test's own, which comes back at the same place.
 struct Redis {
     port: u16,
+    /// What it shows by TLS, if it speaks that: the files of a certificate and its key.
+    certificate: Option<[String; 2]>,
     service: Option<Service>,
 }
 
 impl Redis {
     async fn start(world: &World) -> Self {
+        Self::start_with(world, None).await
+    }
+
+    async fn start_with(world: &World, certificate: Option<[String; 2]>) -> Self {
         let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-        let mut redis = Self { port, service: None };
+        let mut redis = Self { port, certificate, service: None };
         redis.begin(world).await;
         redis
     }
 
     async fn begin(&mut self, world: &World) {
+        let port = self.port.to_string();
+        let ports = match &self.certificate {
+            None => vec!["--port", &port],
+            Some([certificate, key]) => {
+                let files =
+                    ["--tls-cert-file", certificate, "--tls-key-file", key, "--tls-auth-clients", "no"];
+                [&["--port", "0", "--tls-port", &port][..], &files].concat()
+            }
+        };
         let command = ServiceCommand::new("redis", world.path("redis.log"))
-            .args([
-                "--port",
-                &self.port.to_string(),
-                "--bind",
-                "127.0.0.1",
-                "--save",
-                "",
-                "--appendonly",
-                "no",
-            ])
+            .args(ports)
+            .args(["--bind", "127.0.0.1", "--save", "", "--appendonly", "no"])
             .args(["--dir", world.path("").to_str().unwrap()]);
         self.service = Some(Service::start_program("/usr/bin/redis-server".as_ref(), command).unwrap());
         let port = self.port;
@@ -49,7 +56,8 @@ impl Redis {
     }
 
     fn url(&self) -> String {
-        format!("redis://127.0.0.1:{}/", self.port)
+        let scheme = if self.certificate.is_some() { "rediss" } else { "redis" };
+        format!("{scheme}://127.0.0.1:{}/", self.port)
     }
 }
 
@@ -201,6 +209,30 @@ async fn answers_are_shared_by_redis_and_nobody_notices_when_it_dies_and_comes_b
     let hung = tokio::time::timeout(Duration::from_secs(20), one.get("jobs?limit=499")).await.unwrap();
     assert_eq!(hung.status, 200);
     redis.service.as_ref().unwrap().resume().unwrap();
+}
+
+#[tokio::test]
+async fn answers_are_shared_by_redis_by_tls_and_one_that_cannot_be_trusted_is_left_alone() {
+    let (authority, stranger) = (Authority::new("Holdfast test authority"), Authority::new("A stranger"));
+    let certificate = authority.issue("IP:127.0.0.1", Validity::Now);
+    let world = world_with(3).await;
+    let files = [("redis.crt", certificate.chain), ("redis.key", certificate.key)];
+    let files = files.map(|(name, text)| world.write(name, text).display().to_string());
+    let redis = Redis::start_with(&world, Some(files)).await;
+    let (url, trusted, strange) =
+        (redis.url(), authority.file().display().to_string(), stranger.file().display().to_string());
+    let one = Reader::with(&world, "viewer", &[("REDIS_URL", &url), ("HOLDFAST_TLS_CA", &trusted)]).await;
+    one.read("jobs?limit=2").await;
+    eventually("it is used", async || {
+        (metrics(&one.url).await.get("holdfast_cache_redis_up") == Some(&1.0)).then_some(())
+    })
+    .await;
+    let two = one.beside(&world, &[("REDIS_URL", &url), ("HOLDFAST_TLS_CA", &strange)]).await;
+    two.read("jobs?limit=2").await;
+    eventually("it is left alone", async || {
+        (metrics(&two.url).await.get("holdfast_cache_redis_up") == Some(&0.0)).then_some(())
+    })
+    .await;
 }
 
 #[tokio::test]

@@ -9,6 +9,7 @@ use shared::db::Database;
 use shared::db::repository_lock::{Holder, Refused};
 use shared::db::restore_point::RestorePoint;
 use shared::db::target::StoredTarget;
+use shared::exit::BadInput;
 use shared::job::JobName;
 use shared::target::TargetName;
 use shared::task::{Ended, Epoch, TaskId};
@@ -73,11 +74,11 @@ async fn keep_lock(database: &Database, point: &RestorePoint, holder: Holder) ->
 async fn choose(args: &RestoreArgs, database: &Database) -> anyhow::Result<RestorePoint> {
     let client = database.client().await?;
     let jobs = db::job::resolve(&client, &[&args.job]).await?;
-    let job = jobs.get(&args.job).with_context(|| format!("no job is named {}", args.job))?;
+    let job = jobs.get(&args.job).ok_or_else(|| BadInput(format!("no job is named {}", args.job)))?;
     let mut points = db::restore_point::reachable(&client, job.id).await?;
     if let Some(name) = &args.target {
         let target = db::target::by_name(&client, name).await?;
-        let target = target.with_context(|| format!("no target is named {name}"))?;
+        let target = target.ok_or_else(|| BadInput(format!("no target is named {name}")))?;
         points.retain(|point| point.target == target.id);
     }
     points.into_iter().next().with_context(|| format!("no restore point of {} is in reach", args.job))

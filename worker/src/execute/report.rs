@@ -66,9 +66,9 @@ pub(super) async fn run(attempt: &Attempt<'_>, params: &ReportParams) -> Result<
     let period = params.span(task.enqueued_at).map_err(refuse)?;
     let started = Instant::now();
     let mut client = attempt.worker.database.beside(SESSION).await.map_err(retry)?;
-    let server = client.cancel_token();
+    let server = attempt.worker.database.canceller(&client);
     let reading = read(&mut client, attempt.limit(), params, period);
-    let facts = cancel::until(attempt.cancel, server, reading).await.unwrap_or(Err(Ended::Interrupted))?;
+    let facts = cancel::until(attempt.cancel, &server, reading).await.unwrap_or(Err(Ended::Interrupted))?;
     drop(client);
     let read = started.elapsed().as_secs_f64();
     // The snapshot is over: nothing of the database waits for what takes processor time alone.

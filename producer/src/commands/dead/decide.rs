@@ -1,6 +1,5 @@
 //! What `producer dead replay` and `producer dead drop` have in common: which are meant, and how it is told.
 
-use secrecy::SecretString;
 use shared::broker::Delivered;
 use shared::clock;
 use shared::db::dead_task::{self, DeadState, Filter, Stored};
@@ -15,6 +14,7 @@ use super::show::unknown;
 use super::{discard, replay};
 use crate::commands::life::Dead;
 use crate::commands::{Exit, Failure, actor};
+use crate::config::Base;
 use crate::operations::Actor;
 
 /// Dead tasks that are decided about in one transaction.
@@ -65,7 +65,7 @@ pub(super) type Outcome = Result<String, String>;
 
 pub(super) async fn run(
     database: &Database,
-    broker: Option<&SecretString>,
+    base: &Base,
     selection: &Selection,
     deed: Deed,
 ) -> Result<Exit, Failure> {
@@ -74,7 +74,7 @@ pub(super) async fn run(
     let mut letters = None;
     let mut held = Vec::new();
     if selection.means_letters(&tasks) {
-        let letters = letters.insert(Letters::open(broker).await?);
+        let letters = letters.insert(Letters::open(base).await?);
         held = selection.letters(letters).await?;
     }
     let ended = decide(database, selection, deed, &tasks, letters.as_ref(), held).await;

@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use anyhow::Context as _;
-use secrecy::SecretString;
 use shared::broker::{Broker, Delivered, Reader};
 use shared::db::Committed;
 use shared::topology::DEAD_QUEUE;
@@ -11,6 +10,7 @@ use tokio::time::timeout;
 
 use super::letter::Letter;
 use crate::commands::Failure;
+use crate::config::Base;
 
 /// The most letters that are held at once: at the usual 1 KiB each 20 MiB, in the broker and here.
 const WINDOW: u16 = 20_000;
@@ -25,12 +25,12 @@ pub(super) struct Letters {
 
 impl Letters {
     /// Begins to look; nobody else can meanwhile. Where there are more letters than can be held, that is said.
-    pub(super) async fn open(url: Option<&SecretString>) -> Result<Self, Failure> {
-        let url = url.ok_or_else(|| {
+    pub(super) async fn open(base: &Base) -> Result<Self, Failure> {
+        let url = base.amqp_url.clone().ok_or_else(|| {
             Failure::BadInput("AMQP_URL: is missing; --tasks leaves the dead letters out".to_owned())
         })?;
-        let broker =
-            Broker::new(url.clone(), "producer").map_err(|error| Failure::BadInput(error.to_string()))?;
+        let broker = Broker::new(url, base.trust.clone(), "producer")
+            .map_err(|error| Failure::BadInput(error.to_string()))?;
         let opened = async {
             let connection = broker.with_large_frames().connect("dead letters").await?;
             Reader::open_alone(connection, DEAD_QUEUE, WINDOW).await

@@ -3,7 +3,6 @@
 use std::fmt::Write as _;
 
 use chrono::{DateTime, Utc};
-use secrecy::SecretString;
 use serde::Serialize;
 use shared::db::{Database, dead_task};
 use shared::{clock, terminal};
@@ -13,6 +12,7 @@ use super::letter::Letter;
 use super::letters::Letters;
 use crate::commands::life::Dead;
 use crate::commands::{Exit, Failure, shown};
+use crate::config::Base;
 
 #[derive(Debug, clap::Args)]
 pub(in crate::commands) struct Args {
@@ -35,11 +35,7 @@ struct Found {
     letters: Vec<Letter>,
 }
 
-pub(super) async fn run(
-    database: &Database,
-    broker: Option<&SecretString>,
-    args: &Args,
-) -> Result<Exit, Failure> {
+pub(super) async fn run(database: &Database, base: &Base, args: &Args) -> Result<Exit, Failure> {
     let limit = usize::try_from(args.limit).unwrap_or(usize::MAX);
     let mut found = Found::default();
     if let Some(filter) = args.filters.of_tasks() {
@@ -48,7 +44,7 @@ pub(super) async fn run(
         found.tasks = tasks.into_iter().map(Dead::from).collect();
     }
     if args.filters.mean_letters() {
-        found.letters = letters(broker, &args.filters).await?;
+        found.letters = letters(base, &args.filters).await?;
     }
     let more = found.tasks.len() > limit || found.letters.len() > limit;
     found.tasks.truncate(limit);
@@ -65,8 +61,8 @@ pub(super) async fn run(
 }
 
 /// The letters that are meant, the newest first.
-async fn letters(broker: Option<&SecretString>, filters: &Filters) -> Result<Vec<Letter>, Failure> {
-    let mut letters = Letters::open(broker).await?;
+async fn letters(base: &Base, filters: &Filters) -> Result<Vec<Letter>, Failure> {
+    let mut letters = Letters::open(base).await?;
     let now = clock::now();
     let mut found = Vec::new();
     while let Some((letter, _)) = letters.next().await? {

@@ -40,11 +40,10 @@ pub(super) enum Command {
 }
 
 pub(super) async fn run(database: &Database, config: &Base, command: Command) -> Result<Exit, Failure> {
-    let broker = config.amqp_url.as_ref();
     match command {
-        Command::List(args) => list::run(database, broker, &args).await,
-        Command::Show(args) => show::run(database, broker, &args).await,
-        Command::Replay(selection) => decide::run(database, broker, &selection, decide::Deed::Replay).await,
-        Command::Drop(selection) => decide::run(database, broker, &selection, decide::Deed::Drop).await,
+        Command::List(args) => list::run(database, config, &args).await,
+        Command::Show(args) => show::run(database, config, &args).await,
+        Command::Replay(selection) => decide::run(database, config, &selection, decide::Deed::Replay).await,
+        Command::Drop(selection) => decide::run(database, config, &selection, decide::Deed::Drop).await,
     }
 }

@@ -3,7 +3,6 @@
 use std::fmt::Write as _;
 
 use chrono::{DateTime, Utc};
-use secrecy::SecretString;
 use serde_json::{Map, Value, json};
 use shared::broker::Delivered;
 use shared::clock;
@@ -16,6 +15,7 @@ use super::letter::Letter;
 use super::letters::Letters;
 use crate::commands::life::{Life, aligned};
 use crate::commands::{Exit, Failure, shown};
+use crate::config::Base;
 
 /// The most of a body that people are shown, in characters.
 const BODY: usize = 4000;
@@ -35,11 +35,7 @@ pub(in crate::commands) struct Args {
     json: bool,
 }
 
-pub(super) async fn run(
-    database: &Database,
-    broker: Option<&SecretString>,
-    args: &Args,
-) -> Result<Exit, Failure> {
+pub(super) async fn run(database: &Database, base: &Base, args: &Args) -> Result<Exit, Failure> {
     if let Some(life) = task(database, args).await? {
         if args.json {
             shown::print_json(&life)?;
@@ -48,7 +44,7 @@ pub(super) async fn run(
         }
         return Ok(Exit::Done);
     }
-    let shown = if args.tasks { 0 } else { letters(broker, args).await? };
+    let shown = if args.tasks { 0 } else { letters(base, args).await? };
     if shown == 0 {
         return Err(unknown(std::slice::from_ref(&args.id)));
     }
@@ -71,8 +67,8 @@ async fn task(database: &Database, args: &Args) -> Result<Option<Life>, Failure>
     }
 }
 
-async fn letters(broker: Option<&SecretString>, args: &Args) -> Result<usize, Failure> {
-    let mut letters = Letters::open(broker).await?;
+async fn letters(base: &Base, args: &Args) -> Result<usize, Failure> {
+    let mut letters = Letters::open(base).await?;
     let (now, mut shown) = (clock::now(), 0);
     while let Some((letter, delivered)) = letters.next().await? {
         if letter.id == args.id {

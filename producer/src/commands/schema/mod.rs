@@ -3,10 +3,13 @@
 mod asyncapi;
 
 use anyhow::Context as _;
-use serde_json::Value;
+use serde_json::{Value, json};
+use shared::settings::Settings;
+use shared::settings::document::Part;
 use shared::{message, metric};
 
 use super::{Exit, Failure, shown};
+use crate::config::Config;
 use crate::definitions::schema::schema;
 
 #[derive(Debug, Clone, Copy, Default, clap::Subcommand)]
@@ -24,6 +27,8 @@ pub(super) enum Command {
     OpenApi,
     /// Prints what this program measures, with labels and meanings
     Metrics,
+    /// Prints what the producer's settings are, for the document of all programs
+    Configuration,
 }
 
 pub(super) fn run(command: Command) -> Result<Exit, Failure> {
@@ -31,6 +36,11 @@ pub(super) fn run(command: Command) -> Result<Exit, Failure> {
         Command::Definitions => schema().to_value(),
         Command::Message => message::schema::message(),
         Command::AsyncApi => asyncapi::document(),
+        Command::Configuration => {
+            let mut settings = Settings::nothing();
+            Config::from(&mut settings);
+            json!(Part::new("producer", settings))
+        }
         Command::OpenApi => crate::api::openapi::whole(),
         Command::Metrics => metric::document(),
     };

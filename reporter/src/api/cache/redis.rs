@@ -6,10 +6,12 @@ use std::time::Duration;
 use axum::body::Bytes;
 use metrics::gauge;
 use redis::AsyncCommands as _;
+use redis::TlsCertificates;
 use redis::aio::{ConnectionManager, ConnectionManagerConfig};
 use secrecy::{ExposeSecret as _, SecretString};
 use sha2::{Digest as _, Sha256};
 use shared::clock;
+use shared::tls::Trust;
 use tokio::sync::OnceCell;
 
 use crate::api::answer::Answer;
@@ -35,21 +37,45 @@ pub struct Redis {
     rests_until: AtomicI64,
 }
 
+fn wrong() -> anyhow::Error {
+    anyhow::anyhow!(
+        "REDIS_URL: it is not of the form redis://USER:PASSWORD@HOST:PORT/DATABASE, or rediss://.."
+    )
+}
+
+/// With authorities of our own the client knows no others.
+fn client(url: &SecretString, trust: &Trust) -> anyhow::Result<redis::Client> {
+    match trust.file().filter(|_| url.expose_secret().starts_with("rediss://")) {
+        None => Ok(redis::Client::open(url.expose_secret())?),
+        Some(authorities) => {
+            let root_cert = Some(std::fs::read(authorities)?);
+            let certificates = TlsCertificates { client_tls: None, root_cert };
+            Ok(redis::Client::build_with_tls(url.expose_secret(), certificates)?)
+        }
+    }
+}
+
 impl Redis {
     /// Nothing is connected yet.
     ///
     /// # Errors
     /// The URL cannot be understood. The message never holds it, because a password may stand in it.
-    pub fn new(url: &SecretString) -> anyhow::Result<Self> {
-        let wrong =
-            || anyhow::anyhow!("REDIS_URL: it is not of the form redis://USER:PASSWORD@HOST:PORT/DATABASE");
-        let client = redis::Client::open(url.expose_secret()).map_err(|_| wrong())?;
+    pub fn new(url: &SecretString, trust: &Trust) -> anyhow::Result<Self> {
+        let client = client(url, trust).map_err(|_| wrong())?;
         let config = ConnectionManagerConfig::new()
             .set_connection_timeout(Some(PATIENCE))
             .set_response_timeout(Some(PATIENCE))
             .set_number_of_retries(0);
         let connection = ConnectionManager::new_lazy_with_config(client, config).map_err(|_| wrong())?;
         Ok(Self { connection, identity: OnceCell::new(), rests_until: AtomicI64::new(0) })
+    }
+
+    /// Whether a URL can be understood.
+    ///
+    /// # Errors
+    /// It cannot. The message never holds it, because a password may stand in it.
+    pub fn check(url: &SecretString) -> anyhow::Result<()> {
+        client(url, &Trust::default()).map(drop).map_err(|_| wrong())
     }
 
     /// An answer that some process has stored.

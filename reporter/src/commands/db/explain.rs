@@ -2,11 +2,11 @@
 
 use std::process::ExitCode;
 
-use anyhow::bail;
 use serde::Serialize;
 use shared::db::Database;
 use shared::db::statement::plan::{self, Form, Plan};
 use shared::db::statement::{self, Statement};
+use shared::exit::BadInput;
 
 use super::super::{print, print_json};
 
@@ -50,7 +50,10 @@ pub(super) async fn run(database: &Database, args: &Args) -> anyhow::Result<Exit
         return Ok(ExitCode::SUCCESS);
     };
     let Some(statement) = all.iter().find(|statement| statement.name() == name) else {
-        bail!("no statement is named {name}; the nearest are {}", nearest(name, &all).join(", "));
+        anyhow::bail!(BadInput(format!(
+            "no statement is named {name}; the nearest are {}",
+            nearest(name, &all).join(", ")
+        )));
     };
     let session = plan::session(database).await?;
     if args.by_index {

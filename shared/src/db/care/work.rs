@@ -24,6 +24,7 @@ const SESSION: &str = "set statement_timeout = 0; set lock_timeout = 0; set idle
 /// A session that does the work, one thing after the other. Once it was cancelled it does nothing any more, and is to be dropped.
 pub struct Session {
     client: Client,
+    canceller: cancel::Canceller,
     cancel: CancellationToken,
     patience: Duration,
 }
@@ -64,7 +65,9 @@ impl Session {
         cancel: &CancellationToken,
         patience: Duration,
     ) -> Result<Self, Error> {
-        Ok(Self { client: database.beside(SESSION).await?, cancel: cancel.clone(), patience })
+        let client = database.beside(SESSION).await?;
+        let canceller = database.canceller(&client);
+        Ok(Self { client, canceller, cancel: cancel.clone(), patience })
     }
 
     /// What the session reads by.
@@ -226,7 +229,7 @@ impl Session {
     async fn run(&self, command: &'static Command, text: &str) -> Result<Duration, Failure> {
         let began = Instant::now();
         let running = command.run(&self.client, text);
-        match cancel::until(&self.cancel, self.client.cancel_token(), running).await {
+        match cancel::until(&self.cancel, &self.canceller, running).await {
             Some(done) => done?,
             None => return Err(Failure::Cancelled),
         }
