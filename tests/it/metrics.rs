@@ -156,7 +156,6 @@ async fn each_program_shows_what_it_declares_after_a_day_with_everything_in_it()
         // Nobody is told of anything, nothing is read from a replica, and there is no Redis.
         "holdfast_notifications_total",
         "holdfast_heartbeats_total",
-        "holdfast_pipeline_works",
         "holdfast_cache_redis_up",
         "holdfast_replica_lag_seconds",
         "holdfast_replica_used",
