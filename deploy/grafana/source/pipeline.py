@@ -28,7 +28,7 @@ DASHBOARD = dashboard(
         graph("Pick-up", [
             (f"histogram_quantile(0.5, sum by (le) (rate(holdfast_worker_pickup_seconds_bucket{{{KIND}}}{RATE})))", "half"),
             (f"histogram_quantile(0.99, sum by (le) (rate(holdfast_worker_pickup_seconds_bucket{{{KIND}}}{RATE})))", "99 %")], "s",
-            "How long tasks waited from the moment when they could start until a worker claimed them. The objective is 60 s for 99 %.",
+            "How long tasks waited from the moment when they could start until their first attempt began. The objective is 60 s for 99 %.",
             [(None, GREEN), (60, RED)], log=True, least=None),
         graph("Duration of attempts", [(quantile(0.95, "holdfast_worker_attempt_seconds", "kind", KIND), "{{kind}}")], "s",
               "How long 95 % of the attempts took at most, by kind."),
@@ -77,7 +77,7 @@ DASHBOARD = dashboard(
         graph("Time of publishing", [(f"histogram_quantile(0.95, sum by (le) (rate(holdfast_relay_batch_seconds_bucket{RATE})))", "95 %")], "s",
               "How long 95 % of the batches took at most from the look at the outbox to the broker's confirms.", width=6),
         graph("Due times", [(f"sum by (result) (increase(holdfast_schedule_fired_total{RATE}))", "{{result}}")], "short",
-              "Due times of schedules: those that became tasks, that were skipped because the one before was not done, and that nobody saw to in time.",
+              "Due times of schedules: those that became tasks, and those that were skipped because of the work before them.",
               width=6),
         graph("Lateness of schedules", [(f"histogram_quantile(0.99, sum by (le) (rate(holdfast_schedule_late_seconds_bucket{RATE})))", "99 %")], "s",
               "How long after their due time 99 % of scheduled tasks were enqueued at most.", width=6),

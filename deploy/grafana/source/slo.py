@@ -36,7 +36,7 @@ DASHBOARD = dashboard(
               "Attempts that fail, tasks that wait for more than a minute, jobs that are not fresh, requests with 5xx, time without a producer or reporter."),
         graph("Attempts that are bad", [
             (f'sum by (kind, outcome) (rate(holdfast_worker_attempts_total{{outcome=~"failed|timed_out"}}{RATE}))', "{{kind}} {{outcome}}"),
-            (f"sum(rate(holdfast_reaper_leases_total{RATE}))", "lost")], "cps", "Attempts a second that failed, took too long or were lost, by kind."),
+            (f'sum(rate(holdfast_reaper_leases_total{{result=~"requeued|dead"}}{RATE}))', "lost")], "cps", "Attempts a second that failed, took too long or were lost, by kind."),
         graph("Tasks that waited for more than a minute", [
             (f'clamp_min(sum by (kind) (rate(holdfast_worker_pickup_seconds_count{RATE})) - sum by (kind) (rate(holdfast_worker_pickup_seconds_bucket{{le=~"60([.]0)?"}}{RATE})), 0)',
              "{{kind}}")], "cps", "Tasks a second that a worker took later than a minute after they could have started, by kind."),

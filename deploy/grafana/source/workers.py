@@ -19,7 +19,7 @@ DASHBOARD = dashboard(
         stat("Oldest heartbeat", f"max(holdfast_worker_heartbeat_age_seconds{{{ON}}})", "s",
              "How long ago the database has heard of the chosen worker that has been silent for longest. At its lease what it runs runs again elsewhere.",
              [(None, GREEN), (60, ORANGE), (120, RED)], decimals=0),
-        stat("Tasks lost in an hour", "sum(increase(holdfast_reaper_leases_total[1h]))", "short",
+        stat("Tasks lost in an hour", "sum(increase(holdfast_reaper_leases_total{result=~\"requeued|dead\"}[1h]))", "short",
              "Tasks whose worker vanished. They run again; many tell of workers that are killed.", NONE_IS_GOOD, decimals=0),
         table("Each worker", [
             (f"sum by (instance) (holdfast_worker_slots{{{ON}}})", "slots"), (f"sum by (instance) (holdfast_worker_slots_busy{{{ON}}})", "busy"),
