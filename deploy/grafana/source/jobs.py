@@ -2,8 +2,7 @@
 
 from panels import GREEN, NEARLY_ALL, NONE_IS_GOOD, ORANGE, RED, dashboard, graph, row, stat, table, variable
 
-# What a scrape calls our label `job`, because its own has that name.
-JOB = "exported_job"
+JOB = "job_name"
 CHOSEN = f'{JOB}=~"$backup_job"'
 AGE = f"time() - max by ({JOB}) (holdfast_job_restore_point_timestamp_seconds)"
 RPO = f"max by ({JOB}) (holdfast_job_rpo_seconds)"
@@ -64,12 +63,12 @@ DASHBOARD = dashboard(
 
         row("One job"),
         graph("Age of the newest restore point", [
-            (f"time() - max by ({JOB}) (holdfast_job_restore_point_timestamp_seconds{{{CHOSEN}}})", "{{exported_job}}"),
-            (f"max by ({JOB}) (holdfast_job_rpo_seconds{{{CHOSEN}}})", "RPO of {{exported_job}}")], "s",
+            (f"time() - max by ({JOB}) (holdfast_job_restore_point_timestamp_seconds{{{CHOSEN}}})", "{{job_name}}"),
+            (f"max by ({JOB}) (holdfast_job_rpo_seconds{{{CHOSEN}}})", "RPO of {{job_name}}")], "s",
             "How old the newest complete restore point of the chosen jobs is, beside what they demand."),
-        graph("Duration of backups", [(f"max by ({JOB}) (holdfast_job_last_backup_seconds{{{CHOSEN}}})", "{{exported_job}}")], "s",
+        graph("Duration of backups", [(f"max by ({JOB}) (holdfast_job_last_backup_seconds{{{CHOSEN}}})", "{{job_name}}")], "s",
               "How long the last successful backup took."),
-        graph("Size of backups", [(f"max by ({JOB}) (holdfast_job_last_backup_bytes{{{CHOSEN}}})", "{{exported_job}}")], "bytes",
+        graph("Size of backups", [(f"max by ({JOB}) (holdfast_job_last_backup_bytes{{{CHOSEN}}})", "{{job_name}}")], "bytes",
               "Bytes of the source that the last successful backup went through."),
     ],
     [variable("backup_job", "Job", f"label_values(holdfast_job_rpo_seconds, {JOB})")],
