@@ -25,6 +25,8 @@ pub enum Tool {
     Aiosmtpd,
     /// Makes certificates.
     OpenSsl,
+    /// Scrapes, and evaluates rules.
+    Prometheus,
     /// Takes alerts.
     Alertmanager,
     /// Keeps answers for several reporters.
@@ -35,7 +37,7 @@ pub enum Tool {
 
 impl Tool {
     /// Every tool.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::Node,
         Self::Npm,
         Self::Pika,
@@ -43,6 +45,7 @@ impl Tool {
         Self::AmqpPublish,
         Self::Aiosmtpd,
         Self::OpenSsl,
+        Self::Prometheus,
         Self::Alertmanager,
         Self::Redis,
         Self::Poppler,
@@ -59,6 +62,7 @@ impl Tool {
             Self::AmqpPublish => "amqp-publish",
             Self::Aiosmtpd => "aiosmtpd for /usr/bin/python3",
             Self::OpenSsl => "openssl",
+            Self::Prometheus => "prometheus",
             Self::Alertmanager => "prometheus-alertmanager",
             Self::Redis => "redis-server",
             Self::Poppler => "pdftotext",
@@ -76,6 +80,7 @@ impl Tool {
             Self::AmqpPublish => "amqp-tools",
             Self::Aiosmtpd => "python3-aiosmtpd",
             Self::OpenSsl => "openssl",
+            Self::Prometheus => "prometheus",
             Self::Alertmanager => "prometheus-alertmanager",
             Self::Redis => "redis-server",
             Self::Poppler => "poppler-utils",
@@ -91,6 +96,8 @@ impl Tool {
             Self::Venv => imports("venv, ensurepip"),
             Self::Aiosmtpd => imports("aiosmtpd"),
             Self::OpenSsl => find_in_path("openssl").is_some(),
+            // The checks of rules come with it.
+            Self::Prometheus => find_in_path("prometheus").is_some() && find_in_path("promtool").is_some(),
             Self::Alertmanager => find_in_path("prometheus-alertmanager").is_some(),
             Self::Redis => find_in_path("redis-server").is_some(),
             Self::Poppler => find_in_path("pdftotext").is_some(),

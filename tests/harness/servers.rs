@@ -11,6 +11,8 @@ pub struct Servers {
     pub amqp: String,
     /// `http://..`, the root of the broker's management interface.
     pub management: String,
+    /// `http://..`, what the broker tells Prometheus.
+    pub broker_metrics: String,
 }
 
 impl Servers {
@@ -20,6 +22,7 @@ impl Servers {
             database: variable("HOLDFAST_TEST_DATABASE_URL"),
             amqp: variable("HOLDFAST_TEST_AMQP_URL"),
             management: variable("HOLDFAST_TEST_MANAGEMENT_URL"),
+            broker_metrics: variable("HOLDFAST_TEST_BROKER_METRICS_URL"),
         }
     }
 
@@ -29,6 +32,7 @@ impl Servers {
             database: stack.postgres.url(),
             amqp: stack.rabbitmq.url(),
             management: stack.rabbitmq.management_url(),
+            broker_metrics: stack.rabbitmq.metrics_url(),
         }
     }
 }

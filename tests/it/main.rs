@@ -36,6 +36,7 @@ mod loadtest;
 mod main_line;
 mod metrics;
 mod model;
+mod monitoring;
 mod notifications;
 mod plans;
 mod pool;

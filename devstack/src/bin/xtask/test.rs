@@ -70,6 +70,7 @@ async fn run_tests(cargo: &mut Cargo<'_>, filter: &[String]) -> anyhow::Result<E
         ("HOLDFAST_TEST_DATABASE_URL", stack.postgres.url()),
         ("HOLDFAST_TEST_AMQP_URL", stack.rabbitmq.url()),
         ("HOLDFAST_TEST_MANAGEMENT_URL", stack.rabbitmq.management_url()),
+        ("HOLDFAST_TEST_BROKER_METRICS_URL", stack.rabbitmq.metrics_url()),
         ("HOLDFAST_TEST_NPM", npm::directory(&cargo.root).display().to_string()),
         ("HOLDFAST_TEST_PIP", pip::directory(&cargo.root).display().to_string()),
     ];
