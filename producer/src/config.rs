@@ -6,6 +6,7 @@ use std::time::Duration;
 use secrecy::SecretString;
 use shared::compliance::RESTORE_WINDOW;
 use shared::db::DatabaseConfig;
+use shared::http::TrustedProxies;
 use shared::settings::{Invalid, Settings, Sources};
 use shared::telemetry::Telemetry;
 
@@ -20,8 +21,8 @@ const ID_WINDOW: Duration = Duration::from_hours(7 * 24);
 /// How long executions and evidence are kept: a year, so that the same season can be compared, and a month to do it in.
 const HISTORY: Duration = Duration::from_hours(400 * 24);
 /// What only the long-running process uses; the commands let it stand in the same file.
-const SERVICE_KEYS: [&str; 6] =
-    ["grace", "reaper_interval", "republish_after", "id_window", "history", "listen"];
+const SERVICE_KEYS: [&str; 7] =
+    ["grace", "reaper_interval", "republish_after", "id_window", "history", "listen", "http.trusted_proxies"];
 
 /// What every command needs.
 #[derive(Debug, Clone)]
@@ -67,6 +68,8 @@ pub struct Config {
     pub amqp_url: SecretString,
     /// Where commands are taken over HTTP; nowhere when absent.
     pub listen: Option<SocketAddr>,
+    /// Which gateways may say whom a request is from.
+    pub trusted_proxies: TrustedProxies,
     /// How long the last batch may take after the first signal.
     pub grace: Duration,
     /// How often expired leases are looked for.
@@ -91,6 +94,7 @@ impl Config {
             base: Base::from(&mut settings),
             amqp_url: settings.url("amqp_url"),
             listen: settings.optional("listen"),
+            trusted_proxies: settings.get("http.trusted_proxies", TrustedProxies::default()),
             grace: settings.duration("grace", GRACE),
             reaper_interval: settings.duration("reaper_interval", REAPER_INTERVAL),
             republish_after: settings.duration("republish_after", REPUBLISH_AFTER),

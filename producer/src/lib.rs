@@ -84,7 +84,7 @@ pub async fn run(config: Config, database: Database) -> anyhow::Result<()> {
         let (listener, metrics) = (listener::listen(address).await?, scrape::install()?);
         let (database, stop) = (database.clone(), shutdown.soft.clone());
         lifecycle.spawn("http", async move {
-            api::serve(listener, database, metrics, stop).await;
+            api::serve(listener, database, config.trusted_proxies, metrics, stop).await;
             Ok(())
         });
     }

@@ -6,6 +6,7 @@ use std::time::Duration;
 use bytesize::ByteSize;
 use secrecy::SecretString;
 use shared::db::DatabaseConfig;
+use shared::http::TrustedProxies;
 use shared::settings::{Invalid, Settings, Sources};
 use shared::telemetry::Telemetry;
 
@@ -22,7 +23,7 @@ const GRACE: Duration = Duration::from_secs(10);
 /// How many jobs get series of their own; each has five of them.
 const JOB_SERIES: usize = 1_000;
 /// What only the long-running process uses; the commands let it stand in the same file.
-const SERVICE_KEYS: [&str; 13] = [
+const SERVICE_KEYS: [&str; 14] = [
     "amqp_url",
     "listen",
     "refresh",
@@ -32,6 +33,7 @@ const SERVICE_KEYS: [&str; 13] = [
     "http.pace.machine",
     "http.connections",
     "http.statement_timeout",
+    "http.trusted_proxies",
     "database_read_url",
     "http.replica_lag",
     "redis_url",
@@ -95,6 +97,8 @@ pub struct Config {
     pub grace: Duration,
     /// How many requests a minute tokens may make.
     pub pace: Pace,
+    /// Which gateways may say whom a request is from.
+    pub trusted_proxies: TrustedProxies,
     /// How many connections to a database requests read by, from 1.
     pub connections: usize,
     /// How long one statement of a request may take.
@@ -124,6 +128,7 @@ impl Config {
             job_series: settings.get("job_series", JOB_SERIES),
             grace: settings.duration("grace", GRACE),
             pace: pace(&mut settings),
+            trusted_proxies: settings.get("http.trusted_proxies", TrustedProxies::default()),
             connections: settings.get("http.connections", CONNECTIONS),
             statement_timeout: settings.duration("http.statement_timeout", STATEMENT_TIMEOUT),
             database_read_url: settings.optional::<String>("database_read_url").map(SecretString::from),

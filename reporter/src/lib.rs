@@ -130,7 +130,8 @@ fn api(config: &Config) -> anyhow::Result<Api> {
     };
     let redis = config.redis_url.as_ref().map(Redis::new).transpose()?;
     let cache = Cache::new(config.keeping.clone(), redis);
-    Ok(Api::new(Source::new(primary, replica), cache, config.pace, config.connections))
+    let trusted = config.trusted_proxies.clone();
+    Ok(Api::new(Source::new(primary, replica), cache, config.pace, trusted, config.connections))
 }
 
 /// What goes on beside the requests that read.

@@ -4,9 +4,13 @@ mod publisher;
 mod reader;
 
 use std::future::Future;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
+use anyhow::Context as _;
 use backon::BackoffBuilder as _;
+use lapin::protocol::{AMQPErrorKind, AMQPSoftError};
 use lapin::uri::AMQPUri;
 use lapin::{Connection, ConnectionProperties};
 use secrecy::{ExposeSecret as _, SecretString};
@@ -37,6 +41,8 @@ pub struct Broker {
     process: String,
     /// `None` for the broker's own.
     frame_bytes: Option<u32>,
+    /// Its user may not declare anything, so that it is not tried again.
+    looks_only: Arc<AtomicBool>,
 }
 
 impl Broker {
@@ -46,7 +52,12 @@ impl Broker {
     /// When the URL cannot be understood. The message never holds the URL, because a password may stand in it.
     pub fn new(url: SecretString, process: &str) -> anyhow::Result<Self> {
         parse(&url)?;
-        Ok(Self { url, process: process.to_owned(), frame_bytes: Some(FRAME_BYTES) })
+        Ok(Self {
+            url,
+            process: process.to_owned(),
+            frame_bytes: Some(FRAME_BYTES),
+            looks_only: Arc::default(),
+        })
     }
 
     /// As this one, for whoever reads what workers could not: it takes every header that the broker took.
@@ -70,15 +81,31 @@ impl Broker {
         uri.query.frame_max = uri.query.frame_max.or(self.frame_bytes);
         let opening = async {
             let connection = Connection::connect_uri(uri, properties).await?;
-            let channel = connection.create_channel().await?;
-            topology::declare(&channel).await?;
-            channel.close(200, "declared".into()).await?;
-            Ok::<_, lapin::Error>(connection)
+            self.make_sure(&connection).await?;
+            anyhow::Ok(connection)
         };
         match tokio::time::timeout(CONNECT_TIMEOUT, opening).await {
-            Ok(opened) => Ok(opened?),
+            Ok(opened) => opened,
             Err(_) => anyhow::bail!("the broker did not answer within {} s", CONNECT_TIMEOUT.as_secs()),
         }
+    }
+
+    /// Declares the topology, or, where the user may not do that, looks whether somebody else has: users of workers and reporters need no
+    /// right to configure anything.
+    async fn make_sure(&self, connection: &Connection) -> anyhow::Result<()> {
+        if !self.looks_only.load(Ordering::Relaxed) {
+            let channel = connection.create_channel().await?;
+            match topology::declare(&channel).await {
+                Ok(()) => return Ok(channel.close(200, "declared".into()).await?),
+                // The broker has closed the channel.
+                Err(error) if is_refused(&error) => self.looks_only.store(true, Ordering::Relaxed),
+                Err(error) => return Err(error.into()),
+            }
+        }
+        let channel = connection.create_channel().await?;
+        let looked = topology::look(&channel).await;
+        looked.context("this user may declare nothing, so a producer has to be started first")?;
+        Ok(channel.close(200, "looked".into()).await?)
     }
 
     /// Runs sessions, one after the other, each on a connection of its own, until `stop`; a session that returns
@@ -120,6 +147,11 @@ impl Broker {
             }
         }
     }
+}
+
+fn is_refused(error: &lapin::Error) -> bool {
+    let refused = AMQPErrorKind::Soft(AMQPSoftError::ACCESSREFUSED);
+    matches!(error.kind(), lapin::ErrorKind::ProtocolError(error) if *error.kind() == refused)
 }
 
 fn parse(url: &SecretString) -> anyhow::Result<AMQPUri> {

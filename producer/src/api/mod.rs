@@ -31,7 +31,7 @@ use serde::Serialize;
 use shared::db::{self, Database};
 use shared::http::pace::Paces;
 use shared::http::tokens::Tokens;
-use shared::http::{self, Gate, caller, listener};
+use shared::http::{self, Gate, TrustedProxies, caller, listener};
 use shared::scrape;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
@@ -68,12 +68,13 @@ pub(crate) struct Api {
 pub(crate) async fn serve(
     listener: TcpListener,
     database: Database,
+    trusted: TrustedProxies,
     metrics: PrometheusHandle,
     stop: CancellationToken,
 ) {
     // The others of this process always find a connection to the database.
     let (tokens, paces) = (Tokens::always_asked(), Paces::new(OF_PERSONS, OF_MACHINES));
-    let gate = Gate::new(vec![database.clone()], tokens, paces, PLACES);
+    let gate = Gate::new(vec![database.clone()], tokens, paces, trusted, PLACES);
     let api = Api { database, metrics: metrics.clone() };
     let upkeep = stop.clone();
     tokio::select! {
