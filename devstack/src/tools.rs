@@ -31,11 +31,17 @@ pub enum Tool {
     Redis,
     /// Reads PDF.
     Poppler,
+    /// The gateway.
+    Nginx,
+    /// Reads compose files.
+    DockerCompose,
+    /// Reads units.
+    SystemdAnalyze,
 }
 
 impl Tool {
     /// Every tool.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 13] = [
         Self::Node,
         Self::Npm,
         Self::Pika,
@@ -46,6 +52,9 @@ impl Tool {
         Self::Alertmanager,
         Self::Redis,
         Self::Poppler,
+        Self::Nginx,
+        Self::DockerCompose,
+        Self::SystemdAnalyze,
     ];
 
     /// What people look for.
@@ -62,6 +71,9 @@ impl Tool {
             Self::Alertmanager => "prometheus-alertmanager",
             Self::Redis => "redis-server",
             Self::Poppler => "pdftotext",
+            Self::Nginx => "nginx",
+            Self::DockerCompose => "docker-compose",
+            Self::SystemdAnalyze => "systemd-analyze",
         }
     }
 
@@ -79,6 +91,9 @@ impl Tool {
             Self::Alertmanager => "prometheus-alertmanager",
             Self::Redis => "redis-server",
             Self::Poppler => "poppler-utils",
+            Self::Nginx => "nginx-light",
+            Self::DockerCompose => "docker-compose",
+            Self::SystemdAnalyze => "systemd",
         }
     }
 
@@ -94,6 +109,9 @@ impl Tool {
             Self::Alertmanager => find_in_path("prometheus-alertmanager").is_some(),
             Self::Redis => find_in_path("redis-server").is_some(),
             Self::Poppler => find_in_path("pdftotext").is_some(),
+            Self::Nginx => find_in_path("nginx").is_some(),
+            Self::DockerCompose => find_in_path("docker-compose").is_some(),
+            Self::SystemdAnalyze => find_in_path("systemd-analyze").is_some(),
         }
     }
 }

@@ -27,7 +27,7 @@ pub mod faults;
 
 pub use broker::{DeadLetter, VirtualHost};
 pub use engine::{children, count_files, hold_inside_backup};
-pub use programs::{Run, metrics};
+pub use programs::{Run, address, metrics};
 pub use receiver::{Received, Receiver};
 pub use servers::Servers;
 pub use world::{DEADLINE, World, eventually, noise};

@@ -176,7 +176,7 @@ impl World {
 }
 
 /// Where a service that has just started listens.
-async fn address(service: &Service) -> String {
+pub async fn address(service: &Service) -> String {
     eventually("the service listens", async || {
         let log = service.log();
         let address = log.split("address=").nth(1)?.split_whitespace().next()?;

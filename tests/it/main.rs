@@ -18,6 +18,7 @@ mod copies;
 mod dead;
 mod definitions;
 mod demo;
+mod deploy;
 mod detach;
 mod enqueue;
 mod failures;
