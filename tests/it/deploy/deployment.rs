@@ -6,8 +6,7 @@ use devstack::{Service, ServiceCommand};
 use harness::{Run, World};
 use reqwest::Method;
 use rustix::process::geteuid;
-use secrecy::SecretString;
-use shared::db::Database;
+use shared::db::{Database, DatabaseConfig};
 
 use super::{repository, run, secrets};
 
@@ -47,7 +46,7 @@ impl Deployment {
             assert_eq!(made.code, 0, "{made:?}");
         }
         let owner = url(&world, "owner_database_url", world.database_url());
-        let database = Database::new(&SecretString::from(owner), "holdfast test").unwrap();
+        let database = Database::new(&DatabaseConfig::from(owner.as_str()), "holdfast test").unwrap();
         Self { world, database }
     }
 

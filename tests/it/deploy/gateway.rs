@@ -44,11 +44,12 @@ impl Gateway {
         let (first, second) =
             (world.start("producer", "p1", &trusted), world.start("producer", "p2", &trusted));
         let (reporter, reporter_url) = world.start_reporter_with("reporter", &trusted).await;
-        let mut servers = String::new();
+        let mut servers = Vec::new();
         for producer in [&first, &second] {
             let address = harness::address(producer).await.replace("http://", "");
-            servers.push_str(&format!("server {address} max_fails=1 fail_timeout=5s; "));
+            servers.push(format!("server {address} max_fails=1 fail_timeout=5s;"));
         }
+        let servers = servers.join(" ");
         let reporter_address = reporter_url.replace("http://", "");
         let reporter_port = reporter_address.rsplit_once(':').unwrap().1.parse().unwrap();
         let directory = world.path("gateway");

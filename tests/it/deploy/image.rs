@@ -93,7 +93,8 @@ async fn the_commands_of_the_build_do_what_they_are_there_for() {
     }
     let arguments = ["metadata", "--locked", "--offline", "--format-version", "1", "--no-deps"];
     let metadata = run("cargo", &arguments, &repository("."), &[], "").await.json();
-    let built = build.split("--package ").skip(1).map(|rest| rest.split_whitespace().next().unwrap());
+    let packages_built =
+        build.split("--package ").skip(1).map(|rest| rest.split_whitespace().next().unwrap());
     let programs: Vec<&str> = build
         .split("for program in ")
         .nth(1)
@@ -103,8 +104,8 @@ async fn the_commands_of_the_build_do_what_they_are_there_for() {
         .unwrap()
         .split_whitespace()
         .collect();
-    let built: Vec<&str> = built.collect();
-    assert_eq!(built, programs);
+    let packages_built: Vec<&str> = packages_built.collect();
+    assert_eq!(packages_built, programs);
     for program in programs {
         let packages = metadata["packages"].as_array().unwrap();
         let package = packages.iter().find(|package| package["name"] == program).unwrap();

@@ -49,7 +49,7 @@ async fn run(
     let mut command = Command::new(program.as_ref());
     command.args(arguments).current_dir(directory).envs(environment.iter().copied()).kill_on_drop(true);
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    let mut child = command.spawn().unwrap_or_else(|error| panic!("{:?}: {error}", program.as_ref()));
+    let mut child = command.spawn().unwrap_or_else(|error| panic!("{}: {error}", program.as_ref().display()));
     let mut stdin = child.stdin.take().unwrap();
     let writing = async move {
         // Who reads nothing may have ended.
@@ -58,7 +58,7 @@ async fn run(
     let (output, ()) =
         tokio::time::timeout(DEADLINE, async { tokio::join!(child.wait_with_output(), writing) })
             .await
-            .unwrap_or_else(|_| panic!("{:?} {arguments:?} did not end", program.as_ref()));
+            .unwrap_or_else(|_| panic!("{} {arguments:?} did not end", program.as_ref().display()));
     let output = output.unwrap();
     Run {
         code: output.status.code().unwrap_or(-1),

@@ -10,9 +10,8 @@ use harness::{eventually, noise};
 use lapin::options::{BasicConsumeOptions, BasicPublishOptions, ConfirmSelectOptions, QueueDeclareOptions};
 use lapin::types::FieldTable;
 use lapin::{BasicProperties, Connection, ConnectionProperties};
-use secrecy::SecretString;
 use serde_json::json;
-use shared::db::{Database, session};
+use shared::db::{Database, DatabaseConfig, session};
 use tokio_util::bytes::Bytes;
 use uuid::Uuid;
 
@@ -220,7 +219,7 @@ async fn the_rest_is_refused(deployment: &Deployment) {
     let world = &deployment.world;
     let denied = async |user: &str, statement: &str| {
         let url = url(world, &format!("{user}_database_url"), world.database_url());
-        let database = Database::new(&SecretString::from(url), "holdfast test").unwrap();
+        let database = Database::new(&DatabaseConfig::from(url.as_str()), "holdfast test").unwrap();
         let refused = database.client().await.unwrap().batch_execute(statement).await;
         let code = refused.as_ref().err().and_then(|error| error.code()).map(|state| state.code().to_owned());
         assert_eq!(code.as_deref(), Some("42501"), "{user}: {statement}: {refused:?}");
@@ -289,7 +288,7 @@ async fn the_rest_is_refused(deployment: &Deployment) {
 /// A session of a worker's user, in the middle of rows on their way in, is ended by the producer's.
 async fn a_hung_worker_is_freed_of_its_locks(deployment: &Deployment) {
     let url = url(&deployment.world, "worker_database_url", deployment.world.database_url());
-    let hung = Database::new(&SecretString::from(url), "holdfast worker hung").unwrap();
+    let hung = Database::new(&DatabaseConfig::from(url.as_str()), "holdfast worker hung").unwrap();
     let mut client = hung.client().await.unwrap();
     let transaction = client.transaction().await.unwrap();
     let _rows = transaction.copy_in::<_, Bytes>("copy known_id (id) from stdin").await.unwrap();
