@@ -33,11 +33,17 @@ pub enum Tool {
     Redis,
     /// Reads PDF.
     Poppler,
+    /// The gateway.
+    Nginx,
+    /// Reads compose files.
+    DockerCompose,
+    /// Reads units.
+    SystemdAnalyze,
 }
 
 impl Tool {
     /// Every tool.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 14] = [
         Self::Node,
         Self::Npm,
         Self::Pika,
@@ -49,6 +55,9 @@ impl Tool {
         Self::Alertmanager,
         Self::Redis,
         Self::Poppler,
+        Self::Nginx,
+        Self::DockerCompose,
+        Self::SystemdAnalyze,
     ];
 
     /// What people look for.
@@ -66,6 +75,9 @@ impl Tool {
             Self::Alertmanager => "prometheus-alertmanager",
             Self::Redis => "redis-server",
             Self::Poppler => "pdftotext",
+            Self::Nginx => "nginx",
+            Self::DockerCompose => "docker-compose",
+            Self::SystemdAnalyze => "systemd-analyze",
         }
     }
 
@@ -84,6 +96,9 @@ impl Tool {
             Self::Alertmanager => "prometheus-alertmanager",
             Self::Redis => "redis-server",
             Self::Poppler => "poppler-utils",
+            Self::Nginx => "nginx-light",
+            Self::DockerCompose => "docker-compose",
+            Self::SystemdAnalyze => "systemd",
         }
     }
 
@@ -101,6 +116,9 @@ impl Tool {
             Self::Alertmanager => find_in_path("prometheus-alertmanager").is_some(),
             Self::Redis => find_in_path("redis-server").is_some(),
             Self::Poppler => find_in_path("pdftotext").is_some(),
+            Self::Nginx => find_in_path("nginx").is_some(),
+            Self::DockerCompose => find_in_path("docker-compose").is_some(),
+            Self::SystemdAnalyze => find_in_path("systemd-analyze").is_some(),
         }
     }
 }

@@ -7,6 +7,7 @@ use secrecy::SecretString;
 use shared::broker;
 use shared::compliance::RESTORE_WINDOW;
 use shared::db::DatabaseConfig;
+use shared::http::TrustedProxies;
 use shared::http::place::Place;
 use shared::settings::{Invalid, Settings, Sources, key};
 use shared::telemetry::Telemetry;
@@ -71,6 +72,8 @@ pub struct Config {
     pub amqp_url: SecretString,
     /// Where commands are taken over HTTP; nowhere when absent.
     pub listen: Option<Place>,
+    /// Which gateways may say whom a request is from.
+    pub trusted_proxies: TrustedProxies,
     /// How long the last batch may take after the first signal.
     pub grace: Duration,
     /// How often expired leases are looked for.
@@ -115,6 +118,7 @@ impl Config {
             base: Base::of(settings, Some(amqp_url.clone())),
             amqp_url,
             listen: listen(settings),
+            trusted_proxies: TrustedProxies::read(settings),
             grace: settings.duration(grace, GRACE),
             reaper_interval: settings.within(reaper, REAPER_INTERVAL, some),
             republish_after: settings.within(republish, REPUBLISH_AFTER, some),

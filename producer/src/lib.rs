@@ -55,8 +55,8 @@ pub async fn run(config: Config, database: Database) -> anyhow::Result<()> {
             process.watch(&measured, scrape::EVERY, || {}, &stop).await;
             Ok(())
         });
-        let (database, stop) = (database.clone(), shutdown.soft.clone());
-        lifecycle.spawn("http", async move { api::serve(listener, database, handle, stop).await });
+        let (database, trusted, stop) = (database.clone(), config.trusted_proxies, shutdown.soft.clone());
+        lifecycle.spawn("http", async move { api::serve(listener, database, trusted, handle, stop).await });
     }
     if !lifecycle.before(migration::reached(&database)).await? {
         return lifecycle.wait(config.grace).await;

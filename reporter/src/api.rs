@@ -28,7 +28,7 @@ use axum::response::{IntoResponse as _, Response};
 use axum::routing::get;
 use shared::http::pace::Paces;
 use shared::http::tokens::Tokens;
-use shared::http::{self, Gate, Problem, caller};
+use shared::http::{self, Gate, Problem, TrustedProxies, caller};
 use tower_http::CompressionLevel;
 use tower_http::compression::CompressionLayer;
 use utoipa_swagger_ui::SwaggerUi;
@@ -79,9 +79,16 @@ pub struct Api {
 impl Api {
     /// Reads from `source`, of whose connections one token may use half, keeps in `cache`, and answers tokens at a pace.
     #[must_use]
-    pub fn new(source: Source, cache: Cache, pace: Pace, connections: usize) -> Self {
+    pub fn new(
+        source: Source,
+        cache: Cache,
+        pace: Pace,
+        trusted: TrustedProxies,
+        connections: usize,
+    ) -> Self {
         let tokens = Tokens::remembered(REMEMBERED);
-        let gate = Gate::new(source.servers(), tokens, Paces::new(pace.person, pace.machine), PLACES);
+        let paces = Paces::new(pace.person, pace.machine);
+        let gate = Gate::new(source.servers(), tokens, paces, trusted, PLACES);
         Self { source: Arc::new(source), cache: Arc::new(cache), gate, turns: Turns::new(connections / 2) }
     }
 

@@ -7,6 +7,7 @@ use bytesize::ByteSize;
 use secrecy::SecretString;
 use shared::broker;
 use shared::db::{DatabaseConfig, check_url};
+use shared::http::TrustedProxies;
 use shared::http::place::Place;
 use shared::settings::{Invalid, Settings, Sources, key};
 use shared::telemetry::Telemetry;
@@ -79,6 +80,8 @@ pub struct Config {
     pub grace: Duration,
     /// How many requests a minute tokens may make.
     pub pace: Pace,
+    /// Which gateways may say whom a request is from.
+    pub trusted_proxies: TrustedProxies,
     /// How many connections to a database requests read by, from 1.
     pub connections: usize,
     /// How long one statement of a request may take.
@@ -126,6 +129,7 @@ impl Config {
             job_series: settings.get(series, JOB_SERIES),
             grace: settings.duration(grace, GRACE),
             pace: pace(settings),
+            trusted_proxies: TrustedProxies::read(settings),
             connections: settings.within(connections, CONNECTIONS, 1..=1_000),
             statement_timeout: settings.within(statement, STATEMENT_TIMEOUT, Duration::from_millis(1)..),
             database_read_url: replica(settings, &base.trust),

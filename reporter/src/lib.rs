@@ -144,7 +144,8 @@ fn api(config: &Config) -> anyhow::Result<(Api, Vec<(&'static str, Database)>)> 
     let reads = [Some(("reads", primary.clone())), replica.clone().map(|(replica, _)| ("replica", replica))];
     let redis = config.redis_url.as_ref().map(|url| Redis::new(url, &config.base.trust)).transpose()?;
     let cache = Cache::new(config.keeping.clone(), redis);
-    let api = Api::new(Source::new(primary, replica), cache, config.pace, config.connections);
+    let trusted = config.trusted_proxies.clone();
+    let api = Api::new(Source::new(primary, replica), cache, config.pace, trusted, config.connections);
     Ok((api, reads.into_iter().flatten().collect()))
 }
 

@@ -6,10 +6,13 @@ mod reader;
 use std::collections::BTreeMap;
 use std::future::Future;
 use std::io;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use anyhow::Context as _;
 use backon::BackoffBuilder as _;
+use lapin::protocol::{AMQPErrorKind, AMQPSoftError};
 use lapin::tcp::{AMQPUriTcpExt as _, RustlsConnector};
 use lapin::uri::{AMQPScheme, AMQPUri};
 use lapin::{Connection, ConnectionProperties, ErrorKind};
@@ -56,6 +59,8 @@ pub struct Broker {
     frame_bytes: Option<u32>,
     /// Whether the supervised session for a purpose is there.
     sessions: Arc<Mutex<BTreeMap<String, bool>>>,
+    /// Its user may not declare anything, so that it is not tried again.
+    looks_only: Arc<AtomicBool>,
 }
 
 impl Broker {
@@ -71,6 +76,7 @@ impl Broker {
             process: process.to_owned(),
             frame_bytes: Some(FRAME_BYTES),
             sessions: Arc::default(),
+            looks_only: Arc::default(),
         })
     }
 
@@ -95,10 +101,8 @@ impl Broker {
         uri.query.frame_max = uri.query.frame_max.or(self.frame_bytes);
         let opening = async {
             let connection = self.open(uri, properties).await?;
-            let channel = connection.create_channel().await?;
-            topology::declare(&channel).await?;
-            channel.close(200, "declared".into()).await?;
-            Ok::<_, anyhow::Error>(connection)
+            self.make_sure(&connection).await?;
+            anyhow::Ok(connection)
         };
         match tokio::time::timeout(CONNECT_TIMEOUT, opening).await {
             Ok(opened) => opened,
@@ -132,6 +136,24 @@ impl Broker {
         };
         let runtime = lapin::runtime::default_runtime()?;
         Ok(Connection::connector(uri, runtime, connect, properties).await?)
+    }
+
+    /// Declares the topology, or, where the user may not do that, looks whether somebody else has: users of workers and reporters need no
+    /// right to configure anything.
+    async fn make_sure(&self, connection: &Connection) -> anyhow::Result<()> {
+        if !self.looks_only.load(Ordering::Relaxed) {
+            let channel = connection.create_channel().await?;
+            match topology::declare(&channel).await {
+                Ok(()) => return Ok(channel.close(200, "declared".into()).await?),
+                // The broker has closed the channel.
+                Err(error) if is_refused(&error) => self.looks_only.store(true, Ordering::Relaxed),
+                Err(error) => return Err(error.into()),
+            }
+        }
+        let channel = connection.create_channel().await?;
+        let looked = topology::look(&channel).await;
+        looked.context("this user may declare nothing, so a producer has to be started first")?;
+        Ok(channel.close(200, "looked".into()).await?)
     }
 
     /// Runs sessions, one after the other, each on a connection of its own, until `stop`; a session that returns
@@ -235,6 +257,11 @@ pub fn check_url(settings: &mut Settings, url: &SecretString) {
     {
         settings.reject(error.to_string());
     }
+}
+
+fn is_refused(error: &lapin::Error) -> bool {
+    let refused = AMQPErrorKind::Soft(AMQPSoftError::ACCESSREFUSED);
+    matches!(error.kind(), lapin::ErrorKind::ProtocolError(error) if *error.kind() == refused)
 }
 
 fn parse(url: &SecretString) -> anyhow::Result<AMQPUri> {

@@ -44,6 +44,7 @@ pub mod replica;
 pub mod report;
 pub mod repository_lock;
 pub mod restore_point;
+mod rights;
 pub mod rollup;
 pub mod route;
 pub mod running;

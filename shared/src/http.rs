@@ -1,7 +1,9 @@
-//! What every HTTP interface of ours has in common: who calls ([`caller`]), how often ([`pace`]), who is not heard ([`lockout`]), how
-//! errors look ([`problem`]), how parameters are read ([`parameters`]) where they are ([`place`]) and how connections are served ([`listener`]).
+//! What every HTTP interface of ours has in common: who calls ([`caller`]), from where ([`forwarded`]), how often ([`pace`]), who is not heard
+//! ([`lockout`]), how errors look ([`problem`]), how parameters are read ([`parameters`]) where they are ([`place`]) and how connections are
+//! served ([`listener`]).
 
 pub mod caller;
+pub mod forwarded;
 pub mod listener;
 pub mod lockout;
 pub mod observe;
@@ -21,6 +23,7 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
 
 pub use caller::Gate;
+pub use forwarded::TrustedProxies;
 pub use problem::Problem;
 
 /// Ends a request that takes too long, with an answer that says `why`.

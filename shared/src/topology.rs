@@ -31,6 +31,14 @@ pub const RETURNED: &str = "holdfast.returned";
 /// Takes and holds what no queue is bound for.
 pub const UNROUTED: &str = "holdfast.unrouted";
 
+/// Every exchange.
+const EXCHANGES: [(&str, ExchangeKind); 4] = [
+    (TASKS_EXCHANGE, ExchangeKind::Topic),
+    (UNROUTED, ExchangeKind::Fanout),
+    (RETURNED, ExchangeKind::Fanout),
+    (DEAD_EXCHANGE, ExchangeKind::Fanout),
+];
+
 /// The header with a dead letter's stable reason.
 pub const REASON_HEADER: &str = "x-holdfast-reason";
 /// The header with the sentence for people.
@@ -78,6 +86,29 @@ pub async fn declare(channel: &Channel) -> lapin::Result<()> {
         bind(channel, &queue(kind, Priority::Normal), TASKS_EXCHANGE, kind.as_str()).await?;
     }
     Ok(())
+}
+
+/// Makes sure that everything is there without declaring it, which takes no rights at all. What its arguments and bindings are cannot be
+/// asked.
+///
+/// # Errors
+/// Something is not there.
+pub async fn look(channel: &Channel) -> lapin::Result<()> {
+    let passive = ExchangeDeclareOptions { passive: true, ..ExchangeDeclareOptions::default() };
+    for (exchange, kind) in EXCHANGES {
+        channel.exchange_declare(exchange.into(), kind, passive, FieldTable::default()).await?;
+    }
+    for queue in queues() {
+        let passive = QueueDeclareOptions { passive: true, ..QueueDeclareOptions::default() };
+        channel.queue_declare(queue.as_str().into(), passive, FieldTable::default()).await?;
+    }
+    Ok(())
+}
+
+/// Every queue.
+pub fn queues() -> impl Iterator<Item = String> {
+    let of_kind = |&kind: &TaskKind| Priority::ALL.iter().map(move |&priority| queue(kind, priority));
+    TaskKind::ALL.iter().flat_map(of_kind).chain([DEAD_QUEUE, RETURNED, UNROUTED].map(str::to_owned))
 }
 
 async fn declare_fanout(channel: &Channel, exchange: &str, queue: &str) -> lapin::Result<()> {

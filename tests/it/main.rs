@@ -19,6 +19,7 @@ mod copies;
 mod dead;
 mod definitions;
 mod demo;
+mod deploy;
 mod detach;
 mod enqueue;
 mod failures;

@@ -31,7 +31,7 @@ use shared::db::{self, Database};
 use shared::http::listener::{self, Listener};
 use shared::http::pace::Paces;
 use shared::http::tokens::Tokens;
-use shared::http::{self, Gate, caller};
+use shared::http::{self, Gate, TrustedProxies, caller};
 use shared::scrape;
 use tokio_util::sync::CancellationToken;
 use utoipa::OpenApi as _;
@@ -67,12 +67,13 @@ pub(crate) struct Api {
 pub(crate) async fn serve(
     listener: Listener,
     database: Database,
+    trusted: TrustedProxies,
     metrics: PrometheusHandle,
     stop: CancellationToken,
 ) -> anyhow::Result<()> {
     // The others of this process always find a connection to the database.
     let (tokens, paces) = (Tokens::always_asked(), Paces::new(OF_PERSONS, OF_MACHINES));
-    let gate = Gate::new(vec![database.clone()], tokens, paces, PLACES);
+    let gate = Gate::new(vec![database.clone()], tokens, paces, trusted, PLACES);
     let api = Api { database, metrics };
     tokio::select! {
         served = listener::serve(listener, router(api, gate.clone()), stop) => served,

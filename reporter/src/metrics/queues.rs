@@ -11,7 +11,6 @@ use metrics::gauge;
 use shared::broker::Broker;
 use shared::metric;
 use shared::metric::Metric;
-use shared::task::{Priority, TaskKind};
 use shared::topology;
 use tokio::sync::{Mutex, mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
@@ -96,7 +95,7 @@ async fn answer(
     channel: &Channel,
     asked: &mut mpsc::Receiver<oneshot::Sender<Depths>>,
 ) -> anyhow::Result<()> {
-    let queues = queues();
+    let queues: Vec<String> = topology::queues().collect();
     while let Some(answer) = asked.recv().await {
         let round = async {
             let mut depths = Depths::new();
@@ -113,13 +112,6 @@ async fn answer(
         _ = answer.send(depths);
     }
     Ok(())
-}
-
-fn queues() -> Vec<String> {
-    let of_kind =
-        |&kind: &TaskKind| Priority::ALL.iter().map(move |&priority| topology::queue(kind, priority));
-    let fixed = [topology::DEAD_QUEUE, topology::RETURNED, topology::UNROUTED].map(str::to_owned);
-    TaskKind::ALL.iter().flat_map(of_kind).chain(fixed).collect()
 }
 
 async fn ready_messages(channel: &Channel, queue: &str) -> lapin::Result<u32> {

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use deadpool_postgres::Client;
 
 use super::Database;
+use super::rights;
 use super::statement::{command, statement};
 
 mod embedded {
@@ -118,7 +119,7 @@ async fn look(client: &Client) -> Result<Standing, super::Error> {
     })
 }
 
-/// Brings the schema to this program's version and returns the names of the migrations that were applied.
+/// Brings the schema to this program's version, gives roles their rights in it ([`rights`]), and returns the names of the migrations that were applied.
 ///
 /// Several processes may call it at once: the migrations run under an advisory lock, once.
 ///
@@ -132,7 +133,10 @@ pub async fn migrate(database: &Database) -> Result<Vec<String>, Error> {
         .query_one(&client, &[&ADVISORY_LOCK])
         .await
         .map_err(super::Error::from)?;
-    let applied = apply(&mut client).await;
+    let mut applied = apply(&mut client).await;
+    if applied.is_ok() {
+        applied = rights::grant(&client).await.map_err(Error::from).and(applied);
+    }
     let unlocked = statement!("migration.unlock", "select pg_advisory_unlock($1)")
         .query_one(&client, &[&ADVISORY_LOCK])
         .await;

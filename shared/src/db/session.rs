@@ -12,12 +12,15 @@ use super::statement::{command, statement};
 /// were: rows on their way in, or results that nobody takes. The process is stopped or its machine gone, and what the
 /// session has locked would stay so; for the server it is not idle, so that no time limit of its own ends it.
 ///
-/// It reaches the sessions of the caller's own role.
+/// It reaches the sessions of the caller's own role, and those of other roles if its role has `pg_signal_backend` and `pg_read_all_stats`; never a
+/// superuser's, which only a superuser may end.
 pub async fn end_stuck<C: GenericClient>(client: &C, waited: Duration) -> Result<i64, Error> {
     let statement = statement!(
         "session.end_stuck",
         "select count(*) filter (where pg_terminate_backend(pid)) from pg_stat_activity
-         where datname = current_database() and usename = current_user and application_name like 'holdfast worker%'
+         where datname = current_database() and application_name like 'holdfast worker%'
+             and (usename = current_user or pg_has_role('pg_signal_backend', 'usage')
+                 and not exists (select from pg_roles where rolname = usename and rolsuper))
              and state = 'active' and wait_event_type = 'Client'
              and state_change < clock_timestamp() - make_interval(secs => $1)"
     );

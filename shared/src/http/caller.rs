@@ -13,6 +13,7 @@ use axum::response::{IntoResponse, Response};
 use tokio::sync::Semaphore;
 
 use super::events;
+use super::forwarded::TrustedProxies;
 use super::lockout::{Claimant, Lockout};
 use super::pace::Paces;
 use super::problem::Problem;
@@ -30,19 +31,28 @@ pub struct Gate {
     tokens: Arc<Tokens>,
     paces: Arc<Paces>,
     lockout: Arc<Lockout>,
+    trusted: Arc<TrustedProxies>,
     /// Requests that are answered at once; others wait for their turn within their time.
     places: Arc<Semaphore>,
 }
 
 impl Gate {
-    /// A gate that lets so many requests in at once. Tokens are asked for on the first of the servers that can be used.
+    /// A gate that lets so many requests in at once. Tokens are asked for on the first of the servers that can be used. Whoever comes by way
+    /// of a trusted gateway is told apart by the address that it names.
     #[must_use]
-    pub fn new(servers: Vec<Database>, tokens: Tokens, paces: Paces, at_once: usize) -> Self {
+    pub fn new(
+        servers: Vec<Database>,
+        tokens: Tokens,
+        paces: Paces,
+        trusted: TrustedProxies,
+        at_once: usize,
+    ) -> Self {
         Self {
             servers: servers.into(),
             tokens: Arc::new(tokens),
             paces: Arc::new(paces),
             lockout: Arc::default(),
+            trusted: Arc::new(trusted),
             places: Arc::new(Semaphore::new(at_once)),
         }
     }
@@ -84,7 +94,8 @@ async fn good_token(gate: &Gate, address: SocketAddr, headers: &HeaderMap) -> Re
     if let Some(token) = gate.tokens.remembers(&bearer) {
         return Ok(token);
     }
-    let claimant: Claimant = (address.ip(), bearer.id);
+    let client = gate.trusted.client(address.ip(), headers);
+    let claimant: Claimant = (client, bearer.id);
     if let Some(wait) = gate.lockout.remaining(&claimant, Instant::now()) {
         let problem = Problem::new(StatusCode::TOO_MANY_REQUESTS, "too many requests with a wrong token");
         return Err(Denied { problem: problem.retry_after(wait.as_secs().max(1)), challenge: false });
@@ -96,7 +107,7 @@ async fn good_token(gate: &Gate, address: SocketAddr, headers: &HeaderMap) -> Re
         return Ok(token);
     }
     gate.lockout.failed(claimant, Instant::now());
-    events::denied(address.ip(), bearer.id);
+    events::denied(client, bearer.id);
     Err(Denied::unknown("the token is not good: it is unknown, revoked or expired"))
 }
 

@@ -12,7 +12,7 @@ use devstack::tools::PYTHON;
 use crate::report::step;
 
 /// Directories with requirements, which are also what the tests know them by.
-const SOURCES: [&str; 1] = ["schemathesis"];
+const SOURCES: [&str; 2] = ["schemathesis", "deploy"];
 const REQUIREMENTS: &str = "requirements.txt";
 
 /// Where packages are installed: `NAME/bin` for each source.

@@ -1,0 +1,100 @@
+//! The script that makes secrets makes each once, closes them to others, and what is made of them fits.
+
+use std::collections::BTreeMap;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
+
+use super::{repository, run};
+
+/// Makes secrets in a directory.
+pub(crate) async fn generate(directory: &Path, environment: &[(&str, &str)]) {
+    let made = run(
+        repository("deploy/secrets/generate"),
+        &[directory.to_str().unwrap()],
+        Path::new("/"),
+        environment,
+        "",
+    )
+    .await;
+    assert_eq!(made.code, 0, "{made:?}");
+}
+
+fn contents(directory: &Path) -> BTreeMap<String, (Vec<u8>, u32)> {
+    let entries = std::fs::read_dir(directory).unwrap().map(Result::unwrap);
+    let files = entries.filter(|entry| entry.file_type().unwrap().is_file());
+    files
+        .map(|file| {
+            let mode = file.metadata().unwrap().permissions().mode() & 0o7777;
+            (file.file_name().into_string().unwrap(), (std::fs::read(file.path()).unwrap(), mode))
+        })
+        .collect()
+}
+
+async fn openssl(arguments: &[&str], directory: &Path) -> String {
+    let said = run("/usr/bin/openssl", arguments, directory, &[], "").await;
+    assert_eq!(said.code, 0, "{said:?}");
+    said.stdout
+}
+
+#[tokio::test]
+async fn secrets_are_made_once_and_are_closed_to_others() {
+    let parent = tempfile::tempdir().unwrap();
+    let directory = parent.path().join("generated");
+    generate(&directory, &[]).await;
+    let first = contents(&directory);
+    assert_eq!(std::fs::metadata(&directory).unwrap().permissions().mode() & 0o7777, 0o700);
+    assert_eq!(first["ca.key"].1, 0o600, "no container mounts the authority's key");
+    assert!(
+        first.values().all(|(content, mode)| !content.is_empty() && matches!(mode, 0o600 | 0o444)),
+        "{first:?}"
+    );
+    let passwords: Vec<&Vec<u8>> = first
+        .iter()
+        .filter(|(name, _)| name.ends_with("_password"))
+        .map(|(_, (content, _))| content)
+        .collect();
+    assert!(
+        passwords.len() >= 10 && passwords.iter().all(|password| password.len() == 49),
+        "48 hexadecimal digits and an end"
+    );
+    let different: std::collections::BTreeSet<_> = passwords.iter().collect();
+    assert_eq!(different.len(), passwords.len(), "a password stands for one thing");
+
+    generate(&directory, &[]).await;
+    assert_eq!(contents(&directory), first, "what is there stays");
+
+    // What is made of a password follows it.
+    std::fs::remove_file(directory.join("worker_password")).unwrap();
+    generate(&directory, &[]).await;
+    let renewed = contents(&directory);
+    let changed: Vec<&String> = first.keys().filter(|name| first[*name] != renewed[*name]).collect();
+    assert_eq!(changed, ["worker_database_url", "worker_password"]);
+}
+
+#[tokio::test]
+async fn certificates_are_of_the_private_authority_and_have_the_names_by_which_servers_are_reached() {
+    let parent = tempfile::tempdir().unwrap();
+    let names =
+        [("POSTGRES_HOST", "db.example.org"), ("GATEWAY_NAMES", "backup.example.org 192.0.2.7 2001:db8::7")];
+    generate(parent.path(), &names).await;
+    for (server, host) in
+        [("postgres", "db.example.org"), ("rabbitmq", "rabbitmq"), ("gateway", "backup.example.org")]
+    {
+        let certificate = format!("{server}.crt");
+        let verify =
+            ["verify", "-purpose", "sslserver", "-verify_hostname", host, "-CAfile", "ca.crt", &certificate];
+        openssl(&verify, parent.path()).await;
+        let key = openssl(&["pkey", "-in", &format!("{server}.key"), "-pubout"], parent.path()).await;
+        let certified = openssl(&["x509", "-in", &certificate, "-noout", "-pubkey"], parent.path()).await;
+        assert_eq!(key, certified, "{server}");
+    }
+    for address in ["192.0.2.7", "2001:db8::7"] {
+        openssl(&["verify", "-verify_ip", address, "-CAfile", "ca.crt", "gateway.crt"], parent.path()).await;
+    }
+    let url = std::fs::read_to_string(parent.path().join("owner_database_url")).unwrap();
+    assert!(
+        url.starts_with("postgres://holdfast_owner:")
+            && url.ends_with("@db.example.org:5432/holdfast?sslmode=verify-full\n"),
+        "{url}"
+    );
+}
