@@ -1,9 +1,11 @@
 //! The producer's settings.
 
 use std::ops::Bound;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use secrecy::SecretString;
+use shared::admin;
 use shared::broker;
 use shared::compliance::RESTORE_WINDOW;
 use shared::db::DatabaseConfig;
@@ -12,6 +14,7 @@ use shared::http::place::Place;
 use shared::settings::{Invalid, Settings, Sources, key};
 use shared::telemetry::Telemetry;
 use shared::tls::{Files, Trust};
+use shared::trace::TraceConfig;
 
 /// How long the last batch may take after the first signal.
 const GRACE: Duration = Duration::from_secs(10);
@@ -74,6 +77,10 @@ pub struct Config {
     pub listen: Option<Place>,
     /// Which gateways may say whom a request is from.
     pub trusted_proxies: TrustedProxies,
+    /// Where it is looked into; nowhere when absent.
+    pub admin: Option<PathBuf>,
+    /// Where spans go, and which.
+    pub traces: TraceConfig,
     /// How long the last batch may take after the first signal.
     pub grace: Duration,
     /// How often expired leases are looked for.
@@ -114,11 +121,14 @@ impl Config {
             "How long executions and evidence are kept, rounded up to whole months; at least `id_window` and 90 days",
         );
         let amqp_url = settings.secret(broker::url_key());
+        let base = Base::of(settings, Some(amqp_url.clone()));
         let config = Self {
-            base: Base::of(settings, Some(amqp_url.clone())),
-            amqp_url,
             listen: listen(settings),
             trusted_proxies: TrustedProxies::read(settings),
+            admin: admin::socket(settings),
+            traces: TraceConfig::read(settings, &base.trust),
+            base,
+            amqp_url,
             grace: settings.duration(grace, GRACE),
             reaper_interval: settings.within(reaper, REAPER_INTERVAL, some),
             republish_after: settings.within(republish, REPUBLISH_AFTER, some),

@@ -23,12 +23,14 @@ mod events;
 mod metrics;
 mod outbox;
 
+use shared::admin::{self, Insight};
 use shared::broker::{Broker, Publisher};
 use shared::db::keeping::Keeping;
 use shared::db::{Database, migration, statement};
 use shared::http::listener;
 use shared::lifecycle::Lifecycle;
 use shared::scrape::{self, Process};
+use shared::trace::Exporter;
 
 use config::Config;
 use scheduler::Scheduler;
@@ -45,6 +47,10 @@ pub async fn run(config: Config, database: Database) -> anyhow::Result<()> {
     let broker = Broker::new(config.amqp_url, config.base.trust, "producer")?;
     let (publisher, owner) = Publisher::new(broker.clone(), "relay");
     let lifecycle = Lifecycle::default();
+    let traces = Exporter::start(&config.traces, "producer", &std::process::id().to_string())?;
+    let databases = vec![("main", database.clone())];
+    let insight = Insight { program: "producer", databases, work: None };
+    admin::spawn(&lifecycle, config.admin.as_deref(), insight)?;
     let shutdown = lifecycle.shutdown().clone();
 
     if let Some((listener, handle)) = served {
@@ -112,5 +118,7 @@ pub async fn run(config: Config, database: Database) -> anyhow::Result<()> {
         upkeep::run(&database, keeping, &shutdown.soft).await;
         Ok(())
     });
-    lifecycle.wait(config.grace).await
+    let ended = lifecycle.wait(config.grace).await;
+    traces.finish().await;
+    ended
 }

@@ -6,6 +6,7 @@
 //! Each queue has a lane of its own ([`lane`]): one that takes nothing rests for longer and longer, and the others go on.
 
 mod lane;
+mod traced;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -19,7 +20,7 @@ use shared::db::{self, Database};
 use shared::message::{self, TaskMessage};
 use shared::task::{Priority, TaskKind};
 use shared::topology::{TASKS_EXCHANGE, routing_key};
-use shared::trace::TraceContext;
+use shared::trace::{Moment, TraceContext};
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
@@ -53,7 +54,7 @@ pub async fn run(database: &Database, publisher: &Publisher, again: Duration, st
             () = sleep_until(look_at) => match take(database, &mut lanes).await {
                 Ok(taken) => {
                     let publish = async |(queue, rows): (Queue, Vec<Due>)| {
-                        (queue, publish(database, publisher, again, queue, &rows).await)
+                        (queue, publish(database, publisher, again, queue, rows).await)
                     };
                     batches.extend(taken.into_iter().map(publish));
                     (rests, look_at) = (self::rests(), Instant::now() + POLL);
@@ -97,12 +98,18 @@ async fn publish(
     publisher: &Publisher,
     again: Duration,
     queue: Queue,
-    due: &[Due],
+    mut due: Vec<Due>,
 ) -> Ended {
-    let began = Instant::now();
-    let messages = messages(queue, due);
+    let (began, from, traced) = (Instant::now(), Moment::now(), traced::name(&mut due));
+    let messages = messages(queue, &due);
     let answers =
         join_all(messages.iter().map(|(publication, _)| publisher.publish(publication.clone()))).await;
+    let told: Vec<_> = messages
+        .iter()
+        .zip(&answers)
+        .map(|((publication, rows), answer)| (rows.len(), publication.message_id.as_str(), answer.is_ok()))
+        .collect();
+    traced::send(traced, &due, queue, from, &told);
     let (mut confirmed, mut failed, mut trouble) = (Vec::with_capacity(due.len()), Vec::new(), None);
     for ((_, rows), answer) in messages.iter().zip(answers) {
         let rows = rows.iter().map(|row| (row.message.id, row.publication));

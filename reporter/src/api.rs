@@ -28,6 +28,7 @@ use axum::response::{IntoResponse as _, Response};
 use axum::routing::get;
 use shared::http::pace::Paces;
 use shared::http::tokens::Tokens;
+use shared::http::traced::traced;
 use shared::http::{self, Gate, Problem, TrustedProxies, caller};
 use tower_http::CompressionLevel;
 use tower_http::compression::CompressionLayer;
@@ -136,7 +137,8 @@ pub fn router(api: Api) -> Router {
         .layer(middleware::from_fn_with_state(api.gate.clone(), caller::authenticate))
         .layer(middleware::from_fn(bounded))
         .layer(compression)
-        .layer(middleware::from_fn(http::observe::measure));
+        .layer(middleware::from_fn(http::observe::measure))
+        .layer(middleware::from_fn(traced));
     Router::new()
         .merge(reads)
         .merge(

@@ -1,10 +1,12 @@
 //! The reporter's settings.
 
 use std::net::{Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use bytesize::ByteSize;
 use secrecy::SecretString;
+use shared::admin;
 use shared::broker;
 use shared::db::{DatabaseConfig, check_url};
 use shared::http::TrustedProxies;
@@ -12,6 +14,7 @@ use shared::http::place::Place;
 use shared::settings::{Invalid, Settings, Sources, key};
 use shared::telemetry::Telemetry;
 use shared::tls::{Files, Trust};
+use shared::trace::TraceConfig;
 
 use crate::api::Pace;
 use crate::api::cache::{Keeping, Redis};
@@ -72,6 +75,10 @@ pub struct Config {
     pub amqp_url: SecretString,
     /// Where HTTP is served.
     pub listen: Place,
+    /// Where it is looked into; nowhere when absent.
+    pub admin: Option<PathBuf>,
+    /// Where spans go, and which.
+    pub traces: TraceConfig,
     /// How often the database and the broker are looked at.
     pub refresh: Duration,
     /// How many jobs get series of their own; 0 switches these off.
@@ -125,6 +132,8 @@ impl Config {
         let config = Self {
             amqp_url: settings.secret(broker::url_key()),
             listen: listen(settings),
+            admin: admin::socket(settings),
+            traces: TraceConfig::read(settings, &base.trust),
             refresh: settings.within(refresh, REFRESH, Duration::from_millis(100)..),
             job_series: settings.get(series, JOB_SERIES),
             grace: settings.duration(grace, GRACE),

@@ -26,12 +26,14 @@ mod untold;
 
 use std::time::Duration;
 
+use shared::admin::{self, Insight};
 use shared::broker::Broker;
 use shared::db::{Database, DatabaseConfig, migration, statement};
 use shared::http::listener;
 use shared::lifecycle::Lifecycle;
 use shared::scrape::{self, Process};
 use shared::tls::Trust;
+use shared::trace::Exporter;
 use tokio::sync::watch;
 
 use api::Api;
@@ -53,12 +55,15 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
     let collection = config.collection();
     let (api, reads) = api(&config)?;
     let broker = Broker::new(config.amqp_url, config.base.trust.clone(), "reporter")?;
-    let process =
-        Process::new("reporter", [vec![("main", database.clone())], reads].concat(), broker.clone());
+    let databases = [vec![("main", database.clone())], reads].concat();
+    let process = Process::new("reporter", databases.clone(), broker.clone());
     let recorder = metrics::install(config.refresh)?;
     let listener = listener::listen(&config.listen).await?;
     let (session, reach) = queues::session(&broker);
     let (lifecycle, leadership) = (Lifecycle::default(), Leadership::default());
+    let traces = Exporter::start(&config.traces, "reporter", &std::process::id().to_string())?;
+    let insight = Insight { program: "reporter", databases, work: None };
+    admin::spawn(&lifecycle, config.admin.as_deref(), insight)?;
     let stop = &lifecycle.shutdown().soft;
 
     lifecycle.spawn("http", {
@@ -127,7 +132,9 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
             Ok(())
         }
     });
-    lifecycle.wait(config.grace).await
+    let ended = lifecycle.wait(config.grace).await;
+    traces.finish().await;
+    ended
 }
 
 /// What is read over HTTP has connections of its own, so that it keeps nothing else waiting; these are returned as well.

@@ -6,6 +6,7 @@ use anyhow::Context as _;
 use clap::{Parser, Subcommand};
 use reporter::commands::{alerts, compliance, db, figures, notifications, report, rollup, schema, status};
 use reporter::config::{Base, Config};
+use shared::admin::command::{self as admin, AdminArgs};
 use shared::db::Database;
 use shared::exit::{BadInput, Exit};
 use shared::settings::check::Check;
@@ -27,6 +28,8 @@ struct Cli {
 enum Command {
     /// Runs the service: reads over HTTP, metrics, health, rollups, verdicts whose evidence expires, alerts, notifications
     Run,
+    /// Looks into a reporter that runs on this machine, or changes what it logs
+    Admin(AdminArgs),
     /// Shows what waits, what runs and what came of it
     Status(status::Args),
     /// Shows each job's verdicts; exits with 1 unless all jobs comply
@@ -80,6 +83,10 @@ async fn execute(command: Command, sources: &Sources) -> anyhow::Result<ExitCode
         reporter::run(config).await.context("reporter")?;
         return Ok(ExitCode::SUCCESS);
     }
+    if let Command::Admin(args) = &command {
+        admin::run(args, sources).await?;
+        return Ok(ExitCode::SUCCESS);
+    }
     if let Command::Schema(command) = command {
         // Whatever is wrong is wrong with what it was given.
         return schema::run(&command).map_err(|error| BadInput(format!("{error:#}")).into());
@@ -96,6 +103,6 @@ async fn execute(command: Command, sources: &Sources) -> anyhow::Result<ExitCode
         Command::Rollup(action) => rollup::run(&database, &action).await,
         Command::Db(command) => db::run(&database, &command).await,
         Command::Notifications(command) => notifications::run(&database, &base.trust, &command).await,
-        Command::Run | Command::Schema(_) => Ok(ExitCode::SUCCESS),
+        Command::Run | Command::Admin(_) | Command::Schema(_) => Ok(ExitCode::SUCCESS),
     }
 }

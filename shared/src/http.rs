@@ -1,6 +1,6 @@
 //! What every HTTP interface of ours has in common: who calls ([`caller`]), from where ([`forwarded`]), how often ([`pace`]), who is not heard
-//! ([`lockout`]), how errors look ([`problem`]), how parameters are read ([`parameters`]) where they are ([`place`]) and how connections are
-//! served ([`listener`]).
+//! ([`lockout`]), how errors look ([`problem`]), which trace they belong to ([`traced`]), how parameters are read ([`parameters`]), where they
+//! are ([`place`]) and how connections are served ([`listener`]).
 
 pub mod caller;
 pub mod forwarded;
@@ -12,6 +12,7 @@ pub mod parameters;
 pub mod place;
 pub mod problem;
 pub mod tokens;
+pub mod traced;
 
 mod events;
 

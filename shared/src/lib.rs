@@ -2,7 +2,7 @@
 //!
 //! Domain types with their pure rules ([`job`], [`target`], [`task`], [`limit`], [`evidence`], [`compliance`],
 //! [`alert`]), the wire ([`message`], [`dead_letter`], [`topology`], [`broker`]), the database ([`db`]), what interfaces over HTTP have in common ([`http`]) and what every process
-//! needs to start and to stop ([`settings`], [`lifecycle`], [`telemetry`]). There is no business loop here.
+//! needs to start, to be looked into and to stop ([`settings`], [`lifecycle`], [`telemetry`], [`trace`], [`admin`]). There is no business loop here.
 
 pub mod name;
 
@@ -29,6 +29,7 @@ pub mod channel;
 pub mod route;
 
 pub mod access;
+pub mod admin;
 pub mod broker;
 pub mod db;
 pub mod exit;

@@ -1,5 +1,7 @@
 //! The life of a process: it starts tasks, stops them softly, then hard, and never outlives one that crashed.
 
+mod loops;
+
 use std::future::Future;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -8,6 +10,8 @@ use anyhow::Context as _;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+
+pub use loops::{Loop, LoopState, Loops};
 
 /// Tells tasks to end.
 #[derive(Debug, Clone, Default)]
@@ -23,6 +27,7 @@ pub struct Shutdown {
 pub struct Lifecycle {
     shutdown: Shutdown,
     tasks: TaskTracker,
+    loops: Loops,
     failure: Arc<Mutex<Option<anyhow::Error>>>,
 }
 
@@ -31,6 +36,12 @@ impl Lifecycle {
     #[must_use]
     pub fn shutdown(&self) -> &Shutdown {
         &self.shutdown
+    }
+
+    /// What the tasks do.
+    #[must_use]
+    pub fn loops(&self) -> Loops {
+        self.loops.clone()
     }
 
     /// Starts a task. Its failure, or its panic, ends the process with a failure; its success does not.
@@ -42,7 +53,7 @@ impl Lifecycle {
     where
         F: Future<Output = anyhow::Result<()>> + Send + 'static,
     {
-        let running = tokio::spawn(task);
+        let running = tokio::spawn(self.loops.watch(name, task));
         let lifecycle = self.clone();
         self.tasks.spawn(async move {
             let failure = match running.await {

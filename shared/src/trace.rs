@@ -1,10 +1,31 @@
-//! The trace that a task belongs to, as its publisher names it: the two fields of the W3C Trace Context,
-//! <https://www.w3.org/TR/trace-context/>.
+//! Traces: the one that a task belongs to, as its publisher names it with the two fields of the W3C Trace Context
+//! (<https://www.w3.org/TR/trace-context/>), and what we add to it.
 //!
-//! We take no part in the trace yet, so what comes is kept and passed on as it is. What is malformed counts as absent, as
-//! the standard says: no task is refused for its trace.
+//! * [`TraceContext`] is what travels with a task. What is malformed counts as absent, as the standard says: no task is refused for its trace.
+//! * [`tracer`] says before anything else whether a task is traced: nearly all are not, and cost nothing
+//! * [`id`] names traces and spans, [`span`] is one, [`exporter`] sends them to a collector by [`config`]
+//! * [`current`] has log lines say which span they belong to
+//!
+//! There is no tracing library in between: tasks go through stages in batches, so that a span begins in one place and ends in another, and a
+//! span is made only when it has ended.
+
+pub mod config;
+pub mod current;
+pub mod exporter;
+pub mod id;
+pub mod span;
+
+mod events;
+mod otlp;
+mod tracer;
 
 use std::fmt;
+
+pub use config::TraceConfig;
+pub use exporter::Exporter;
+pub use id::SpanContext;
+pub use span::{Kind, Moment, Span};
+pub use tracer::{Place, Tracer, tracer};
 
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -56,6 +77,12 @@ impl TraceContext {
     #[must_use]
     pub fn state(&self) -> Option<&str> {
         self.state.as_deref()
+    }
+
+    /// The context of one of our own spans, with what other tracing systems keep beside it.
+    #[must_use]
+    pub fn of_span(span: SpanContext, state: Option<&str>) -> Self {
+        Self { parent: span.to_string().into(), state: state.map(Into::into) }
     }
 
     /// As headers of a message.

@@ -14,6 +14,7 @@
 mod alerts;
 mod authority;
 mod broker;
+mod collector;
 mod database;
 mod engine;
 #[path = "../model/mod.rs"]
@@ -28,6 +29,7 @@ pub mod faults;
 
 pub use authority::{Authority, Validity, openssl};
 pub use broker::{DeadLetter, VirtualHost};
+pub use collector::{Collector, Seen};
 pub use engine::{children, count_files, hold_inside_backup};
 pub use programs::{Run, address, metrics};
 pub use receiver::{Received, Receiver};

@@ -86,12 +86,12 @@ async fn the_example_with_every_key_uncommented_is_accepted_by_each_program() {
         let report: Value = serde_json::from_str(&run.stdout).unwrap();
         for setting in report["settings"].as_array().unwrap() {
             let key = setting["key"].as_str().unwrap();
-            let is_file_of_a_secret = key.ends_with("_url_file");
+            let is_file_of_a_secret = key.ends_with("_file");
             let origin = setting["origin"].as_str().unwrap_or_default();
             assert_eq!(origin.contains("holdfast.toml"), !is_file_of_a_secret, "{program}: {setting}");
         }
     }
-    let secrets = keys.lines().filter(|key| key.ends_with("_url_file")).count();
+    let secrets = keys.lines().filter(|key| key.ends_with("_file")).count();
     assert_eq!(leaves(&table), keys.lines().count() - secrets, "every key is in the example");
 }
 

@@ -1,7 +1,7 @@
 //! Commands over HTTP: what they change, who may, and what they answer to what is wrong.
 
 use devstack::Service;
-use harness::{World, eventually};
+use harness::{World, address, eventually};
 use reqwest::{Method, Response, StatusCode};
 use serde_json::{Value, json};
 use uuid::Uuid;
@@ -19,7 +19,14 @@ pub(crate) struct Client {
 impl Client {
     /// With a new token of a role.
     pub(crate) async fn new(world: &World, role: &str) -> Self {
-        let (producer, url) = world.start_api("api").await;
+        Self::with(world, role, &[]).await
+    }
+
+    /// With more settings for the producer.
+    pub(crate) async fn with(world: &World, role: &str, settings: &[(&str, &str)]) -> Self {
+        let listen = [("HOLDFAST_LISTEN", "127.0.0.1:0")];
+        let producer = world.start("producer", "api", &[&listen, settings].concat());
+        let url = address(&producer).await;
         let token = token(world, "erp", &["--role", role, "--machine"]).await;
         Self { url, token, http: reqwest::Client::new(), producer }
     }
@@ -27,6 +34,11 @@ impl Client {
     /// What the producer has logged.
     pub(crate) fn log(&self) -> String {
         self.producer.log()
+    }
+
+    /// Stops the producer, which has to end well.
+    pub(crate) async fn stop(self, world: &World) {
+        world.stop(self.producer).await;
     }
 
     pub(crate) fn request(&self, method: Method, path: &str) -> reqwest::RequestBuilder {

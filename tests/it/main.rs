@@ -7,6 +7,7 @@
     reason = "a failed expectation is a failed test"
 )]
 
+mod admin;
 mod alerts;
 mod back_pressure;
 mod bad_messages;
@@ -60,6 +61,7 @@ mod tables;
 mod tasks;
 mod tls;
 mod trace;
+mod traces;
 mod unheard;
 mod unreadable;
 mod upgrade;

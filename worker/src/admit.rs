@@ -18,6 +18,7 @@ use crate::limits::{Limits, Lines, Permit};
 use crate::receive::Received;
 use crate::slots::{Slot, Slots};
 use crate::ticket::Ticket;
+use crate::traced::Traced;
 use crate::worker::Worker;
 
 /// How long a task may wait for its start while its delivery is held: half of the 10 s within which every delivery
@@ -49,6 +50,8 @@ pub struct Admitted {
     pub ticket: Ticket,
     /// Its future.
     pub wish: Wish,
+    /// Its trace, if it is traced.
+    pub traced: Option<Box<Traced>>,
 }
 
 /// Decides about tasks in the order of their arrival until none comes any more.
@@ -60,12 +63,12 @@ pub async fn run(
     worker: Arc<Worker>,
     stop: &CancellationToken,
 ) {
-    while let Some(Received { task, ticket }) = tasks.recv().await {
+    while let Some(Received { task, ticket, traced }) = tasks.recv().await {
         let wish = match wait_until(task.not_before) {
             Some(_) => Wish::Wait,
             None => start(kind, &task, &ticket, &slots, &worker, stop).await,
         };
-        if admitted.send(Entry::Delivered(Admitted { task, ticket, wish })).await.is_err() {
+        if admitted.send(Entry::Delivered(Admitted { task, ticket, wish, traced })).await.is_err() {
             return;
         }
     }

@@ -28,6 +28,7 @@ use crate::plan::Plan;
 use crate::refuse::Refusing;
 use crate::slots::Slot;
 use crate::ticket::Ticket;
+use crate::traced::{self, Traced};
 use crate::worker::Worker;
 pub(crate) use transaction::Answer;
 use transaction::{Earlier, Persisted, Started, transact};
@@ -55,6 +56,8 @@ pub struct Claimed {
     pub slot: Slot,
     /// What lets it start, where a rate is limited.
     pub permits: Permits,
+    /// Its trace, if it is traced.
+    pub traced: Option<Box<Traced>>,
 }
 
 /// What comes to be claimed.
@@ -191,35 +194,54 @@ async fn hand_over(
     refusals: &mpsc::Sender<Refusing>,
     worker: &Worker,
 ) {
-    let Persisted { committed, deadline, mut started, mut refused, jobs, answers, entered } = persisted;
+    let Persisted { committed, deadline, began, mut started, mut refused, jobs, answers, entered } =
+        persisted;
+    let mut transaction = traced::Batch::ended("claim", began, batch.len());
     let (mut starting, mut refusing, mut others) = (Vec::new(), Vec::new(), 0);
     let mut could_start = Vec::new();
-    let mut start = |task: TaskId, slot: Slot, own: Permits, since: Option<DateTime<Utc>>| {
-        let Some(Started { leased, mut permits }) = started.remove(&task) else { return false };
+    // `due` is since when a task could have started, where that counts.
+    let mut start = |task: TaskId,
+                     slot: Slot,
+                     own: Permits,
+                     due: Option<DateTime<Utc>>,
+                     delivered: Option<Box<Traced>>| {
+        let Some(Started { leased, mut permits, since }) = started.remove(&task) else { return false };
         if leased.attempt == 1 && leased.rescues == 0 {
-            could_start.extend(since.map(|since| since.max(leased.could_start_at)));
+            could_start.extend(due.map(|due| due.max(leased.could_start_at)));
         }
         let others =
             own.into_iter().filter(|(key, _)| permits.iter().all(|(of, _)| of != key)).collect::<Vec<_>>();
         permits.extend(others);
-        let lease = worker.leases.hold(task, leased.epoch, deadline);
-        let plan = leased.task.job.and_then(|job| jobs.get(&job).cloned()).into();
-        starting.push(Claimed { leased, plan, lease, slot, permits });
+        let plan: Plan = leased.task.job.and_then(|job| jobs.get(&job).cloned()).into();
+        let lease = worker.leases.hold(&leased, &plan, deadline);
+        let traced = Traced::claimed(delivered, &leased, since);
+        if let Some(traced) = &traced {
+            traced.started(&leased, since.is_some(), &transaction);
+            transaction.held(traced.attempt(&leased));
+        }
+        starting.push(Claimed { leased, plan, lease, slot, permits, traced });
         true
     };
     // Nothing is awaited here: from its commit on, a lease needs its heartbeat.
-    for (place, Admitted { task, ticket, wish }) in batch.delivered.into_iter().enumerate() {
+    for (place, Admitted { task, ticket, wish, traced }) in batch.delivered.into_iter().enumerate() {
         if let Some(refusal) = refused.remove(&place) {
+            if let Some(traced) = traced {
+                traced.not_started(&task, Some(refusal.code()));
+            }
             refusing.push((task, refusal, ticket));
             continue;
         }
         ticket.committed(committed);
         let starts = match wish {
             Wish::Start(slot, permits) => {
-                start(task.id, slot, permits, Some(task.not_before.unwrap_or(task.enqueued_at)))
+                let due = Some(task.not_before.unwrap_or(task.enqueued_at));
+                start(task.id, slot, permits, due, traced.clone())
             }
             Wish::Line(_) | Wish::HandBack | Wish::Wait => false,
         };
+        if let (false, Some(traced)) = (starts, traced) {
+            traced.not_started(&task, None);
+        }
         others += usize::from(!starts);
     }
     let lines = worker.limits.lines();
@@ -230,12 +252,13 @@ async fn hand_over(
         let since = (key == Key::Pool(kind)).then_some(DateTime::UNIX_EPOCH);
         for (task, slot) in answer.tasks.into_iter().zip(slots) {
             let own = permits.next().map(|permit| (key.clone(), permit)).into_iter().collect();
-            start(task, slot, own, since);
+            start(task, slot, own, since, None);
         }
     }
     for (key, full) in &entered {
         lines.entered(kind, key, *full);
     }
+    transaction.send();
     events::claimed(kind, starting.len() + others, starting.len(), others);
     metrics::started(kind, starting.len(), &could_start);
     for next in starting {

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use rustix::fs::Access;
 use secrecy::SecretString;
+use shared::admin;
 use shared::broker;
 use shared::db::DatabaseConfig;
 use shared::http::place::Place;
@@ -14,6 +15,7 @@ use shared::settings::{Invalid, Settings, Sources, key};
 use shared::task::TaskKind;
 use shared::telemetry::Telemetry;
 use shared::tls::{Files, Trust};
+use shared::trace::TraceConfig;
 
 /// Everything that a worker can be told.
 #[derive(Debug, Clone)]
@@ -34,6 +36,10 @@ pub struct Config {
     pub grace: Duration,
     /// Where metrics are served; nowhere when absent.
     pub listen: Option<Place>,
+    /// Where it is looked into; nowhere when absent.
+    pub admin: Option<PathBuf>,
+    /// Where spans go, and which.
+    pub traces: TraceConfig,
     /// Where the `simulated` executor writes down what it does, for tests that compare it with the database.
     pub effect_log: Option<PathBuf>,
     /// Where restore tests and manifests are put while they are needed.
@@ -113,6 +119,8 @@ impl Config {
         let config = Self {
             database: DatabaseConfig::read(settings, &trust),
             amqp_url: settings.secret(broker::url_key()),
+            admin: admin::socket(settings),
+            traces: TraceConfig::read(settings, &trust),
             trust,
             name: settings.get(name, host_name()),
             lease: settings.duration(lease, Duration::from_mins(5)),

@@ -25,6 +25,7 @@ use shared::db::pool_setting::PoolState;
 use shared::job::SourceData;
 use shared::target::TargetState;
 use shared::task::{Ended, Postponed, QUARANTINE_RESCUES, TaskKind};
+use shared::trace::{Moment, current};
 use shared::work::Work;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
@@ -71,7 +72,9 @@ async fn finish(
     stop: &CancellationToken,
 ) {
     let started = Instant::now();
-    let Claimed { leased, plan, lease, slot, permits } = claimed;
+    let Claimed { leased, plan, lease, slot, permits, traced } = claimed;
+    let (began, execution) = (Moment::now(), traced.as_ref().map(|traced| traced.execution()));
+    lease.begin();
     let tries = worker.tries(leased.task.kind, &plan);
     let in_time = permits.iter().all(|(_, permit)| permit.is_valid());
     if in_time {
@@ -85,7 +88,8 @@ async fn finish(
         Some(quarantine) if leased.rescues >= QUARANTINE_RESCUES => {
             let limit = tries.timeout + worker.lease;
             let ending = stop.child_token();
-            let mut running = Box::pin(quarantine.run(&leased, lease, worker, limit, &ending));
+            let mut running =
+                Box::pin(quarantine.run((&leased, &plan), lease, traced.as_deref(), worker, limit, &ending));
             let recorded = tokio::select! {
                 recorded = &mut running => recorded,
                 () = drained(leased.task.kind, worker) => {
@@ -108,15 +112,20 @@ async fn finish(
                 lease: &lease,
                 cancel: &cancel,
                 speed: &speed,
+                execution,
             };
-            let outcome = work(&attempt, tries.timeout, stop).await;
+            let outcome = current::within(execution, work(&attempt, tries.timeout, stop)).await;
             (lease, outcome)
         }
     };
     lease.end();
+    if let Some(traced) = &traced {
+        traced.executed(&leased, began, &outcome.ended);
+    }
     let (took, max_attempts) = (started.elapsed(), i32::from(tries.attempts));
     // The recorder outlives the executors.
-    _ = finished.send(Finished { leased, plan, lease, outcome, took, max_attempts, given_up: false }).await;
+    let given_up = false;
+    _ = finished.send(Finished { leased, plan, lease, outcome, took, max_attempts, given_up, traced }).await;
     drop(slot);
 }
 

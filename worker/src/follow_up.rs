@@ -69,6 +69,9 @@ fn task(
         params: Params::from(params),
         requested_by: format!("{} {}", finished.leased.task.kind, finished.leased.task.id),
         enqueued_at: judged.now,
-        trace: finished.leased.task.trace.clone(),
+        trace: match &finished.traced {
+            Some(traced) => Some(traced.caused(&finished.leased)),
+            None => finished.leased.task.trace.clone(),
+        },
     }
 }

@@ -4,21 +4,23 @@
 //! so that it can only be earlier than the database's. Work that outlives its deadline ends by itself.
 
 use std::collections::{HashMap, HashSet};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use deadpool_postgres::GenericClient;
 use serde_json::Value;
-use shared::db::lease::{CancelRequest, Moved, control, heartbeat};
+use shared::admin::dump::Running;
+use shared::db::lease::{CancelRequest, Leased, Moved, control, heartbeat};
 use shared::db::{self, Database};
-use shared::task::{Epoch, TaskId, WorkerId};
+use shared::task::{Epoch, TaskId, TaskKind, WorkerId};
 use tokio::sync::{Notify, SetOnce, watch};
 use tokio_util::sync::CancellationToken;
 
 use crate::engine::clock::BootInstant;
 use crate::events;
 use crate::identity::Identity;
+use crate::plan::Plan;
 
 /// How often progress is stored, and a person's word looked for: one statement a worker that runs something.
 const CONTROL: Duration = Duration::from_secs(2);
@@ -59,7 +61,11 @@ struct Health {
 #[derive(Debug)]
 struct Held {
     task: TaskId,
+    kind: TaskKind,
+    plan: Plan,
+    attempt: i32,
     epoch: Epoch,
+    since: Instant,
     /// Until when the work may go on; moves with each heartbeat.
     deadline: watch::Sender<BootInstant>,
     /// Told when somebody else owns the task now.
@@ -67,12 +73,45 @@ struct Held {
     cancelled_by: SetOnce<String>,
     /// Reported since it was stored last.
     progress: Mutex<Option<Value>>,
-    ended: AtomicBool,
+    /// A [`Stage`].
+    stage: AtomicU8,
+}
+
+/// How far a task is that is owned; each comes after the one before it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[repr(u8)]
+enum Stage {
+    /// It is about to be executed.
+    Claimed,
+    /// It is executed.
+    Executing,
+    /// It has ended, and is being recorded.
+    Recording,
+}
+
+impl Stage {
+    const ALL: [(Self, &'static str); 3] =
+        [(Self::Claimed, "claimed"), (Self::Executing, "executing"), (Self::Recording, "recording")];
 }
 
 impl Held {
     fn has_ended(&self) -> bool {
-        self.ended.load(Ordering::Relaxed)
+        self.stage.load(Ordering::Relaxed) >= Stage::Recording as u8
+    }
+
+    fn running(&self) -> Running {
+        let stage = self.stage.load(Ordering::Relaxed);
+        let stage = Stage::ALL.iter().find(|(of, _)| *of as u8 == stage);
+        Running {
+            id: self.task.to_string(),
+            kind: self.kind.to_string(),
+            job: self.plan.job().map(|plan| plan.job.job.name.to_string()),
+            attempt: self.attempt,
+            epoch: self.epoch.0,
+            stage: stage.map_or("unknown", |(_, name)| name).to_owned(),
+            seconds: self.since.elapsed().as_secs_f64(),
+            progress: self.progress().clone(),
+        }
     }
 
     fn progress(&self) -> MutexGuard<'_, Option<Value>> {
@@ -105,9 +144,14 @@ impl Lease {
         *self.held.progress() = Some(progress);
     }
 
+    /// Says that the work begins.
+    pub fn begin(&self) {
+        self.held.stage.store(Stage::Executing as u8, Ordering::Relaxed);
+    }
+
     /// Says that the work is over: the lease is kept until it is recorded, and its end then is no fencing.
     pub fn end(&self) {
-        self.held.ended.store(true, Ordering::Relaxed);
+        self.held.stage.store(Stage::Recording as u8, Ordering::Relaxed);
     }
 
     /// Whether the work may go on at this moment.
@@ -160,15 +204,20 @@ impl Default for Leases {
 
 impl Leases {
     /// Holds a lease that was just claimed; `deadline` was taken before the claim was asked for.
-    pub fn hold(self: &Arc<Self>, task: TaskId, epoch: Epoch, deadline: BootInstant) -> Lease {
+    pub fn hold(self: &Arc<Self>, leased: &Leased, plan: &Plan, deadline: BootInstant) -> Lease {
+        let task = leased.task.id;
         let held = Arc::new(Held {
             task,
-            epoch,
+            kind: leased.task.kind,
+            plan: plan.clone(),
+            attempt: leased.attempt,
+            epoch: leased.epoch,
+            since: Instant::now(),
             deadline: watch::Sender::new(deadline),
             fenced: SetOnce::new(),
             cancelled_by: SetOnce::new(),
             progress: Mutex::default(),
-            ended: AtomicBool::new(false),
+            stage: AtomicU8::new(Stage::Claimed as u8),
         });
         self.lock().insert(task, held.clone());
         Lease { held, leases: self.clone() }
@@ -186,15 +235,21 @@ impl Leases {
     }
 
     /// Holds a lease again that was left to a child, as it was then.
-    pub fn take_back(self: &Arc<Self>, task: TaskId, epoch: Epoch, deadline: BootInstant) -> Lease {
-        let lease = self.hold(task, epoch, deadline);
-        self.lent().remove(&task);
+    pub fn take_back(self: &Arc<Self>, leased: &Leased, plan: &Plan, deadline: BootInstant) -> Lease {
+        let lease = self.hold(leased, plan, deadline);
+        self.lent().remove(&leased.task.id);
         lease
     }
 
     /// How many this worker holds, those of its children not among them.
     pub fn count(&self) -> usize {
         self.lock().len()
+    }
+
+    /// The tasks that this worker owns, but for those that it has left to a child.
+    #[must_use]
+    pub fn running(&self) -> Vec<Running> {
+        self.lock().values().map(|held| held.running()).collect()
     }
 
     /// Whether the last heartbeat succeeded, and so did the last claim.

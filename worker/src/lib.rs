@@ -32,6 +32,8 @@ pub mod plan;
 pub mod quarantine;
 pub mod retention;
 pub mod speed;
+pub mod stages;
+pub mod traced;
 pub mod worker;
 
 pub mod commands;
@@ -42,12 +44,14 @@ pub mod http;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use shared::admin::{self, Insight};
 use shared::broker::{Broker, Publisher};
 use shared::db::{Database, DatabaseConfig, migration, statement};
 use shared::http::listener;
 use shared::lifecycle::Lifecycle;
 use shared::scrape::{self, Process};
 use shared::task::{TaskKind, WorkerId};
+use shared::trace::Exporter;
 use tokio_util::sync::CancellationToken;
 
 use crate::config::Config;
@@ -66,6 +70,7 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
         Some(place) => Some((listener::listen(place).await?, scrape::install(None)?)),
         None => None,
     };
+    let traces = Exporter::start(&config.traces, "worker", &config.name)?;
     let by_index = config.database.clone().by_index();
     let database = Database::new(&by_index, "holdfast worker")?;
     // Executors that use up the pool must not keep the leases from being extended.
@@ -77,9 +82,17 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
         config.pools.iter().map(|(kind, pool)| (*kind, Slots::new(pool.slots))).collect();
     let pools: Vec<Pool> = slots.iter().map(|(&kind, slots)| Pool { kind, slots: slots.clone() }).collect();
     let (lease, heartbeat, grace) = (config.lease, config.heartbeat, config.grace);
+    let admin = config.admin.clone();
     let quarantine = Quarantine::new(std::env::current_exe()?, &config.sources);
     let worker = Arc::new(Worker::new(config, database, WorkerId::generate(), slots, Some(quarantine))?);
 
+    let looked_at = worker.clone();
+    let insight = Insight {
+        program: "worker",
+        databases: vec![("main", worker.database.clone()), ("heartbeat", own_connection.clone())],
+        work: Some(Arc::new(move || looked_at.work())),
+    };
+    admin::spawn(&lifecycle, admin.as_deref(), insight)?;
     let (watched, stop) = (worker.database.clone(), lifecycle.shutdown().soft.clone());
     lifecycle.spawn("slow statements", async move {
         statement::slow::watch(&watched, &stop).await;
@@ -127,5 +140,7 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
         let _settled = settled.drop_guard();
         pipeline::run(worker, pools, broker, publisher, shutdown).await
     });
-    lifecycle.wait(grace).await
+    let ended = lifecycle.wait(grace).await;
+    traces.finish().await;
+    ended
 }

@@ -3,6 +3,7 @@
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+use shared::admin::command::{self as admin, AdminArgs};
 use shared::db::Database;
 use shared::exit::Exit;
 use shared::settings::check::Check;
@@ -35,6 +36,8 @@ enum Command {
     /// Prints documents about this program
     #[command(subcommand)]
     Schema(Schema),
+    /// Looks into a worker that runs on this machine, or changes what it logs
+    Admin(AdminArgs),
     /// Runs one engine operation for a worker (internal)
     #[command(hide = true)]
     Exec,
@@ -60,6 +63,7 @@ fn main() -> ExitCode {
     }
     let command = match cli.command {
         Some(Command::Exec) => return worker::engine::child::main(),
+        Some(Command::Admin(args)) => return ask(&args, &cli.sources),
         Some(Command::Schema(Schema::Configuration)) => return describe(),
         Some(Command::Schema(Schema::Metrics)) => {
             println!("{:#}", shared::metric::document());
@@ -96,6 +100,17 @@ fn describe() -> ExitCode {
 }
 
 #[tokio::main]
+async fn ask(args: &AdminArgs, sources: &Sources) -> ExitCode {
+    match admin::run(args, sources).await {
+        Ok(()) => Exit::Done.into(),
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            Exit::of(&error).into()
+        }
+    }
+}
+
+#[tokio::main]
 async fn run(command: Command, config: Config) -> anyhow::Result<()> {
     match command {
         Command::Restore(args) => {
@@ -107,6 +122,6 @@ async fn run(command: Command, config: Config) -> anyhow::Result<()> {
             pools::run(&args, &config, &database).await
         }
         Command::Alone => worker::quarantine::alone(config).await,
-        Command::Run | Command::Exec | Command::Schema(_) => worker::run(config).await,
+        Command::Run | Command::Exec | Command::Admin(_) | Command::Schema(_) => worker::run(config).await,
     }
 }

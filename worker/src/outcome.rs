@@ -16,6 +16,7 @@ use shared::work::RestorePointId;
 
 use crate::lease::Lease;
 use crate::plan::Plan;
+use crate::traced::Traced;
 
 /// What an executor returns: how it ended, and what is to be recorded with it.
 #[derive(Debug)]
@@ -106,4 +107,6 @@ pub struct Finished {
     pub max_attempts: i32,
     /// Whether the database refused what really came out.
     pub given_up: bool,
+    /// Its trace, if it is traced.
+    pub traced: Option<Box<Traced>>,
 }

@@ -78,6 +78,9 @@ impl Running {
         let (entries, to_claim) = mpsc::channel(capacity);
         let (claimed, to_execute) = mpsc::channel(capacity);
         let (refusals, to_refuse) = mpsc::channel(capacity);
+        worker.stages.watch(kind, "admit", &tasks);
+        worker.stages.watch(kind, "claim", &entries);
+        worker.stages.watch(kind, "execute", &claimed);
         let intake =
             Intake { kind, slots: slots.clone(), tasks, refusals: refusals.clone(), worker: worker.clone() };
 

@@ -28,6 +28,8 @@ use crate::events;
 use crate::identity::Counter;
 use crate::lease::Lease;
 use crate::outcome::Outcome;
+use crate::plan::Plan;
+use crate::traced::{Carried, Traced};
 use crate::worker::Worker;
 
 /// How long the child may take to give its task back.
@@ -54,6 +56,8 @@ struct Handover {
     epoch: Epoch,
     /// Until when the lease is sure to last.
     deadline: BootInstant,
+    /// Its trace, if it is traced.
+    traced: Option<Carried>,
 }
 
 impl Quarantine {
@@ -77,8 +81,9 @@ impl Quarantine {
     /// A child that has not ended by `limit` is beyond ending itself, and is killed.
     pub async fn run(
         &self,
-        leased: &Leased,
+        (leased, plan): (&Leased, &Plan),
         lease: Lease,
+        traced: Option<&Traced>,
         worker: &Worker,
         limit: Duration,
         stop: &CancellationToken,
@@ -91,7 +96,8 @@ impl Quarantine {
         events::quarantined(task, leased.rescues);
         worker.identity.counters.count(Counter::Quarantined);
         let deadline = lease.deadline();
-        let handover = Handover { worker: worker.identity.id, task, epoch, deadline };
+        let traced = traced.map(Traced::carried);
+        let handover = Handover { worker: worker.identity.id, task, epoch, deadline, traced };
         let child = match self.spawn(&handover).await {
             Ok(child) => child,
             Err(error) => return Some((lease, not_begun(&error.to_string()))),
@@ -99,7 +105,7 @@ impl Quarantine {
         // A child that hangs must not keep its lease for ever: only the child extends it.
         worker.leases.lend(lease);
         let end = wait(child, limit, stop).await;
-        let lease = worker.leases.take_back(task, epoch, deadline);
+        let lease = worker.leases.take_back(leased, plan, deadline);
         // What its process recorded all the same, unheard, makes this fenced.
         let outcome = match end {
             End::Recorded => return None,

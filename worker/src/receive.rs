@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use futures_util::stream::StreamExt as _;
 use lapin::options::BasicAckOptions;
+use lapin::types::ShortString;
 use lapin::{Channel, Connection, Consumer};
 use shared::broker::{self, Broker};
 use shared::message::{self, Refusal, Refused, TaskMessage};
@@ -22,6 +23,7 @@ use crate::queues::{Arrival, Queues};
 use crate::refuse::Refusing;
 use crate::slots::{Setting, Slots};
 use crate::ticket::{Prefix, Ticket};
+use crate::traced::Traced;
 use crate::window::{Held, Windows};
 use crate::worker::Worker;
 
@@ -40,6 +42,8 @@ pub struct Received {
     pub task: TaskMessage,
     /// Its ticket.
     pub ticket: Ticket,
+    /// Its trace, if it is traced.
+    pub traced: Option<Box<Traced>>,
 }
 
 /// Where one pool's deliveries come from and go to.
@@ -223,7 +227,11 @@ impl Intake {
         for (task, ticket) in tasks.into_iter().zip(tickets) {
             // A receiver that is gone belongs to a pipeline that ends: the ticket is dropped, the message comes again.
             match task.and_then(|task| self.check_route(task, priority)) {
-                Ok(task) => _ = self.tasks.send(Received { task, ticket }).await,
+                Ok(task) => {
+                    let message = delivery.properties.message_id().as_ref();
+                    let traced = Traced::delivered(&task, message.map(ShortString::as_str));
+                    _ = self.tasks.send(Received { task, ticket, traced }).await;
+                }
                 Err(refused) => {
                     let queue = topology::queue(self.kind, priority);
                     _ = self.refusals.send(Refusing { refused, queue, ticket }).await;

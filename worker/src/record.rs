@@ -13,7 +13,8 @@ use shared::db::task::Waiting;
 use shared::db::{self, Committed};
 use shared::job::JobId;
 use shared::target::TargetId;
-use shared::task::{self, Ended, Next, Postponed, TaskId, Tries};
+use shared::task::{self, Ended, Next, Postponed, Task, TaskId, Tries};
+use shared::trace::{Moment, current};
 use tokio::sync::mpsc;
 
 use crate::batches::Batches;
@@ -22,6 +23,7 @@ use crate::follow_up;
 use crate::identity::Counter;
 use crate::metrics::{self, Stage};
 use crate::outcome::{Finished, Forgotten, Outcome};
+use crate::traced;
 use crate::worker::Worker;
 
 /// How long a transaction waits for more attempts under load. Of a job's attempts in one batch the last alone is judged.
@@ -57,6 +59,8 @@ struct Recorded {
     owned: HashMap<TaskId, Completed>,
     /// Whether an earlier try may have been committed unheard, so that what is not owned was recorded then.
     in_doubt: bool,
+    /// When the transaction began.
+    began: Moment,
     _committed: Committed,
 }
 
@@ -91,6 +95,7 @@ async fn persist(batch: &[Finished], worker: &Worker) -> Result<Recorded, db::Er
 }
 
 async fn transact(batch: &[Finished], worker: &Worker) -> Result<Recorded, db::Error> {
+    let began = Moment::now();
     let mut client = worker.database.client().await?;
     let transaction = client.transaction().await?;
     let ended: Vec<_> =
@@ -115,7 +120,7 @@ async fn transact(batch: &[Finished], worker: &Worker) -> Result<Recorded, db::E
     let committed = db::commit(transaction).await?;
     worker.limits.lines().freed(&freed);
     worker.identity.batches.count("record", batch.len());
-    Ok(Recorded { owned, in_doubt: false, _committed: committed })
+    Ok(Recorded { owned, in_doubt: false, began, _committed: committed })
 }
 
 /// One worker may hold two attempts of a task, one of them fenced: the epoch tells them apart.
@@ -225,7 +230,7 @@ async fn move_tasks(transaction: &Transaction<'_>, moves: &[Move<'_>]) -> Result
         match moved.next {
             Next::Succeeded | Next::Cancelled => {}
             Next::Queued { after, attempt_counts, rescued } => waiting.push(Waiting {
-                task: leased.task.clone(),
+                task: again(moved.finished),
                 run_at: after.map(|wait| now + wait),
                 waiting_for: waiting_for(&moved.ended),
                 attempt: leased.attempt - i32::from(!attempt_counts),
@@ -247,6 +252,15 @@ async fn move_tasks(transaction: &Transaction<'_>, moves: &[Move<'_>]) -> Result
         db::dead_task::insert(transaction, &dead).await?;
     }
     Ok(())
+}
+
+/// A task as it is tried again: all its attempts are in the same place of its trace.
+fn again(finished: &Finished) -> Task {
+    let (leased, mut task) = (&finished.leased, finished.leased.task.clone());
+    if let (None, Some(traced)) = (&task.trace, &finished.traced) {
+        task.trace = Some(traced.stored(leased));
+    }
+    task
 }
 
 const fn reason(ended: &Ended) -> Reason {
@@ -310,20 +324,36 @@ async fn enqueue_follow_ups(
 
 fn announce(batch: &[Finished], recorded: &Recorded, worker: &Worker) {
     let mut measured = metrics::Recorded::default();
+    let mut transaction = traced::Batch::ended("record", recorded.began, batch.len());
     for finished in batch {
-        let Finished { leased, outcome, took, .. } = finished;
-        if owns(&recorded.owned, finished) {
+        let Finished { leased, plan, outcome, took, traced, .. } = finished;
+        let attempt = traced.as_ref().map(|traced| traced.attempt(leased));
+        let owned = owns(&recorded.owned, finished);
+        if let Some(traced) = traced {
+            traced.recorded(leased, plan, &outcome.ended, owned || recorded.in_doubt, &transaction);
+            transaction.held(traced.attempt(leased));
+        }
+        if owned {
             let (ended, seconds) = (&outcome.ended, took.as_secs_f64());
             let error = ended.error();
             if let Some(came_out) = ended.outcome() {
                 measured.add(leased.task.kind, came_out, *took, outcome.volume.bytes);
             }
-            events::recorded(leased.task.id, leased.task.kind, ended.outcome(), seconds, error.as_deref());
+            current::at(attempt, || {
+                events::recorded(
+                    leased.task.id,
+                    leased.task.kind,
+                    ended.outcome(),
+                    seconds,
+                    error.as_deref(),
+                );
+            });
         } else if !recorded.in_doubt {
             worker.identity.counters.count(Counter::Discarded);
-            events::discarded(leased.task.id, leased.epoch);
+            current::at(attempt, || events::discarded(leased.task.id, leased.epoch));
         }
     }
+    transaction.send();
 }
 
 /// The results that the database refuses are given up; that they were is recorded. A second refusal leaves the task

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use backon::BackoffBuilder as _;
+use shared::admin::dump::{Pool, Work};
 use shared::db::Database;
 use shared::db::definition::Definitions;
 use shared::task::{TaskKind, WorkerId};
@@ -20,6 +21,7 @@ use crate::limits;
 use crate::plan::Plan;
 use crate::quarantine::Quarantine;
 use crate::slots::Slots;
+use crate::stages::Stages;
 
 /// A running worker.
 pub struct Worker {
@@ -31,6 +33,8 @@ pub struct Worker {
     pub leases: Arc<Leases>,
     /// What is limited, and who waits for that.
     pub limits: limits::Control,
+    /// What lies before the stages of its pools.
+    pub stages: Stages,
     /// What it knows of jobs.
     pub definitions: Definitions,
     /// Runs engine operations.
@@ -74,6 +78,7 @@ impl Worker {
             identity: Identity::new(id, config.name, pools),
             leases: Arc::default(),
             limits,
+            stages: Stages::default(),
             definitions: Definitions::default(),
             engine: Engine::new(program),
             tries: config.pools.iter().map(|(kind, pool)| (*kind, pool.tries)).collect(),
@@ -92,6 +97,26 @@ impl Worker {
         Tries {
             attempts: job.attempts.unwrap_or(pool.attempts),
             timeout: job.timeout.unwrap_or(pool.timeout),
+        }
+    }
+
+    /// What it works on at this moment.
+    #[must_use]
+    pub fn work(&self) -> Work {
+        let pool = |(kind, slots): (&TaskKind, &Slots)| {
+            let waiting_for = self.limits.lines().waited_for(*kind);
+            Pool {
+                kind: kind.to_string(),
+                state: slots.setting().borrow().state.to_string(),
+                slots: slots.total(),
+                busy: slots.busy(),
+                waiting_for: waiting_for.iter().map(ToString::to_string).collect(),
+            }
+        };
+        Work {
+            stages: self.stages.look(),
+            running: self.leases.running(),
+            pools: self.identity.pools.iter().map(pool).collect(),
         }
     }
 

@@ -31,6 +31,7 @@ use shared::db::{self, Database};
 use shared::http::listener::{self, Listener};
 use shared::http::pace::Paces;
 use shared::http::tokens::Tokens;
+use shared::http::traced::traced;
 use shared::http::{self, Gate, TrustedProxies, caller};
 use shared::scrape;
 use tokio_util::sync::CancellationToken;
@@ -87,7 +88,8 @@ fn router(api: Api, gate: Gate) -> Router {
         .layer(middleware::from_fn_with_state(gate, caller::authenticate))
         .layer(middleware::from_fn(in_time))
         .layer(DefaultBodyLimit::max(MOST_BYTES))
-        .layer(middleware::from_fn(http::observe::measure));
+        .layer(middleware::from_fn(http::observe::measure))
+        .layer(middleware::from_fn(traced));
     Router::new()
         .route("/healthz", get(async || "ok\n"))
         .route("/readyz", get(ready))

@@ -26,6 +26,7 @@ use crate::operations::tasks::{self, Cancelled, Order};
 use shared::http::Problem;
 use shared::http::caller::{Operator, actor};
 use shared::http::parameters::Path;
+use shared::http::traced;
 
 /// A task that is asked for.
 #[derive(Debug, Deserialize, ToSchema)]
@@ -92,7 +93,7 @@ pub(super) async fn enqueue(
         Err(answered) => return Ok(answered),
     };
     let actor = actor(&token);
-    let trace = trace(&headers);
+    let trace = traced::context(&headers);
     let order = value.order(&token, trace.as_ref()).map_err(|refusal| refused(None, &refusal))?;
     let id = order.message.id;
     let fresh = tasks::enqueue(&transaction, vec![order], &actor).await.map_err(|(_, why)| why)?;
@@ -124,7 +125,7 @@ pub(super) async fn enqueue_batch(
         Err(answered) => return Ok(answered),
     };
     let actor = actor(&token);
-    let trace = trace(&headers);
+    let trace = traced::context(&headers);
     let (mut orders, mut wrong) = (Vec::with_capacity(value.tasks.len()), Vec::new());
     for (number, task) in value.tasks.into_iter().enumerate() {
         match task.order(&token, trace.as_ref()) {
@@ -182,12 +183,6 @@ impl NewTask {
             None => Err(Refusal::NotATask("no task was asked for".to_owned())),
         }
     }
-}
-
-/// The trace that a request belongs to, which its tasks go on with.
-fn trace(headers: &HeaderMap) -> Option<TraceContext> {
-    let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
-    TraceContext::read(text("traceparent"), text("tracestate"))
 }
 
 /// The field that a refusal is about, and what is wrong with it.

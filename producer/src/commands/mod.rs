@@ -26,6 +26,7 @@ mod shown;
 mod wait;
 
 use clap::{Parser, Subcommand};
+use shared::admin::command::{self as admin, AdminArgs};
 use shared::db::Database;
 use shared::settings::check::Check;
 use shared::settings::{self, Settings, Sources};
@@ -56,6 +57,8 @@ pub struct Cli {
 enum Command {
     /// Publishes due tasks, rescues those of lost workers, and looks after the database
     Run,
+    /// Looks into a producer that runs on this machine, or changes what it logs
+    Admin(AdminArgs),
     /// Brings the database's schema to this version
     Migrate,
     /// Applies definitions of targets, jobs, limits, reports, alerts and who is told of them, and shows the difference
@@ -112,6 +115,13 @@ pub async fn run(cli: Cli) -> Result<Exit, Failure> {
     if let Command::Schema { what } = command {
         return schema::run(what.unwrap_or_default());
     }
+    if let Command::Admin(args) = &command {
+        let done = admin::run(args, &cli.sources).await;
+        return done.map(|()| Exit::Done).map_err(|error| match Exit::of(&error) {
+            Exit::BadInput => Failure::BadInput(format!("{error:#}")),
+            _ => Failure::Failed(error),
+        });
+    }
     if let Command::Run = command {
         let config = Config::read(&cli.sources)?;
         config.base.telemetry.start();
@@ -128,7 +138,7 @@ pub async fn run(cli: Cli) -> Result<Exit, Failure> {
     config.telemetry.start();
     let database = Database::new(&config.database, "producer")?;
     match command {
-        Command::Run | Command::Schema { .. } => Ok(Exit::Done),
+        Command::Run | Command::Admin(_) | Command::Schema { .. } => Ok(Exit::Done),
         Command::Migrate => migrate::run(&database).await,
         Command::Apply(args) => apply::run(&database, &args).await,
         Command::Export(args) => export::run(&database, &args).await,

@@ -129,6 +129,8 @@ pub struct Waiter {
     pub task: Task,
     /// Whose line it stands in.
     pub owner: String,
+    /// Since when it waits in lines.
+    pub since: DateTime<Utc>,
 }
 
 /// Calls the next tasks of a kind that wait for a key, up to `most`, in their order, and says whether none is left. There may
@@ -161,7 +163,7 @@ pub async fn call(
     let statement = statement!(
         "line.call",
         format!(
-            "select id, {NAMES}, owner from task
+            "select id, {NAMES}, owner, coalesce(waiting_since, now()) as since from task
          where id = any($1) and (waiting_for = $2) is true order by id for update"
         )
     );
@@ -169,7 +171,8 @@ pub async fn call(
     // Whoever is missing was cancelled meanwhile.
     let mut found: HashMap<Uuid, Waiter> = HashMap::with_capacity(rows.len());
     for row in &rows {
-        let waiter = Waiter { task: task_of(row, "id")?, owner: row.try_get("owner")? };
+        let waiter =
+            Waiter { task: task_of(row, "id")?, owner: row.try_get("owner")?, since: row.try_get("since")? };
         found.insert(waiter.task.id.0, waiter);
     }
     let waiters: Vec<Waiter> = ids.iter().filter_map(|id| found.remove(id)).collect();

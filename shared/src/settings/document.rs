@@ -141,7 +141,7 @@ impl Entry<'_> {
     }
 
     fn is_of_a_file(&self) -> bool {
-        self.settings[0].key.ends_with("_url_file")
+        self.settings[0].key.ends_with("_file")
     }
 }
 

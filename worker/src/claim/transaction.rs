@@ -15,6 +15,7 @@ use shared::limit::Key;
 use shared::message::{Refusal, TaskMessage};
 use shared::params::Params;
 use shared::task::{TaskId, TaskKind};
+use shared::trace::Moment;
 
 pub(super) use earlier::Earlier;
 
@@ -33,6 +34,8 @@ pub(super) struct Persisted {
     pub(super) committed: Committed,
     /// Taken before the transaction, so that it cannot be later than the database's.
     pub(super) deadline: BootInstant,
+    /// When it began.
+    pub(super) began: Moment,
     /// What is this worker's own now.
     pub(super) started: HashMap<TaskId, Started>,
     /// By place in the batch: two tasks of one id may differ in everything else.
@@ -49,6 +52,8 @@ pub(super) struct Started {
     pub(super) leased: Leased,
     /// What it has beside the permits that it came with, or instead of those.
     pub(super) permits: Permits,
+    /// Since when it stands in the line that it was called from.
+    pub(super) since: Option<Moment>,
 }
 
 /// What came of a call.
@@ -115,7 +120,7 @@ pub(super) async fn transact(
     earlier: &mut Earlier,
     worker: &Worker,
 ) -> Result<Persisted, db::Error> {
-    let deadline = lease::deadline(worker.lease);
+    let (deadline, began) = (lease::deadline(worker.lease), Moment::now());
     let mut client = worker.database.client().await?;
     let transaction = client.transaction().await?;
     let definitions = worker.definitions.held(&transaction).await?;
@@ -171,7 +176,7 @@ pub(super) async fn transact(
     let entered = claim.waiting.entered;
     let committed = db::commit(transaction).await?;
     worker.identity.batches.count("claim", batch.len());
-    Ok(Persisted { committed, deadline, started, refused, jobs, answers, entered })
+    Ok(Persisted { committed, deadline, began, started, refused, jobs, answers, entered })
 }
 
 /// A claim that is being decided.
@@ -354,10 +359,12 @@ impl Claim<'_, '_> {
             let id = candidate.id();
             // It was finished or cancelled meanwhile, or waits for later: its delivery was a stale copy.
             let Some(leased) = leased.remove(&id) else { continue };
-            if let Origin::Line { call, .. } = candidate.from {
+            let mut since = None;
+            if let Origin::Line { call, waiter } = candidate.from {
                 answers[call].tasks.push(id);
+                since = Some(waiter.since.into());
             }
-            started.insert(id, Started { leased, permits: candidate.permits });
+            started.insert(id, Started { leased, permits: candidate.permits, since });
         }
         self.adopt(&mut started, answers, earlier, batch).await?;
         for (called, answer) in earlier.called.iter_mut().zip(&*answers) {

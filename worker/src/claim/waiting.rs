@@ -41,7 +41,7 @@ impl Waiting {
     }
 
     pub(super) fn move_to(&mut self, waiter: &Waiter, key: &Key) {
-        let Waiter { task, owner } = waiter;
+        let Waiter { task, owner, .. } = waiter;
         let place = Place { key: key.clone(), owner: owner.clone() };
         self.known.push((task.id, task.kind, task.priority, place));
     }

@@ -11,7 +11,7 @@ use super::{
     failure,
     list::{TAG, job_tag},
     manifest::{Header, VERSION, Writer},
-    output::{Bars, Files},
+    output::{Bars, Files, phase},
     paths::encode,
     protocol::{Backup, BackupResult, Failure},
     reconcile::reconcile,
@@ -56,7 +56,9 @@ pub fn run(request: &Backup) -> Result<BackupResult, Failure> {
 
     let Opened { rustic, id, shown, traffic } = opened;
     let doing = format!("cannot back up to {shown}");
+    phase("index");
     let rustic = rustic.to_indexed_ids().map_err(|error| failure::reading(&doing, &*error))?;
+    phase("save");
     let walk = Source::new(roots.clone(), exclude, Arc::clone(&recorder));
     let snapshot =
         save(&rustic, request, &walk, &roots).map_err(|error| failure::transient(&doing, &*error))?;
@@ -65,12 +67,14 @@ pub fn run(request: &Backup) -> Result<BackupResult, Failure> {
 
     let recorder = Arc::into_inner(recorder).ok_or_else(|| Failure::transient("the walk has not ended"))?;
     let (seen, sample, _) = recorder.finish().map_err(writing)?;
+    phase("read back");
     // The index was read before the backup; the new trees are not in it.
     let reread = rustic.drop_index().to_indexed_ids().map_err(|error| failure::reading(&doing, &*error))?;
     let root = reread
         .node_from_snapshot_and_path(&snapshot, "")
         .map_err(|error| failure::reading(&doing, &*error))?;
     let nodes = reread.ls(&root, &LsOptions::default()).map_err(|error| failure::reading(&doing, &*error))?;
+    phase("manifest");
     let finished_path = beside(request, "new");
     let finished = Writer::create(&finished_path, header).map_err(writing)?;
     let (seen, manifest) = reconcile(&listing_path, seen, &sample, nodes, finished)?;

@@ -5,7 +5,7 @@ use rustic_core::{LsOptions, repofile::SnapshotFile};
 use super::{
     failure,
     list::stream,
-    output::Bars,
+    output::{Bars, phase},
     protocol::{Copy, CopyResult, Failure},
     repository::{self, Cache, Opened, data_time, hex},
 };
@@ -26,6 +26,7 @@ pub fn run(request: &Copy) -> Result<CopyResult, Failure> {
     }
     let snapshot = repository::snapshot(&from, &request.snapshot)?.map_err(Failure::permanent)?;
 
+    phase("compare");
     let (repository_id, traffic) = (to.id.clone(), to.traffic.clone());
     let already = find(&to, &snapshot)?;
     let already_there = already.is_some();
@@ -63,6 +64,7 @@ fn find(opened: &Opened, snapshot: &SnapshotFile) -> Result<Option<SnapshotFile>
 
 /// Copies what is missing; returns the copy, its files and their bytes.
 fn transfer(from: Opened, to: Opened, snapshot: &SnapshotFile) -> Result<(SnapshotFile, u64, u64), Failure> {
+    phase("index");
     let reading = format!("cannot read {}", from.shown);
     let source = from.rustic.to_indexed().map_err(|error| failure::reading(&reading, &*error))?;
 
@@ -87,8 +89,10 @@ fn transfer(from: Opened, to: Opened, snapshot: &SnapshotFile) -> Result<(Snapsh
     let writing = format!("cannot copy to {}", to.shown);
     let Opened { rustic, id, shown, traffic } = to;
     let destination = rustic.to_indexed_ids().map_err(|error| failure::reading(&writing, &*error))?;
+    phase("copy");
     source.copy(&destination, [snapshot]).map_err(|error| failure::reading(&writing, &*error))?;
 
+    phase("confirm");
     let to = Opened { rustic: destination.drop_index(), id, shown, traffic };
     match find(&to, snapshot)? {
         Some(copied) => Ok((copied, files, bytes)),

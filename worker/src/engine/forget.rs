@@ -8,7 +8,7 @@ use rustic_core::repofile::SnapshotId;
 use super::{
     failure::{self, chain},
     list::{job_tag, stream},
-    output::Bars,
+    output::{Bars, phase},
     protocol::{Failure, Forget, ForgetResult},
     repository::{self, Cache, Opened, hex},
     warnings,
@@ -24,7 +24,9 @@ pub fn run(request: &Forget) -> Result<ForgetResult, Failure> {
     // Only the snapshots themselves are read, which must be there, not in a cache of ours.
     let opened = repository::open(&request.repository, Cache::Bypass, Bars::default())?;
     require_deletion(&opened)?;
+    phase("find");
     let found = find(&opened, request)?;
+    phase("remove");
     opened
         .rustic
         .delete_snapshots(&found)

@@ -4,7 +4,7 @@ use rustic_core::repofile::SnapshotFile;
 
 use super::{
     failure::{self, Cause, cause, chain},
-    output::{Bars, emit},
+    output::{Bars, emit, phase},
     protocol::{Event, Failure, List, ListResult, Named, Snapshot},
     repository::{self, Cache, Opened, data_time, hex},
     warnings,
@@ -31,6 +31,7 @@ pub fn job_tag(job: &str) -> String {
 pub fn run(request: &List) -> Result<ListResult, Failure> {
     // The snapshots themselves must be there, not in a cache of ours.
     let opened = repository::open(&request.repository, Cache::Bypass, Bars::default())?;
+    phase("list");
     let tag = job_tag(&request.job);
     let mut snapshots = Vec::new();
     let mut unreadable = Named::default();

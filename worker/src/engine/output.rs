@@ -35,6 +35,11 @@ pub fn emit(event: &Event) {
     }
 }
 
+/// Says what is begun, and that what was done before has ended.
+pub fn phase(name: &str) {
+    emit(&Event::Phase { name: name.to_owned() });
+}
+
 /// Prints a progress event unless the last one is too fresh.
 fn emit_progress(progress: impl FnOnce() -> Progress) {
     let now = BootInstant::now().as_nanos();

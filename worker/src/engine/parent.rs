@@ -21,8 +21,8 @@ use tokio_util::sync::CancellationToken;
 mod heard;
 mod keys;
 
-pub use self::heard::Warnings;
 use self::heard::hear;
+pub use self::heard::{Said, Warnings};
 use self::keys::Keys;
 
 use crate::metrics::EngineProcess;
@@ -140,10 +140,14 @@ impl Engine {
         operation: Operation,
         lease: watch::Receiver<BootInstant>,
         cancel: CancellationToken,
-        on_event: impl FnMut(Progress),
+        mut on_progress: impl FnMut(Progress),
     ) -> Result<Completed, EngineError> {
         let (_, speeds) = watch::channel(Speeds::new());
-        self.run_at(operation, speeds, lease, cancel, on_event).await
+        let on_said = |said| match said {
+            Said::Progress(progress) => on_progress(progress),
+            Said::Phase(_) => {}
+        };
+        self.run_at(operation, speeds, lease, cancel, on_said).await
     }
 
     /// Runs one operation to its end.
@@ -154,7 +158,7 @@ impl Engine {
     /// * `speeds` how fast its repositories may be used; each change is forwarded to the child.
     /// * `lease` the instant until which the operation may run; each change is forwarded to the child, and the child
     ///   is killed once the instant has come. If the sender is dropped, the last instant stays.
-    /// * `on_event` gets the progress, about five times a second. It must not block.
+    /// * `on_said` gets the progress, about five times a second, and each phase as it begins. It must not block.
     ///
     /// # Errors
     ///
@@ -165,12 +169,12 @@ impl Engine {
         speeds: watch::Receiver<Speeds>,
         lease: watch::Receiver<BootInstant>,
         cancel: CancellationToken,
-        on_event: impl FnMut(Progress),
+        on_said: impl FnMut(Said),
     ) -> Result<Completed, EngineError> {
         let scratch = take_scratch(&mut operation)?;
         let openings = self.keys.lend(&mut operation);
         let on_key = |shown: &str, key| self.keys.keep(&openings, shown, key);
-        let outcome = self.talk(operation, speeds, lease, cancel, on_event, on_key).await;
+        let outcome = self.talk(operation, speeds, lease, cancel, on_said, on_key).await;
         if outcome.is_err() {
             self.keys.forget(&openings);
         }
@@ -187,7 +191,7 @@ impl Engine {
         speeds: watch::Receiver<Speeds>,
         lease: watch::Receiver<BootInstant>,
         cancel: CancellationToken,
-        on_event: impl FnMut(Progress),
+        on_said: impl FnMut(Said),
         on_key: impl FnMut(&str, Key),
     ) -> Result<Completed, EngineError> {
         let (deadline, now) = (*lease.borrow(), speeds.borrow().clone());
@@ -201,7 +205,7 @@ impl Engine {
         };
 
         let heard = tokio::select! {
-            heard = hear(stdout, stderr, on_event, on_key) => heard,
+            heard = hear(stdout, stderr, on_said, on_key) => heard,
             never = forward(stdin, &request, speeds, lease.clone()) => match never {},
             () = lease_end(&lease) => Err(EngineError::LeaseLost),
             () = cancel.cancelled() => Err(EngineError::Cancelled),

@@ -8,7 +8,7 @@ use rustic_core::PruneOptions;
 use super::{
     failure,
     forget::{removing, require_deletion},
-    output::Bars,
+    output::{Bars, phase},
     protocol::{Failure, PruneResult, Repository},
     repository::{self, Cache, Opened},
     warnings,
@@ -24,6 +24,7 @@ pub fn run(repository: &Repository) -> Result<PruneResult, Failure> {
     let opened = repository::open(repository, Cache::Use, Bars::default())?;
     require_deletion(&opened)?;
     let doing = format!("cannot prune {}", opened.shown);
+    phase("plan");
     let options = PruneOptions::default();
     let plan = opened.rustic.prune_plan(&options).map_err(|error| failure::reading(&doing, &*error))?;
     // What only a snapshot needs that was not seen would be taken for waste.
@@ -32,6 +33,7 @@ pub fn run(repository: &Repository) -> Result<PruneResult, Failure> {
     }
     let (size, held) = (plan.stats.size_sum(), plan.stats.size_to_delete);
     let bytes_marked = held.keep + size.remove + size.repack + plan.stats.size_unref;
+    phase("prune");
     opened.rustic.prune(&options, plan).map_err(|error| removing(&doing, &*error))?;
     let bytes_kept = bytes_of_packs(&opened, &doing)?.saturating_sub(bytes_marked);
     Ok(PruneResult { bytes_removed: held.remove, bytes_marked, bytes_kept })

@@ -16,7 +16,7 @@ use super::{
     failure::{self, Cause, cause, chain},
     fence::{Fenced, Traffic},
     key, local,
-    output::Bars,
+    output::{Bars, phase},
     protocol::{Failure, InitResult, Repository},
     throttle, warnings,
 };
@@ -55,6 +55,7 @@ pub type Indexed = Rustic<IndexedFullStatus>;
 /// Permanent: there is no repository, it is another one than expected, the password is wrong, the location makes no
 /// sense. Transient: it could not be reached.
 pub fn open(repository: &Repository, cache: Cache, bars: Bars) -> Result<Opened, Failure> {
+    phase("open");
     if let Some(path) = local::path_of(repository)? {
         local::require_folders(&path)?;
     }
@@ -72,6 +73,7 @@ pub fn open(repository: &Repository, cache: Cache, bars: Bars) -> Result<Opened,
 /// As [`open`]; permanent also: the parent directory of a local path is missing (so that a missing mount does not get
 /// a repository on the disk below), or the directory holds something else.
 pub fn init(repository: &Repository) -> Result<InitResult, Failure> {
+    phase("create");
     if let Some(path) = local::path_of(repository)? {
         local::require_room(&path)?;
     }

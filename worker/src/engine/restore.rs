@@ -24,7 +24,7 @@ use rustic_core::{
 use super::{
     check::check,
     failure::{self, chain},
-    output::Bars,
+    output::{Bars, phase},
     protocol::{Failure, Restore, RestoreResult},
     repository::{self, Cache, Indexed, Opened},
 };
@@ -41,7 +41,9 @@ pub fn run(request: &Restore) -> Result<RestoreResult, Failure> {
     let opened = repository::open(&request.repository, Cache::Bypass, Bars::default())?;
     let snapshot = repository::snapshot(&opened, &request.snapshot)?.map_err(Failure::permanent)?;
     let Opened { rustic, shown, .. } = opened;
+    phase("index");
     let rustic = repository::index(rustic, &shown)?.map_err(Failure::permanent)?;
+    phase("restore");
     let restored = restore(&rustic, &snapshot, &request.into).map_err(|trouble| {
         let message = format!("cannot restore from {shown}: {trouble}");
         // The engine does not say whether the repository is at fault, so ask the repository.

@@ -11,7 +11,7 @@ use super::{
     compare::compare,
     failure,
     manifest::Reader,
-    output::Bars,
+    output::{Bars, phase},
     protocol::{Failure, Level, Named, Verify, VerifyResult},
     repository::{self, Cache, Indexed, Opened},
     restore::restore,
@@ -30,6 +30,7 @@ pub fn run(request: &Verify) -> Result<VerifyResult, Failure> {
     let opened = repository::open(&request.repository, Cache::Bypass, Bars::default())?;
     let found = repository::snapshot(&opened, &request.snapshot)?;
     let Opened { rustic, id, shown, traffic } = opened;
+    phase("index");
     let found = match found {
         Ok(snapshot) => repository::index(rustic, &shown)?.map(|rustic| (rustic, snapshot)),
         Err(why) => Err(why),
@@ -71,6 +72,11 @@ pub struct Findings {
 }
 
 fn examine(rustic: &Indexed, snapshot: &SnapshotFile, level: &Level) -> Result<Findings, Failure> {
+    phase(match level {
+        Level::Structure => "check",
+        Level::Read => "read",
+        Level::Restore { .. } => "restore",
+    });
     match level {
         Level::Structure => Ok(summed_up(snapshot, check(rustic, snapshot, false)?)),
         Level::Read => Ok(summed_up(snapshot, check(rustic, snapshot, true)?)),
@@ -104,7 +110,10 @@ fn rehearse(
     };
     let directory = Scratch::inside(scratch).map_err(scratch_fails)?;
     let findings = match restore(rustic, snapshot, directory.path()) {
-        Ok(_) => compare(manifest, directory.path())?,
+        Ok(_) => {
+            phase("compare");
+            compare(manifest, directory.path())?
+        }
         Err(trouble) => {
             // A damaged pack, a full scratch directory and a lost connection all look alike from here.
             let differences = check(rustic, snapshot, true)?;

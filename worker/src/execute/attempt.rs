@@ -11,15 +11,17 @@ use shared::db::restore_point::RestorePoint;
 use shared::job::JobId;
 use shared::target::{TargetId, TargetName};
 use shared::task::{Ended, Postponed};
+use shared::trace::SpanContext;
 use shared::work::RestorePointId;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use crate::engine::parent::{Completed, EngineError};
+use crate::engine::parent::{Completed, EngineError, Said};
 use crate::engine::protocol::{Operation, Progress, Speeds};
 use crate::lease::Lease;
 use crate::plan::Plan;
 use crate::speed::Speedometer;
+use crate::traced::OperationSpans;
 use crate::worker::Worker;
 
 /// One try of a task.
@@ -37,6 +39,8 @@ pub struct Attempt<'a> {
     pub cancel: &'a CancellationToken,
     /// How fast it is.
     pub speed: &'a Speedometer,
+    /// The span of its execution, if it is traced.
+    pub execution: Option<SpanContext>,
 }
 
 impl Attempt<'_> {
@@ -51,8 +55,17 @@ impl Attempt<'_> {
         let speeds = self.speeds(targets.unwrap_or_default()).await;
         let speeds = speeds.map_err(|error| EngineError::Process(error.to_string()))?;
         let (lease, cancel) = (self.lease.deadlines(), self.cancel.clone());
-        let report = |progress| self.report(&progress);
-        self.worker.engine.run_at(operation, speeds, lease, cancel, report).await
+        let mut spans = self.execution.map(|execution| OperationSpans::begin(operation.name(), execution));
+        let hear = |said| match (said, &mut spans) {
+            (Said::Progress(progress), _) => self.report(&progress),
+            (Said::Phase(phase), Some(spans)) => spans.phase(phase),
+            (Said::Phase(_), None) => {}
+        };
+        let ended = self.worker.engine.run_at(operation, speeds, lease, cancel, hear).await;
+        if let Some(spans) = spans {
+            spans.end(&ended);
+        }
+        ended
     }
 
     async fn speeds(&self, targets: Vec<JobTarget>) -> Result<watch::Receiver<Speeds>, db::Error> {

@@ -78,6 +78,12 @@ impl Lines {
         self.lock().contains_key(&(kind, key.clone()))
     }
 
+    /// The keys that tasks of a kind wait for.
+    #[must_use]
+    pub fn waited_for(&self, kind: TaskKind) -> Vec<Key> {
+        self.lock().keys().filter(|(of, _)| *of == kind).map(|(_, key)| key.clone()).collect()
+    }
+
     /// Is told each time something may have become callable.
     pub fn changes(&self) -> watch::Receiver<()> {
         self.changed.subscribe()

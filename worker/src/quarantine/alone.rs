@@ -6,13 +6,16 @@ use std::sync::Arc;
 use anyhow::Context as _;
 use shared::db::{self, Database};
 use shared::lifecycle::Lifecycle;
+use shared::trace::Exporter;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use super::{BEGUN, Handover};
 use crate::claim::Claimed;
 use crate::config::Config;
+use crate::plan::Plan;
 use crate::slots::Slots;
+use crate::traced::Traced;
 use crate::worker::Worker;
 use crate::{execute, record};
 
@@ -25,10 +28,11 @@ const CONNECTIONS: usize = 4;
 /// The task could not be taken over; its worker sees that by the exit code.
 pub async fn alone(config: Config) -> anyhow::Result<()> {
     let lifecycle = Lifecycle::default();
+    let traces = Exporter::start(&config.traces, "worker", &config.name)?;
     let handover = listen(lifecycle.shutdown().hard.clone())?;
     let (lease, heartbeat, grace) = (config.lease, config.heartbeat, config.grace);
     let worker = Arc::new(Worker::alone(config, handover.worker)?);
-    let Some(claimed) = take_over(&worker, &handover).await? else {
+    let Some(claimed) = take_over(&worker, handover).await? else {
         // Somebody else owns it by now.
         return Ok(());
     };
@@ -53,7 +57,9 @@ pub async fn alone(config: Config) -> anyhow::Result<()> {
         soft.cancel();
         recorded
     });
-    lifecycle.wait(grace).await
+    let ended = lifecycle.wait(grace).await;
+    traces.finish().await;
+    ended
 }
 
 /// Reads which task to run, and cancels `gone` at the end of the input: it ends with the worker, or when that wants
@@ -72,14 +78,16 @@ fn listen(gone: CancellationToken) -> anyhow::Result<Handover> {
 }
 
 /// The task as its worker claimed it; `None` if its lease is over.
-async fn take_over(worker: &Worker, handover: &Handover) -> Result<Option<Claimed>, db::Error> {
+async fn take_over(worker: &Worker, handover: Handover) -> Result<Option<Claimed>, db::Error> {
     let client = worker.database.client().await?;
     let leased = db::lease::owned(&client, handover.worker, handover.task, handover.epoch).await?;
     let Some(leased) = leased else { return Ok(None) };
     let mut jobs = worker.definitions.current(&client).await?.load(&client, leased.task.job).await?;
-    let plan = leased.task.job.and_then(|job| jobs.remove(&job)).into();
-    let lease = worker.leases.hold(leased.task.id, leased.epoch, handover.deadline);
-    Ok(Some(Claimed { leased, plan, lease, slot: Slots::new(1).take().await, permits: Vec::new() }))
+    let plan: Plan = leased.task.job.and_then(|job| jobs.remove(&job)).into();
+    let lease = worker.leases.hold(&leased, &plan, handover.deadline);
+    let traced = handover.traced.and_then(|carried| Traced::resumed(carried, leased.task.id));
+    let slot = Slots::new(1).take().await;
+    Ok(Some(Claimed { leased, plan, lease, slot, permits: Vec::new(), traced }))
 }
 
 impl Worker {

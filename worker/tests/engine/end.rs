@@ -107,6 +107,7 @@ async fn a_request_of_another_version_or_none_at_all_is_refused() {
     let place = Place::new();
     let operation = || Operation::Init { repository: place.repository("repository") };
     let mut exec = Exec::start(operation(), in_a_while());
+    assert_eq!(exec.next(), Some(Event::Phase { name: "create".to_owned() }));
     assert!(matches!(exec.next(), Some(Event::Derived { .. })));
     assert!(matches!(exec.next(), Some(Event::Finished { .. })));
     assert_eq!(exec.ended().await.code(), Some(0));

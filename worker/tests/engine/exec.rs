@@ -56,7 +56,7 @@ impl Exec {
         while let Some(event) = self.next() {
             match event {
                 Event::Progress(progress) if progress.phase.contains("backing up") => return true,
-                Event::Progress(_) | Event::Warning(_) | Event::Derived { .. } => {}
+                Event::Progress(_) | Event::Phase { .. } | Event::Warning(_) | Event::Derived { .. } => {}
                 other => panic!("it is no longer busy: {other:?}"),
             }
         }

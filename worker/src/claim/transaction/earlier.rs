@@ -58,7 +58,7 @@ impl Claim<'_, '_> {
             if let Some(call) = call {
                 answers[call].tasks.push(id);
             }
-            started.insert(id, Started { leased, permits });
+            started.insert(id, Started { leased, permits, since: None });
         }
         Ok(())
     }

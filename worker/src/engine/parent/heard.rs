@@ -38,6 +38,15 @@ impl Warnings {
     }
 }
 
+/// What a child says while it works.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Said {
+    /// How far it is.
+    Progress(Progress),
+    /// It begins something else.
+    Phase(String),
+}
+
 /// What the child said until the end of its output.
 #[derive(Default)]
 pub(super) struct Heard {
@@ -52,13 +61,13 @@ pub(super) struct Heard {
 pub(super) async fn hear(
     stdout: ChildStdout,
     stderr: ChildStderr,
-    on_event: impl FnMut(Progress),
+    on_said: impl FnMut(Said),
     on_key: impl FnMut(&str, Key),
 ) -> Result<Heard, EngineError> {
     let mut tail = Vec::new();
     let heard = {
         let mut keep = pin!(keep_tail(stderr, &mut tail));
-        let mut listen = pin!(listen(stdout, on_event, on_key));
+        let mut listen = pin!(listen(stdout, on_said, on_key));
         let (heard, kept) = tokio::select! {
             heard = &mut listen => (heard?, false),
             () = &mut keep => (listen.await?, true),
@@ -75,7 +84,7 @@ pub(super) async fn hear(
 /// Reads events until the final one or the end of the output.
 async fn listen(
     stdout: impl AsyncRead + Unpin,
-    mut on_event: impl FnMut(Progress),
+    mut on_said: impl FnMut(Said),
     mut on_key: impl FnMut(&str, Key),
 ) -> Result<Heard, EngineError> {
     let mut stdout = BufReader::new(stdout);
@@ -83,7 +92,8 @@ async fn listen(
     let mut listed = Vec::new();
     while let Some(event) = next_event(&mut stdout).await? {
         match event {
-            Event::Progress(progress) => on_event(progress),
+            Event::Progress(progress) => on_said(Said::Progress(progress)),
+            Event::Phase { name } => on_said(Said::Phase(name)),
             Event::Warning(warning) => heard.warnings.push(warning),
             Event::Derived { repository, key } => on_key(&repository, key),
             Event::Listed { snapshots } => listed.extend(snapshots),

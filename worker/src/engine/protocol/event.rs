@@ -13,6 +13,11 @@ use super::{
 pub enum Event {
     /// How far the operation is; at most about five a second.
     Progress(Progress),
+    /// The operation begins something else; what it did before has ended.
+    Phase {
+        /// What it does, in a word or two.
+        name: String,
+    },
     /// Something that the operation survived.
     Warning(Warning),
     /// A repository was opened, or created, by deriving its key from the password.

@@ -9,7 +9,7 @@ use crate::engine::clock::BootInstant;
 
 /// The version of this protocol. The program on disk may be replaced while an older worker still runs, so a child
 /// refuses a request of any other version instead of guessing.
-pub const VERSION: u32 = 4;
+pub const VERSION: u32 = 5;
 
 /// The first line: what to do, and until when.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -68,6 +68,21 @@ pub enum Operation {
 }
 
 impl Operation {
+    /// What it is called.
+    #[must_use]
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::Init { .. } => "init",
+            Self::Backup(_) => "backup",
+            Self::Copy(_) => "copy",
+            Self::Verify(_) => "verify",
+            Self::Restore(_) => "restore",
+            Self::List(_) => "list",
+            Self::Forget(_) => "forget",
+            Self::Prune { .. } => "prune",
+        }
+    }
+
     /// The repositories that it opens.
     pub fn repositories_mut(&mut self) -> Vec<&mut Repository> {
         match self {

@@ -25,7 +25,7 @@ fn assert_request(operation: Operation, json: &str) {
     let line = serde_json::to_string(&request).unwrap();
     let repository = r#"{"location":"rest:http://user:hunter2@backup.example:8000/docs","options":{"retry":"2"},"password":"correct horse","key":{"file":"efefefefefefefefefefefefefefefefefefefefefefefefefefefefefefefef","master":"battery staple"},"expected_id":"abababababababababababababababababababababababababababababababab"}"#;
     let expected =
-        format!(r#"{{"version":4,"deadline":5,"operation":{json}}}"#).replace("REPOSITORY", repository);
+        format!(r#"{{"version":5,"deadline":5,"operation":{json}}}"#).replace("REPOSITORY", repository);
     assert_eq!(line, expected);
     let again: Request = serde_json::from_str(&line).unwrap();
     assert_eq!(serde_json::to_string(&again).unwrap(), line);
@@ -121,6 +121,7 @@ fn events_keep_their_form() {
         bytes_done: 2,
         bytes_total: Some(3),
     };
+    assert_event(&Event::Phase { name: "read back".to_owned() }, r#"{"event":"phase","name":"read back"}"#);
     assert_event(
         &Event::Progress(progress),
         r#"{"event":"progress","phase":"backing up","files_done":1,"bytes_done":2,"bytes_total":3}"#,
