@@ -77,7 +77,8 @@ async fn look(prometheus: &Prometheus) {
             waiting = empty;
             break;
         }
-        assert!(begun.elapsed() < WITHIN, "no data for {:#?}", empty.iter().filter(|query| !expected(query)));
+        let without: Vec<&Query> = empty.iter().filter(|query| !expected(query)).collect();
+        assert!(begun.elapsed() < WITHIN, "no data for {without:#?}");
         waiting = empty;
         tokio::time::sleep(Duration::from_millis(500)).await;
     }
