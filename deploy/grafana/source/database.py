@@ -74,7 +74,7 @@ DASHBOARD = dashboard(
             (f"sum(rate(rabbitmq_global_messages_acknowledged_total{RATE}))", "acknowledged")], "cps", "Messages a second through the broker."),
         graph("Sessions that failed", [(f"sum by (job, purpose) (increase(holdfast_broker_sessions_failed_total{RATE}))", "{{job}} {{purpose}}")], "short",
               "Sessions with the broker that ended with an error, or could not begin."),
-        graph("Sessions", [("sum by (job) (holdfast_broker_connected)", "{{job}}")], "short", "Sessions that our processes have with the broker."),
+        graph("Sessions with the broker", [("sum by (job) (holdfast_broker_connected)", "{{job}}")], "short", "Sessions that our processes have with the broker."),
 
         row("Reads"),
         graph("Answers that were kept", [

@@ -77,7 +77,8 @@ async fn look(prometheus: &Prometheus) {
             waiting = empty;
             break;
         }
-        assert!(begun.elapsed() < WITHIN, "no data for {:#?}", empty.iter().filter(|query| !expected(query)));
+        let without: Vec<&Query> = empty.iter().filter(|query| !expected(query)).collect();
+        assert!(begun.elapsed() < WITHIN, "no data for {without:#?}");
         waiting = empty;
         tokio::time::sleep(Duration::from_millis(500)).await;
     }
@@ -197,4 +198,19 @@ fn the_shipped_configuration_scrapes_what_rules_and_panels_count_on() {
     for job in ["producer", "worker", "reporter", "rabbitmq", "rabbitmq-queues"] {
         assert!(config.contains(&format!("job_name: {job}\n")), "{job} is not scraped");
     }
+}
+
+#[test]
+fn the_compose_file_mounts_what_grafana_and_alertmanager_look_for() {
+    let compose = files::text("docker-compose.yml");
+    let after = |text: &str, key: &str| {
+        let rest = text.split_once(key).unwrap_or_else(|| panic!("there is no {key}")).1;
+        rest.lines().next().unwrap().trim().to_owned()
+    };
+    let boards = after(&files::text("deploy/grafana/provisioning/dashboards/holdfast.yml"), " path: ");
+    assert!(compose.contains(&format!("./deploy/grafana/dashboards:{boards}:ro")), "{boards} is not mounted");
+    let secret = after(&files::text("deploy/alertmanager/alertmanager.yml"), "smtp_auth_password_file: ");
+    let (directory, _) = secret.rsplit_once('/').unwrap();
+    assert!(compose.contains(&format!(":{directory}:ro")), "{directory} is not mounted");
+    assert!(compose.contains("./deploy/prometheus:/etc/prometheus:ro"), "rules are not mounted");
 }
