@@ -104,7 +104,7 @@ mod tests {
         let overrides = overrides.iter().map(ToString::to_string).collect();
         let mut settings = Settings::open(&Sources { config: None, overrides });
         let config = TraceConfig::read(&mut settings, &Trust::default());
-        settings.finish().map(|()| config).map_err(|error| error.to_string())
+        settings.finish().map(|_| config).map_err(|error| error.to_string())
     }
 
     #[test]

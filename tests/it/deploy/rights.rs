@@ -74,7 +74,7 @@ async fn work(deployment: &Deployment) {
     let definitions = json!({
         "targets": [world.target("disk-a", &json!({})), world.target("disk-b", &json!({ "isolation": "detached" }))],
         "jobs": [job, other], "limits": limits,
-        "channels": [{ "name": "mail", "kind": "email", "from": "a@example.org", "to": ["b@example.org"], "server": "127.0.0.1:1", "allow_private": true }],
+        "channels": [{ "name": "mail", "kind": "email", "from": "a@example.org", "to": ["b@example.org"], "server": "127.0.0.1:1" }],
     });
     // JSON is YAML.
     let file = world.write("definitions.yaml", definitions.to_string());
