@@ -5,11 +5,11 @@ use std::time::Duration;
 
 use deadpool_postgres::GenericClient;
 use metrics::{counter, gauge};
-use shared::db::care::{server, table};
+use shared::db::care::server;
+use shared::db::care::table::{self, Size};
 use shared::db::{self, Error, session};
 use shared::metric;
 use shared::metric::Metric;
-use shared::work::maintain::Table;
 
 metric!(BYTES: Metric::gauge(
     "holdfast_postgres_bytes", &[], "Size of the database"
@@ -51,7 +51,7 @@ metric!(SPILLED: Metric::counter(
     "Bytes that did not fit into the memory of a sort or a join"
 ));
 metric!(TABLE_BYTES: Metric::gauge(
-    "holdfast_postgres_table_bytes", &["table"], "Size of a table with its indexes and months"
+    "holdfast_postgres_table_bytes", &["table"], "Size of a table with its indexes and months, as VACUUM and ANALYZE have found it last"
 ));
 metric!(DEAD_ROWS: Metric::gauge(
     "holdfast_postgres_dead_rows", &["table"],
@@ -92,26 +92,20 @@ pub(super) async fn set<C: GenericClient>(client: &C) -> Result<(), Error> {
 #[derive(Debug, Default)]
 pub(super) struct Sizes {
     bytes: i64,
-    tables: BTreeMap<&'static str, (i64, i64)>,
+    tables: Vec<Size>,
 }
 
 impl Sizes {
     pub(super) async fn read<C: GenericClient>(client: &C) -> Result<Self, Error> {
         let bytes = server::usage(client).await?.bytes;
-        let mut tables = BTreeMap::<_, (i64, i64)>::new();
-        for state in table::states(client, Table::ALL).await? {
-            let (bytes, dead) = tables.entry(state.table.as_str()).or_default();
-            *bytes += state.bytes + state.index_bytes;
-            *dead += state.dead_rows;
-        }
-        Ok(Self { bytes, tables })
+        Ok(Self { bytes, tables: table::sizes(client).await? })
     }
 
     pub(super) fn set(&self) {
         gauge!(BYTES).set(self.bytes as f64);
-        for (table, (bytes, dead)) in &self.tables {
-            gauge!(TABLE_BYTES, "table" => *table).set(*bytes as f64);
-            gauge!(DEAD_ROWS, "table" => *table).set(*dead as f64);
+        for Size { table, bytes, dead_rows } in &self.tables {
+            gauge!(TABLE_BYTES, "table" => table.as_str()).set(*bytes as f64);
+            gauge!(DEAD_ROWS, "table" => table.as_str()).set(*dead_rows as f64);
         }
     }
 }

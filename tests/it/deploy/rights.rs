@@ -1,6 +1,7 @@
 //! The users of a deployment may do what their work needs, and no more: everything runs as them, the worker in a place where it can write
 //! nothing but what is its own.
 
+use std::panic::AssertUnwindSafe;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -39,7 +40,8 @@ async fn each_user_does_its_work_and_nothing_else() {
     let reporting = [("HOLDFAST_LISTEN", "127.0.0.1:0"), ("HOLDFAST_REFRESH", "200ms")];
     let reporter = deployment.start("reporter", "reporter", ["reporter", "reporter"], &reporting);
 
-    work(&deployment).await;
+    let done = AssertUnwindSafe(work(&deployment)).catch_unwind().await;
+    assert!(done.is_ok(), "{}\n{}", worker.log(), producer.log());
     look(&deployment, &reporter).await;
     the_rest_is_refused(&deployment).await;
     a_hung_worker_is_freed_of_its_locks(&deployment).await;

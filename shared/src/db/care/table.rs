@@ -103,6 +103,43 @@ pub async fn states<C: GenericClient>(client: &C, tables: &[Table]) -> Result<Ve
         .collect()
 }
 
+/// How large one of our tables is, its months and indexes included.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Size {
+    /// Which.
+    pub table: Table,
+    /// Bytes, as VACUUM and ANALYZE have found them last.
+    pub bytes: i64,
+    /// Rows that are gone and whose room is not usable yet, as the server estimates.
+    pub dead_rows: i64,
+}
+
+/// How large our tables are, from the catalogue alone: whoever looks again and again must not wait for a table that somebody has locked.
+pub async fn sizes<C: GenericClient>(client: &C) -> Result<Vec<Size>, Error> {
+    let statement = statement!(
+        "care.sizes",
+        format!(
+            "with {OURS}
+             select o.name as ours, sum(coalesce(s.n_dead_tup, 0))::bigint as dead_rows,
+                 (sum(c.relpages::bigint + coalesce(t.relpages, 0) + coalesce(i.pages, 0)) \
+                     * current_setting('block_size')::bigint)::bigint as bytes
+             from ours o join pg_class c on c.oid = o.oid left join pg_class t on t.oid = c.reltoastrelid
+             left join pg_stat_all_tables s on s.relid = o.oid
+             left join lateral (
+                 select sum(x.relpages)::bigint as pages from pg_index n join pg_class x on x.oid = n.indexrelid
+                 where n.indrelid = o.oid) i on true
+             group by o.name order by o.name"
+        )
+    );
+    let rows = statement.query(client, &[&names(Table::ALL)]).await?;
+    rows.iter()
+        .map(|row| {
+            let (bytes, dead_rows) = (row.try_get("bytes")?, row.try_get("dead_rows")?);
+            Ok(Size { table: parsed(row, "ours")?, bytes, dead_rows })
+        })
+        .collect()
+}
+
 /// Those of our tables that are partitioned, each with the time of its own statistics: the server never makes them by itself.
 pub async fn partitioned<C: GenericClient>(client: &C) -> Result<Vec<(Table, Option<DateTime<Utc>>)>, Error> {
     let statement = statement!(
