@@ -26,6 +26,8 @@ begin
         grant insert, update on restore_point to holdfast_worker;
         grant update on compliance, cache_version to holdfast_worker;
         grant update (repository_id, pruned_at) on target to holdfast_worker;
+        -- To lock its row, so that definitions stay as they are while tasks are judged.
+        grant update on definitions_version to holdfast_worker;
     end if;
 
     if exists (select from pg_roles where rolname = 'holdfast_reporter') then

@@ -19,6 +19,7 @@ use uuid::Uuid;
 use super::deployment::{Deployment, url};
 
 #[tokio::test]
+#[ignore = "rights of the restricted roles are still missing: see docs/decisions/0021-deployment.md"]
 async fn each_user_does_its_work_and_nothing_else() {
     let deployment = Deployment::new().await;
     let migrated = deployment.producer(&["migrate"]).await;
