@@ -19,8 +19,11 @@ pub struct Link {
     pub hash: Vec<u8>,
 }
 
-/// Writes observations.
+/// Writes observations; without any it asks for nothing, so that who only judges needs no right to write them.
 pub async fn insert(transaction: &Transaction<'_>, links: &[Link]) -> Result<(), Error> {
+    if links.is_empty() {
+        return Ok(());
+    }
     let columns = [
         ("id", Type::UUID),
         ("job_id", Type::INT4),
