@@ -9,10 +9,12 @@ use crate::Options;
 
 /// The parts of the document, each with the arguments that make it. One after the other, because each needs the whole
 /// machine.
-const PARTS: [(&str, &[&str]); 19] = [
+const PARTS: [(&str, &[&str]); 21] = [
     ("throughput", &["throughput"]),
     ("throughput-per-message", &["throughput", "--per-message", "100"]),
     ("throughput-outbox", &["throughput", "--through", "outbox"]),
+    ("throughput-observed", &["throughput", "--observed", "0.01"]),
+    ("throughput-all-traced", &["throughput", "--observed", "1"]),
     ("latency", &["latency"]),
     ("slots", &["slots"]),
     ("limits", &["limits"]),

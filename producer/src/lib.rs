@@ -50,7 +50,7 @@ pub async fn run(config: Config, database: Database) -> anyhow::Result<()> {
     let traces = Exporter::start(&config.traces, "producer", &std::process::id().to_string())?;
     let databases = vec![("main", database.clone())];
     let insight = Insight { program: "producer", databases, work: None };
-    admin::spawn(&lifecycle, config.admin.as_deref(), insight)?;
+    admin::spawn(&lifecycle, config.admin.as_deref(), insight, lifecycle.shutdown().soft.clone())?;
     let shutdown = lifecycle.shutdown().clone();
 
     if let Some((listener, handle)) = served {

@@ -71,6 +71,7 @@ pub(crate) fn show_all() {
         counter!(EXPIRED, "result" => result.as_str()).increment(0);
     }
     counter!(RETURNED).increment(0);
+    leads(false);
 }
 
 /// A batch of the relay has ended.

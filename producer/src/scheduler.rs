@@ -14,6 +14,7 @@ use shared::db::{self, Database, leader, schedule, session};
 use shared::job::JobId;
 use shared::schedule::Overlap;
 use shared::task::{Priority, Task, TaskId};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
@@ -52,16 +53,24 @@ impl Default for Scheduler {
 impl Scheduler {
     /// Sees to due times until `stop`, while it leads.
     pub async fn run(mut self, database: &Database, stop: &CancellationToken) {
+        // Until when nobody else can lead, if this one does.
+        let mut until = Instant::now();
         while !stop.is_cancelled() {
+            let asked = Instant::now();
             let stepped = async {
                 let now = db::now(&database.client().await?).await?;
                 self.step(database, now).await
             };
             let rest = match db::within(TTL, stepped).await {
-                Ok(BATCH) => Duration::ZERO,
-                Ok(_) => LOOK,
+                Ok(seen_to) => {
+                    until = asked + TTL;
+                    if seen_to == BATCH { Duration::ZERO } else { LOOK }
+                }
                 Err(error) => {
                     events::scheduler_failed(&error);
+                    if Instant::now() >= until {
+                        metrics::leads(false);
+                    }
                     LOOK
                 }
             };

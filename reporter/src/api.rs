@@ -134,11 +134,12 @@ pub fn router(api: Api) -> Router {
     let compression = CompressionLayer::new().quality(CompressionLevel::Fastest);
     let reads = Router::new()
         .nest("/api/v1", routes)
+        // Who has no token makes no spans.
+        .layer(middleware::from_fn(traced))
         .layer(middleware::from_fn_with_state(api.gate.clone(), caller::authenticate))
         .layer(middleware::from_fn(bounded))
         .layer(compression)
-        .layer(middleware::from_fn(http::observe::measure))
-        .layer(middleware::from_fn(traced));
+        .layer(middleware::from_fn(http::observe::measure));
     Router::new()
         .merge(reads)
         .merge(

@@ -63,7 +63,7 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
     let (lifecycle, leadership) = (Lifecycle::default(), Leadership::default());
     let traces = Exporter::start(&config.traces, "reporter", &std::process::id().to_string())?;
     let insight = Insight { program: "reporter", databases, work: None };
-    admin::spawn(&lifecycle, config.admin.as_deref(), insight)?;
+    admin::spawn(&lifecycle, config.admin.as_deref(), insight, lifecycle.shutdown().soft.clone())?;
     let stop = &lifecycle.shutdown().soft;
 
     lifecycle.spawn("http", {

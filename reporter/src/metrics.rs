@@ -98,6 +98,7 @@ struct Seen {
     batches: batches::Batches,
     pools: pools::Pools,
     figures: figures::Figures,
+    counted: postgres::Counted,
     sizes: postgres::Sizes,
     refreshes: u32,
 }
@@ -127,7 +128,7 @@ async fn look(
     gauges::set(&client, collection.job_series).await?;
     jobs::set(&client, collection.job_series).await?;
     limits::set(&client).await?;
-    postgres::set(&client).await?;
+    postgres::set(&client, &mut seen.counted).await?;
     if seen.refreshes.is_multiple_of(REFRESHES_OF_SIZES) {
         seen.sizes = postgres::Sizes::read(&client).await?;
     }

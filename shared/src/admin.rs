@@ -17,8 +17,10 @@ mod socket;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use tokio_util::sync::CancellationToken;
+
 use crate::db::Database;
-use crate::lifecycle::{Lifecycle, Loops};
+use crate::lifecycle::Lifecycle;
 use crate::settings::{Settings, key};
 use dump::Work;
 
@@ -42,14 +44,19 @@ pub fn socket(settings: &mut Settings) -> Option<PathBuf> {
     settings.optional(key(SOCKET, about).such_as("/run/holdfast/admin.sock"))
 }
 
-/// Answers on a socket until the process stops, if there is to be one.
+/// Answers on a socket until `stop`, if there is to be one.
 ///
 /// # Errors
 /// Another process answers there, or the socket cannot be made. The message names the setting.
-pub fn spawn(lifecycle: &Lifecycle, path: Option<&Path>, insight: Insight) -> anyhow::Result<()> {
+pub fn spawn(
+    lifecycle: &Lifecycle,
+    path: Option<&Path>,
+    insight: Insight,
+    stop: CancellationToken,
+) -> anyhow::Result<()> {
     let Some(path) = path else { return Ok(()) };
     let socket = socket::Socket::bind(path)?;
-    let (loops, stop): (Loops, _) = (lifecycle.loops(), lifecycle.shutdown().soft.clone());
+    let loops = lifecycle.loops();
     lifecycle.spawn("admin", async move { Ok(server::serve(socket, insight, loops, stop).await?) });
     Ok(())
 }

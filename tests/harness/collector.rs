@@ -6,9 +6,13 @@ use std::sync::{Arc, Mutex};
 use axum::Router;
 use axum::body::Bytes;
 use axum::extract::State;
+use axum::http::header::RETRY_AFTER;
 use axum::http::{HeaderMap, StatusCode};
+use axum::response::{IntoResponse, Response};
 use axum::routing::post;
-use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
+use opentelemetry_proto::tonic::collector::trace::v1::{
+    ExportTracePartialSuccess, ExportTraceServiceRequest, ExportTraceServiceResponse,
+};
 use opentelemetry_proto::tonic::common::v1::{AnyValue, KeyValue, any_value};
 use opentelemetry_proto::tonic::trace::v1::Span;
 use prost::Message as _;
@@ -78,6 +82,40 @@ struct Taken {
     headers: Vec<HeaderMap>,
 }
 
+/// What a collector answers.
+#[derive(Debug, Clone, Copy)]
+pub enum Answer {
+    /// It has taken everything.
+    Taken,
+    /// It has taken everything but so many spans.
+    TakenBut(i64),
+    /// It takes nothing now, and asks for no rest.
+    Busy,
+    /// It takes nothing, ever.
+    Refused,
+}
+
+impl Answer {
+    fn takes(self) -> bool {
+        matches!(self, Self::Taken | Self::TakenBut(_))
+    }
+}
+
+impl IntoResponse for Answer {
+    fn into_response(self) -> Response {
+        match self {
+            Self::Taken => StatusCode::OK.into_response(),
+            Self::TakenBut(rejected_spans) => {
+                let error_message = "too many".to_owned();
+                let partial = ExportTracePartialSuccess { rejected_spans, error_message };
+                ExportTraceServiceResponse { partial_success: Some(partial) }.encode_to_vec().into_response()
+            }
+            Self::Busy => (StatusCode::SERVICE_UNAVAILABLE, [(RETRY_AFTER, "0")]).into_response(),
+            Self::Refused => StatusCode::BAD_REQUEST.into_response(),
+        }
+    }
+}
+
 /// A collector on this machine.
 pub struct Collector {
     /// For `traces.endpoint`.
@@ -89,17 +127,19 @@ pub struct Collector {
 impl Collector {
     /// Starts one that takes everything.
     pub async fn start() -> Self {
-        Self::answering(StatusCode::OK).await
+        Self::answering(&[Answer::Taken]).await
     }
 
-    /// Starts one that gives this answer to everything.
-    pub async fn answering(status: StatusCode) -> Self {
+    /// Starts one that gives these answers in turn, and then the last of them.
+    pub async fn answering(answers: &[Answer]) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let endpoint = format!("http://{}", listener.local_addr().unwrap());
-        let taken = Arc::<Mutex<Taken>>::default();
+        let (taken, answers) = (Arc::<Mutex<Taken>>::default(), answers.to_owned());
         let take = async move |State(taken): State<Arc<Mutex<Taken>>>, headers: HeaderMap, body: Bytes| {
-            taken.lock().unwrap().take(headers, body);
-            status
+            let mut taken = taken.lock().unwrap();
+            let answer = answers[taken.headers.len().min(answers.len() - 1)];
+            taken.take(headers, body, answer.takes());
+            answer
         };
         let router = Router::new().route("/v1/traces", post(take)).with_state(taken.clone());
         let mut running = JoinSet::new();
@@ -129,9 +169,10 @@ impl Collector {
 }
 
 impl Taken {
-    fn take(&mut self, headers: HeaderMap, body: Bytes) {
+    fn take(&mut self, headers: HeaderMap, body: Bytes, takes: bool) {
+        self.headers.push(headers);
         let request = ExportTraceServiceRequest::decode(body).expect("a request of the protocol");
-        for of_resource in request.resource_spans {
+        for of_resource in request.resource_spans.into_iter().filter(|_| takes) {
             let about: BTreeMap<String, String> =
                 of_resource.resource.into_iter().flat_map(|about| about.attributes).map(attribute).collect();
             for of_scope in of_resource.scope_spans {
@@ -140,7 +181,6 @@ impl Taken {
                     .extend(of_scope.spans.into_iter().map(|span| Seen::of(&about["service.name"], span)));
             }
         }
-        self.headers.push(headers);
     }
 }
 

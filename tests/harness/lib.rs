@@ -29,7 +29,7 @@ pub mod faults;
 
 pub use authority::{Authority, Validity, openssl};
 pub use broker::{DeadLetter, VirtualHost};
-pub use collector::{Collector, Seen};
+pub use collector::{Answer, Collector, Seen};
 pub use engine::{children, count_files, hold_inside_backup};
 pub use programs::{Run, address, metrics};
 pub use receiver::{Received, Receiver};

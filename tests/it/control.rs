@@ -1,6 +1,6 @@
 //! Control of running work: a person's word, time limits, attempts, progress, and a process of its own.
 
-use harness::{World, children, count_files, eventually, hold_inside_backup};
+use harness::{World, address, children, count_files, eventually, hold_inside_backup, metrics};
 use rustix::process::test_kill_process;
 use serde_json::{Value, json};
 use uuid::Uuid;
@@ -136,7 +136,8 @@ async fn a_task_that_lost_two_workers_runs_alone_and_is_recorded_once() {
     enqueue(&world, id).await;
     world.execute("update task set rescues = 2, epoch = 4").await;
     let producer = world.start_producer();
-    let worker = world.start_worker("w1", &[]);
+    let worker = world.start_worker("w1", &[("HOLDFAST_LISTEN", "127.0.0.1:0")]);
+    let url = address(&worker).await;
     eventually("it runs", async || (world.number("select count(*) from lease").await == 1).then_some(()))
         .await;
     eventually("it runs in a process of its own", async || {
@@ -147,6 +148,12 @@ async fn a_task_that_lost_two_workers_runs_alone_and_is_recorded_once() {
     eventually("it has succeeded", async || outcomes(&world).await.starts_with("success").then_some(()))
         .await;
     eventually("its process has ended", async || children(worker.pid()).is_empty().then_some(())).await;
+    eventually("its worker counts it", async || {
+        let counted =
+            metrics(&url).await["holdfast_worker_attempts_total{kind=\"backup\",outcome=\"success\"}"];
+        (counted > 0.0).then_some(())
+    })
+    .await;
     world.wait_until_idle().await;
     world.check_invariants().await;
     world.stop(worker).await;

@@ -3,8 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
-use devstack::Service;
-use harness::{World, address, eventually};
+use devstack::proxy::Mode;
+use devstack::{Proxy, Service};
+use harness::{World, address, eventually, metrics};
 use serde::Deserialize;
 use serde_json::json;
 
@@ -17,8 +18,9 @@ const HEAD: &str = "# Metrics
 
 Made from what the programs declare (`producer schema metrics`, and so on); a test keeps it so. Each program serves its own at `/metrics`, without a
 token, where `listen` says; a worker and a producer measure nothing without `listen`. Names end with their unit, and counters with `_total`: these
-begin anew with the process. Labels have few values, and jobs have series of their own only up to `job_series`. What the reporter shows is about the
-whole installation: where several run, take the maximum over them, not the sum. [monitoring.md](monitoring.md) says what to look at.
+begin anew with the process. Labels have few values, and jobs have series of their own only up to `job_series`. What the reporter's gauges show is about
+the whole installation: where several run, take the maximum over them, not the sum. Its counters of notifications, heartbeats, alerts' changes and the cache are
+of the process, as the others' are: take the sum. [monitoring.md](monitoring.md) says what to look at.
 ";
 
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
@@ -163,6 +165,57 @@ async fn each_program_shows_what_it_declares_after_a_day_with_everything_in_it()
     shows_what_it_declares(&world, "reporter", &reporter_url, &reporter, &not_there).await;
     world.stop(worker).await;
     world.stop(reporter).await;
+}
+
+#[tokio::test]
+async fn only_a_first_attempt_is_a_pick_up_whatever_could_not_begin_before() {
+    let world = World::new().await;
+    world.write("source/a.txt", "alpha");
+    let (targets, jobs) = ([world.target("disk-a", &json!({}))], [world.files_job("docs", &["disk-a"])]);
+    world.apply(&json!({ "targets": targets, "jobs": jobs })).await;
+    let hold = "insert into repository_lock (target_id, task_id, epoch, exclusive, expires_at)
+         select id, gen_random_uuid(), 1, true, now() + interval '1 hour' from target";
+    world.execute(hold).await;
+    let producer = world.start_producer();
+    let worker = world.start_worker("w1", &[("HOLDFAST_LISTEN", "127.0.0.1:0")]);
+    let url = address(&worker).await;
+    assert_eq!(world.producer(&["enqueue", "backup", "--job", "docs"]).await.code, 0);
+    let waits = "select count(*) from task where attempt = 0 and epoch > 0";
+    eventually("it waits for the repository", async || (world.number(waits).await == 1).then_some(())).await;
+    world.execute("delete from repository_lock").await;
+    world.execute("update task set run_at = now(), publish_at = now()").await;
+    world.wait_until_idle().await;
+    let counted = "holdfast_worker_attempts_total{kind=\"backup\",outcome=\"success\"}";
+    let measured = eventually("it is counted", async || {
+        let measured = metrics(&url).await;
+        (measured[counted] > 0.0).then_some(measured)
+    })
+    .await;
+    let times = |name: &str| format!("{:.0}", measured[name]);
+    assert_eq!(times("holdfast_worker_started_total{kind=\"backup\"}"), "2");
+    assert_eq!(times("holdfast_worker_pickup_seconds_count{kind=\"backup\"}"), "1");
+    world.stop(worker).await;
+    world.stop(producer).await;
+}
+
+#[tokio::test]
+async fn a_producer_that_lost_its_database_does_not_say_that_it_sees_to_schedules() {
+    let world = World::new().await;
+    let (before, rest) = world.database_url().rsplit_once(':').unwrap();
+    let (port, name) = rest.split_once('/').unwrap();
+    let proxy = Proxy::start(port.parse().unwrap()).await.unwrap();
+    let url = format!("{before}:{}/{name}", proxy.port());
+    let settings = [("DATABASE_URL", url.as_str()), ("HOLDFAST_LISTEN", "127.0.0.1:0")];
+    let producer = world.start("producer", "producer", &settings);
+    let url = address(&producer).await;
+    let leads = async || metrics(&url).await.get("holdfast_leader{duty=\"schedules\"}").copied();
+    eventually("it leads", async || leads().await.is_some_and(|leads| leads > 0.0).then_some(())).await;
+    proxy.set(Mode::BlackHole);
+    eventually("it leads no more", async || leads().await.is_some_and(|leads| leads < 1.0).then_some(()))
+        .await;
+    proxy.set(Mode::Pass);
+    eventually("it leads again", async || leads().await.is_some_and(|leads| leads > 0.0).then_some(())).await;
+    world.stop(producer).await;
 }
 
 #[tokio::test]

@@ -12,7 +12,7 @@ use shared::db;
 use shared::db::lease::Leased;
 use shared::limit::Key;
 use shared::message::{Refusal, TaskMessage};
-use shared::task::{TaskId, TaskKind};
+use shared::task::{Epoch, TaskId, TaskKind};
 use shared::topology;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
@@ -206,7 +206,8 @@ async fn hand_over(
                      due: Option<DateTime<Utc>>,
                      delivered: Option<Box<Traced>>| {
         let Some(Started { leased, mut permits, since }) = started.remove(&task) else { return false };
-        if leased.attempt == 1 && leased.rescues == 0 {
+        // Counts of attempts are given back by what could not begin, an epoch never.
+        if leased.epoch == Epoch(1) {
             could_start.extend(due.map(|due| due.max(leased.could_start_at)));
         }
         let others =
@@ -277,9 +278,12 @@ async fn refuse_all(
     refusals: &mpsc::Sender<Refusing>,
     worker: &Worker,
 ) {
-    for Admitted { task, ticket, .. } in batch.delivered {
+    for Admitted { task, ticket, traced, .. } in batch.delivered {
         events::not_claimable(task.id, &error.to_string());
         let refusal = Refusal::NotATask(format!("the database refuses it: {error}"));
+        if let Some(traced) = traced {
+            traced.not_started(&task, Some(refusal.code()));
+        }
         refuse(&task, refusal, ticket, refusals).await;
     }
     for Call { key, .. } in batch.calls {

@@ -92,14 +92,14 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
         databases: vec![("main", worker.database.clone()), ("heartbeat", own_connection.clone())],
         work: Some(Arc::new(move || looked_at.work())),
     };
-    admin::spawn(&lifecycle, admin.as_deref(), insight)?;
+    // Heartbeats, dead letters, metrics and who looks into the process go on until the pipeline has settled what it holds.
+    let settled = CancellationToken::new();
+    admin::spawn(&lifecycle, admin.as_deref(), insight, settled.clone())?;
     let (watched, stop) = (worker.database.clone(), lifecycle.shutdown().soft.clone());
     lifecycle.spawn("slow statements", async move {
         statement::slow::watch(&watched, &stop).await;
         Ok(())
     });
-    // Heartbeats, dead letters and metrics go on until the pipeline has settled what it holds.
-    let settled = CancellationToken::new();
     if let Some((listener, handle)) = served {
         let databases = vec![("main", worker.database.clone()), ("heartbeat", own_connection.clone())];
         let process = Process::new("worker", databases, broker.clone());

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use metrics::{counter, gauge, histogram};
+use serde::{Deserialize, Serialize};
 use shared::metric;
 use shared::metric::{BATCH, LONG, Metric, SIZES, WAIT};
 use shared::task::{Outcome, TaskKind};
@@ -29,7 +30,9 @@ metric!(PICKUP: Metric::histogram(
      back are not counted"
 ));
 metric!(ATTEMPTS: Metric::counter(
-    "holdfast_worker_attempts_total", &["kind", "outcome"], "Attempts that were recorded, by what came of them"
+    "holdfast_worker_attempts_total", &["kind", "outcome"],
+    "Attempts that were recorded, by what came of them, also by a process that runs one task alone; where a commit was not heard of, what it \
+     was to record counts as recorded"
 ));
 metric!(ATTEMPT: Metric::histogram(
     "holdfast_worker_attempt_seconds", &["kind"], &LONG, "How long recorded attempts took"
@@ -50,13 +53,13 @@ metric!(BATCH_RETRIES: Metric::counter(
 metric!(SLOTS: Metric::gauge("holdfast_worker_slots", &["kind"], "How many tasks this worker runs at once at most"));
 metric!(SLOTS_BUSY: Metric::gauge("holdfast_worker_slots_busy", &["kind"], "How many slots of this worker are taken"));
 metric!(LEASES: Metric::gauge(
-    "holdfast_worker_leases", &[], "Tasks that are this worker's own: they run, or wait to be recorded"
+    "holdfast_worker_leases", &[], "Tasks that are this worker's own: they run, or wait to be recorded; without those that run alone in a process"
 ));
 metric!(HEARTBEAT_AGE: Metric::gauge(
     "holdfast_worker_heartbeat_age_seconds", &[], "How long ago the database heard of this worker last"
 ));
 metric!(ENGINES: Metric::gauge(
-    "holdfast_worker_engine_processes", &[], "Processes of the engine that run for this worker's attempts"
+    "holdfast_worker_engine_processes", &[], "Processes of the engine that run for this worker's attempts; without those of tasks that run alone in a process"
 ));
 
 /// The stages that work in batches.
@@ -139,33 +142,43 @@ pub(crate) fn started(kind: TaskKind, attempts: usize, could_start: &[DateTime<U
     }
 }
 
-/// What a batch of recorded attempts came to: the lookups are made once for each kind and outcome in it.
-#[derive(Debug, Default)]
-pub(crate) struct Recorded {
-    outcomes: BTreeMap<(TaskKind, Outcome), u64>,
-    kinds: BTreeMap<TaskKind, (u64, Vec<f64>)>,
+/// What a batch of recorded attempts came to.
+#[derive(Debug, Default, Serialize, Deserialize)]
+pub(crate) struct Recorded(Vec<Attempt>);
+
+#[derive(Debug, Serialize, Deserialize)]
+struct Attempt {
+    kind: TaskKind,
+    outcome: Outcome,
+    seconds: f64,
+    /// Of its source.
+    bytes: u64,
 }
 
 impl Recorded {
     /// One more attempt, with the bytes of its source.
     pub(crate) fn add(&mut self, kind: TaskKind, outcome: Outcome, took: Duration, bytes: u64) {
-        *self.outcomes.entry((kind, outcome)).or_default() += 1;
-        let (sum, seconds) = self.kinds.entry(kind).or_default();
-        *sum += bytes;
-        seconds.push(took.as_secs_f64());
+        self.0.push(Attempt { kind, outcome, seconds: took.as_secs_f64(), bytes });
     }
-}
 
-impl Drop for Recorded {
-    fn drop(&mut self) {
-        for ((kind, outcome), count) in &self.outcomes {
-            counter!(ATTEMPTS, "kind" => kind.as_str(), "outcome" => outcome.as_str()).increment(*count);
+    /// Counts them: the lookups are made once for each kind and outcome.
+    pub(crate) fn count(&self) {
+        let mut outcomes = BTreeMap::<(TaskKind, Outcome), u64>::new();
+        let mut kinds = BTreeMap::<TaskKind, (u64, Vec<f64>)>::new();
+        for Attempt { kind, outcome, seconds, bytes } in &self.0 {
+            *outcomes.entry((*kind, *outcome)).or_default() += 1;
+            let (sum, all) = kinds.entry(*kind).or_default();
+            *sum += bytes;
+            all.push(*seconds);
         }
-        for (kind, (bytes, seconds)) in &self.kinds {
-            counter!(SOURCE_BYTES, "kind" => kind.as_str()).increment(*bytes);
+        for ((kind, outcome), count) in outcomes {
+            counter!(ATTEMPTS, "kind" => kind.as_str(), "outcome" => outcome.as_str()).increment(count);
+        }
+        for (kind, (bytes, seconds)) in kinds {
+            counter!(SOURCE_BYTES, "kind" => kind.as_str()).increment(bytes);
             let attempt = histogram!(ATTEMPT, "kind" => kind.as_str());
             for seconds in seconds {
-                attempt.record(*seconds);
+                attempt.record(seconds);
             }
         }
     }

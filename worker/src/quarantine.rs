@@ -22,11 +22,13 @@ use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
 pub use alone::alone;
+pub(crate) use alone::tell;
 
 use crate::engine::clock::BootInstant;
 use crate::events;
 use crate::identity::Counter;
 use crate::lease::Lease;
+use crate::metrics::Recorded;
 use crate::outcome::Outcome;
 use crate::plan::Plan;
 use crate::traced::{Carried, Traced};
@@ -104,7 +106,10 @@ impl Quarantine {
         };
         // A child that hangs must not keep its lease for ever: only the child extends it.
         worker.leases.lend(lease);
-        let end = wait(child, limit, stop).await;
+        let (end, said) = wait(child, limit, stop).await;
+        // It measures nothing itself: nobody could ask it.
+        let told = said.lines().filter_map(|line| serde_json::from_str::<Recorded>(line).ok());
+        told.for_each(|recorded| recorded.count());
         let lease = worker.leases.take_back(leased, plan, deadline);
         // What its process recorded all the same, unheard, makes this fenced.
         let outcome = match end {
@@ -148,8 +153,8 @@ enum End {
     Died(String),
 }
 
-/// Waits for the child's end; a stop closes its standard input, which tells it to give its task back.
-async fn wait(mut child: Child, limit: Duration, stop: &CancellationToken) -> End {
+/// Waits for the child's end, and returns what it said as well; a stop closes its standard input, which tells it to give its task back.
+async fn wait(mut child: Child, limit: Duration, stop: &CancellationToken) -> (End, String) {
     let (stdin, stdout) = (child.stdin.take(), child.stdout.take());
     let said = async {
         let mut said = String::new();
@@ -164,23 +169,24 @@ async fn wait(mut child: Child, limit: Duration, stop: &CancellationToken) -> En
     let (exit, said) = tokio::select! {
         ended = &mut ending => ended,
         () = tokio::time::sleep(limit) => {
-            return End::Died(format!("killed after {} s", limit.as_secs()));
+            return (End::Died(format!("killed after {} s", limit.as_secs())), String::new());
         }
         () = stop.cancelled() => {
             drop(stdin);
             match tokio::time::timeout(HAND_BACK, ending).await {
                 Ok(ended) => ended,
                 // The child is killed as it is dropped.
-                Err(_) => return End::Stopped,
+                Err(_) => return (End::Stopped, String::new()),
             }
         }
     };
-    match exit {
+    let end = match exit {
         Ok(exit) if exit.success() => End::Recorded,
         Ok(exit) if said.contains(BEGUN) => End::Died(exit.to_string()),
         Ok(exit) => End::NotBegun(exit.to_string()),
         Err(error) => End::Died(error.to_string()),
-    }
+    };
+    (end, said)
 }
 
 /// Another attempt may find its process.

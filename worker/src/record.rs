@@ -23,6 +23,7 @@ use crate::follow_up;
 use crate::identity::Counter;
 use crate::metrics::{self, Stage};
 use crate::outcome::{Finished, Forgotten, Outcome};
+use crate::quarantine;
 use crate::traced;
 use crate::worker::Worker;
 
@@ -38,16 +39,17 @@ const LONGEST_TRANSACTION: Duration = Duration::from_mins(30);
 pub async fn run(finished: mpsc::Receiver<Finished>, worker: &Worker) -> anyhow::Result<()> {
     let mut finished = Batches::new(finished, LINGER);
     while let Some(batch) = finished.next().await {
-        let mut batches = vec![batch];
-        while let Some(mut batch) = batches.pop() {
-            match persist(&batch, worker).await {
-                Ok(recorded) => announce(&batch, &recorded, worker),
+        // Each with whether an earlier try may have been committed unheard, so that what is not owned was recorded then.
+        let mut batches = vec![(batch, false)];
+        while let Some((mut batch, mut in_doubt)) = batches.pop() {
+            match persist(&batch, &mut in_doubt, worker).await {
+                Ok(recorded) => announce(&batch, &recorded, in_doubt, worker),
                 Err(error) if batch.len() > 1 => {
                     events::batch_split("record", batch.len(), &error.to_string());
                     let rest = batch.split_off(batch.len() / 2);
-                    batches.extend([rest, batch]);
+                    batches.extend([(rest, in_doubt), (batch, in_doubt)]);
                 }
-                Err(error) => batches.extend(unrecordable(batch, &error)),
+                Err(error) => batches.extend(unrecordable(batch, &error).map(|batch| (batch, in_doubt))),
             }
         }
     }
@@ -57,8 +59,6 @@ pub async fn run(finished: mpsc::Receiver<Finished>, worker: &Worker) -> anyhow:
 /// The attempts that were still this worker's own.
 struct Recorded {
     owned: HashMap<TaskId, Completed>,
-    /// Whether an earlier try may have been committed unheard, so that what is not owned was recorded then.
-    in_doubt: bool,
     /// When the transaction began.
     began: Moment,
     _committed: Committed,
@@ -66,25 +66,27 @@ struct Recorded {
 
 /// Runs the transaction until it succeeds or fails for a reason of its own. It is safe to repeat: a batch whose
 /// commit was not heard of finds its leases gone and writes nothing.
-async fn persist(batch: &[Finished], worker: &Worker) -> Result<Recorded, db::Error> {
-    let mut delays = worker.backoff();
-    let (mut in_doubt, mut limit) = (false, TRANSACTION_LIMIT);
+async fn persist(batch: &[Finished], in_doubt: &mut bool, worker: &Worker) -> Result<Recorded, db::Error> {
+    let (mut delays, mut limit) = (worker.backoff(), TRANSACTION_LIMIT);
     loop {
         let began = Instant::now();
         match db::within(limit, transact(batch, worker)).await {
             Ok(recorded) => {
                 metrics::batch(Stage::Record, batch.len(), began.elapsed());
-                return Ok(Recorded { in_doubt, ..recorded });
+                return Ok(recorded);
             }
             Err(error) if error.is_conflict() => metrics::batch_retried(Stage::Record),
             // Perhaps it is too much at once.
-            Err(error @ db::Error::TimedOut(_)) if batch.len() > 1 => return Err(error),
+            Err(error @ db::Error::TimedOut(_)) if batch.len() > 1 => {
+                *in_doubt = true;
+                return Err(error);
+            }
             Err(error) if error.blames_the_rows() => return Err(error),
             Err(error) => {
                 if let db::Error::TimedOut(_) = error {
                     limit = (limit * 2).min(LONGEST_TRANSACTION);
                 }
-                in_doubt = true;
+                *in_doubt = true;
                 events::batch_delayed("record", &error.to_string());
                 metrics::batch_retried(Stage::Record);
                 worker.database.forget_statements();
@@ -120,7 +122,7 @@ async fn transact(batch: &[Finished], worker: &Worker) -> Result<Recorded, db::E
     let committed = db::commit(transaction).await?;
     worker.limits.lines().freed(&freed);
     worker.identity.batches.count("record", batch.len());
-    Ok(Recorded { owned, in_doubt: false, began, _committed: committed })
+    Ok(Recorded { owned, began, _committed: committed })
 }
 
 /// One worker may hold two attempts of a task, one of them fenced: the epoch tells them apart.
@@ -322,23 +324,23 @@ async fn enqueue_follow_ups(
     db::task::insert(transaction, &tasks).await
 }
 
-fn announce(batch: &[Finished], recorded: &Recorded, worker: &Worker) {
+fn announce(batch: &[Finished], recorded: &Recorded, in_doubt: bool, worker: &Worker) {
     let mut measured = metrics::Recorded::default();
     let mut transaction = traced::Batch::ended("record", recorded.began, batch.len());
     for finished in batch {
         let Finished { leased, plan, outcome, took, traced, .. } = finished;
         let attempt = traced.as_ref().map(|traced| traced.attempt(leased));
         let owned = owns(&recorded.owned, finished);
+        let Move { ended, .. } = Move::of(finished, &recorded.owned);
         if let Some(traced) = traced {
-            traced.recorded(leased, plan, &outcome.ended, owned || recorded.in_doubt, &transaction);
+            traced.recorded(leased, plan, &ended, owned || in_doubt, &transaction);
             transaction.held(traced.attempt(leased));
         }
+        if let (true, Some(came_out)) = (owned || in_doubt, ended.outcome()) {
+            measured.add(leased.task.kind, came_out, *took, outcome.volume.bytes);
+        }
         if owned {
-            let (ended, seconds) = (&outcome.ended, took.as_secs_f64());
-            let error = ended.error();
-            if let Some(came_out) = ended.outcome() {
-                measured.add(leased.task.kind, came_out, *took, outcome.volume.bytes);
-            }
+            let (error, seconds) = (ended.error(), took.as_secs_f64());
             current::at(attempt, || {
                 events::recorded(
                     leased.task.id,
@@ -348,12 +350,16 @@ fn announce(batch: &[Finished], recorded: &Recorded, worker: &Worker) {
                     error.as_deref(),
                 );
             });
-        } else if !recorded.in_doubt {
+        } else if !in_doubt {
             worker.identity.counters.count(Counter::Discarded);
             current::at(attempt, || events::discarded(leased.task.id, leased.epoch));
         }
     }
     transaction.send();
+    match &worker.quarantine {
+        Some(_) => measured.count(),
+        None => quarantine::tell(&measured),
+    }
 }
 
 /// The results that the database refuses are given up; that they were is recorded. A second refusal leaves the task

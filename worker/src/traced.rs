@@ -133,13 +133,13 @@ impl Traced {
         Some(Box::new(Self::new(place, begun, message)))
     }
 
-    /// It was delivered, and becomes no attempt now: it waits in the database, is known already, or is refused for `reason`.
+    /// It was delivered, and becomes no attempt now: it is refused for `reason`, or it waits in the database, is at work elsewhere or has ended.
     pub fn not_started(&self, task: &TaskMessage, reason: Option<&'static str>) {
         let window = (self.begun, Moment::now());
         let span = Span::new(self.place.span(), self.place.parent, "admit", Kind::Consumer, window);
         span.with("holdfast.task.id", task.id.to_string())
             .with("holdfast.task.kind", task.kind.as_str())
-            .with("holdfast.outcome", if reason.is_some() { "refused" } else { "waits" })
+            .with("holdfast.outcome", if reason.is_some() { "refused" } else { "not_started" })
             .failed(reason)
             .send();
     }

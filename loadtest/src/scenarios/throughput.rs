@@ -11,7 +11,7 @@ use tokio_postgres::Client;
 use super::floor::{Floor, Tuning};
 use crate::measure::{ProcessorTime, Spread, number};
 use crate::report::{Report, Table};
-use crate::system::{Books, Fleet, Layout, Load, Servers, connect, fill, publish};
+use crate::system::{Books, Fleet, Layout, Load, Observed, Observer, Seen, Servers, connect, fill, publish};
 
 /// The `throughput` scenario
 #[derive(Debug, Clone, clap::Args)]
@@ -31,6 +31,9 @@ pub(crate) struct Throughput {
     /// How tasks reach the queue
     #[arg(long, value_enum, default_value_t)]
     through: Through,
+    /// Metrics that are scraped each second, and traces of this share of the tasks (0 to 1) that a collector takes
+    #[arg(long, value_name = "SHARE", value_parser = share)]
+    observed: Option<f64>,
     /// Slots of each worker
     #[arg(long, default_value_t = 2000, value_parser = super::from_one_to(30_000))]
     slots: usize,
@@ -69,15 +72,21 @@ impl Throughput {
     pub(crate) async fn run(&self, servers: &Servers) -> anyhow::Result<Report> {
         let (tasks, load) = (self.tasks as usize, self.load());
         let settings = BTreeMap::from([("pools.probe.slots".to_owned(), self.slots.to_string())]);
+        let observer = match self.observed {
+            Some(share) => Some(Observer::start(share).await?),
+            None => None,
+        };
         // What finds no slot in time waits in the database for the producer.
         let layout = Layout {
             jobs: JOBS,
             workers: self.workers.into(),
             settings,
             producer: true,
+            environment: observer.as_ref().map(Observer::environment).unwrap_or_default(),
             ..Layout::default()
         };
         let fleet = Fleet::start(servers, layout).await?;
+        let watched = observer.map(|observer| observer.watch(&fleet)).transpose()?;
         let mut books = Books::open(&fleet.database, servers.amqp_url(), load.kind).await?;
         self.holdfast(servers, &fleet, &mut books, tasks).await.context("warm up")?;
 
@@ -119,7 +128,8 @@ impl Throughput {
         let (ours, bare) = (written(after.0, before.0), written(after.1, before.1));
         ensure!(ours == bare, "Holdfast wrote {ours:?}, the floor {bare:?}");
         fleet.stop().await?;
-        Ok(self.report(&runs, &processors))
+        let seen = watched.map(Observed::end).transpose()?;
+        Ok(self.report(&runs, &processors, seen))
     }
 
     fn load(&self) -> Load {
@@ -144,7 +154,7 @@ impl Throughput {
         Ok(started.elapsed().as_secs_f64())
     }
 
-    fn report(&self, runs: &[Run], processors: &[[PerTask; 2]]) -> Report {
+    fn report(&self, runs: &[Run], processors: &[[PerTask; 2]], observed: Option<Seen>) -> Report {
         let spread = |part: fn(&Run) -> f64| Spread::of(runs.iter().map(part));
         let (ours, floor) = (spread(|run| run.tasks_per_second), spread(|run| run.floor_per_second));
         let ratio = spread(|run| run.ratio);
@@ -158,7 +168,7 @@ impl Throughput {
                 "{} runs of {} `simulated` probes over {JOBS} jobs, {} a message, from the first publish to the last \
                  commit; {} worker with {} slots; the floor has {} lanes with batches of up to {}. Each task writes its \
                  id, lease, execution and evidence, and its job's facts and verdicts anew; both wrote the same numbers \
-                 of rows; none was lost or doubled.",
+                 of rows; none was lost or doubled.{}",
                 runs.len(),
                 self.tasks,
                 self.per_message,
@@ -166,6 +176,7 @@ impl Throughput {
                 self.slots,
                 self.lanes,
                 self.batch,
+                observed.map(|seen| seen.to_string()).unwrap_or_default(),
             ),
             tables: vec![table, used(processors)],
             json: json!({
@@ -173,6 +184,7 @@ impl Throughput {
                 "tasks": self.tasks,
                 "per_message": self.per_message,
                 "through": self.through,
+                "observed": observed,
                 "workers": self.workers,
                 "slots": self.slots,
                 "tasks_per_second": ours.median,
@@ -182,6 +194,11 @@ impl Throughput {
             }),
         }
     }
+}
+
+fn share(text: &str) -> Result<f64, String> {
+    let share = text.parse().map_err(|_| "is no number")?;
+    if (0.0..=1.0).contains(&share) { Ok(share) } else { Err("use 0 to 1".to_owned()) }
 }
 
 /// Microseconds of processor time for each task, by program.

@@ -36,6 +36,8 @@ pub(crate) struct Layout {
     pub(crate) settings: BTreeMap<String, String>,
     /// The reporter's settings, such as `http.pace.machine`.
     pub(crate) reporter_settings: BTreeMap<String, String>,
+    /// More in the environment of all programs.
+    pub(crate) environment: Vec<(&'static str, String)>,
     /// Whether a producer runs: without one, what waits in the database stays there.
     pub(crate) producer: bool,
     /// Whether a reporter runs.
@@ -53,6 +55,7 @@ impl Default for Layout {
             workers: 1,
             settings: BTreeMap::new(),
             reporter_settings: BTreeMap::new(),
+            environment: Vec::new(),
             producer: false,
             reporter: false,
         }
@@ -83,16 +86,18 @@ struct Launch {
     database_url: String,
     amqp_url: String,
     settings: BTreeMap<String, String>,
+    environment: Vec<(&'static str, String)>,
 }
 
 impl Launch {
     fn command(&self, binary: &str, name: &str) -> ServiceCommand {
         let program = self.programs.join(binary);
-        ServiceCommand::new(program.to_string_lossy(), self.logs.join(format!("{name}.log")))
+        let command = ServiceCommand::new(program.to_string_lossy(), self.logs.join(format!("{name}.log")))
             .arg("run")
             .env("DATABASE_URL", &self.database_url)
             .env("AMQP_URL", &self.amqp_url)
-            .env("HOLDFAST_LOG", "warn")
+            .env("HOLDFAST_LOG", "warn");
+        self.environment.iter().fold(command, |command, (name, value)| command.env(*name, value))
     }
 
     fn worker(&self, number: usize) -> anyhow::Result<Service> {
@@ -122,6 +127,7 @@ impl Fleet {
             database_url: database_url.clone(),
             amqp_url: servers.amqp_url().to_owned(),
             settings: layout.settings,
+            environment: layout.environment,
         };
         let workers =
             (0..layout.workers).map(|number| launch.worker(number)).collect::<anyhow::Result<_>>()?;

@@ -2,10 +2,10 @@
 
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, ensure};
+use anyhow::ensure;
 use devstack::{Service, ServiceCommand};
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::TcpStream;
+
+use super::scrape;
 
 /// How long it may take to listen.
 const LISTENS_WITHIN: Duration = Duration::from_mins(1);
@@ -24,7 +24,7 @@ impl Reporter {
         let command = command.env("HOLDFAST_LISTEN", "127.0.0.1:0").env("HOLDFAST_LOG", "info");
         let (service, started) = (Service::start(command)?, Instant::now());
         loop {
-            if let Some(address) = address(&service.log()) {
+            if let Some(address) = scrape::address(&service.log()) {
                 return Ok(Self { service, address });
             }
             let lives = service.exit()?.is_none() && started.elapsed() < LISTENS_WITHIN;
@@ -40,18 +40,6 @@ impl Reporter {
 
     /// Asks for its metrics, and returns the answer.
     pub(crate) async fn scrape(&self) -> anyhow::Result<String> {
-        let mut connection = TcpStream::connect(&self.address).await?;
-        let request = format!("GET /metrics HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n\r\n", self.address);
-        connection.write_all(request.as_bytes()).await?;
-        let mut answer = String::new();
-        connection.read_to_string(&mut answer).await?;
-        let status = answer.lines().next().context("the reporter answers nothing")?;
-        ensure!(status.contains(" 200 "), "the reporter answers {status}");
-        Ok(answer)
+        scrape::scrape(&self.address).await
     }
-}
-
-fn address(log: &str) -> Option<String> {
-    let address = log.split("address=").nth(1)?.split_whitespace().next()?;
-    Some(address.trim_matches('"').to_owned())
 }

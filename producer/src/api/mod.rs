@@ -85,11 +85,12 @@ pub(crate) async fn serve(
 fn router(api: Api, gate: Gate) -> Router {
     let (commands, document) = commands().split_for_parts();
     let commands = commands
+        // Who has no token makes no spans.
+        .layer(middleware::from_fn(traced))
         .layer(middleware::from_fn_with_state(gate, caller::authenticate))
         .layer(middleware::from_fn(in_time))
         .layer(DefaultBodyLimit::max(MOST_BYTES))
-        .layer(middleware::from_fn(http::observe::measure))
-        .layer(middleware::from_fn(traced));
+        .layer(middleware::from_fn(http::observe::measure));
     Router::new()
         .route("/healthz", get(async || "ok\n"))
         .route("/readyz", get(ready))

@@ -59,8 +59,20 @@ metric!(DEAD_ROWS: Metric::gauge(
      them"
 ));
 
+/// What the server had counted when it was looked at last. It begins anew after a crash, a failover and a reset of its statistics.
+#[derive(Debug, Default)]
+pub(super) struct Counted(BTreeMap<&'static str, u64>);
+
+impl Counted {
+    /// By how much a count has grown; all of it, if it has begun anew.
+    fn grown(&mut self, name: &'static str, count: u64) -> u64 {
+        let before = self.0.insert(name, count).unwrap_or(0);
+        count.checked_sub(before).unwrap_or(count)
+    }
+}
+
 /// Sets what changes from moment to moment.
-pub(super) async fn set<C: GenericClient>(client: &C) -> Result<(), Error> {
+pub(super) async fn set<C: GenericClient>(client: &C, seen: &mut Counted) -> Result<(), Error> {
     let (mut by_state, mut blocked) = (BTreeMap::<String, i64>::new(), 0);
     for sessions in server::sessions(client).await? {
         *by_state.entry(sessions.state).or_default() += sessions.sessions;
@@ -82,7 +94,7 @@ pub(super) async fn set<C: GenericClient>(client: &C) -> Result<(), Error> {
         (BLOCKS_HIT, activity.blocks_hit),
         (SPILLED, activity.spilled_bytes),
     ] {
-        counter!(name).absolute(count);
+        counter!(name).increment(seen.grown(name, count));
     }
     gauge!(SESSIONS_LIMIT).set(f64::from(activity.most_sessions));
     Ok(())

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use pprof::{ProfilerGuard, ProfilerGuardBuilder};
+use tokio::sync::OwnedMutexGuard;
 
 use crate::name::text_enum;
 
@@ -53,13 +54,19 @@ struct Frame {
     line: u32,
 }
 
-/// Takes stacks for so long. To be called by one at a time.
-pub(super) async fn make(program: &str, seconds: Duration, format: Format) -> anyhow::Result<Vec<u8>> {
+/// Takes stacks for so long, while the caller is `alone`: also after nobody waits for the profile any more, names are looked up to the end.
+pub(super) async fn make(
+    program: &str,
+    seconds: Duration,
+    format: Format,
+    alone: OwnedMutexGuard<()>,
+) -> anyhow::Result<Vec<u8>> {
     let guard = begin()?;
     tokio::time::sleep(seconds).await;
     let program = program.to_owned();
     // The names of functions are looked up in the program's file, which takes a second or two.
     tokio::task::spawn_blocking(move || {
+        let _alone = alone;
         let stacks = stacks(&guard)?;
         drop(guard);
         Ok(match format {

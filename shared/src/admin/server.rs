@@ -41,7 +41,6 @@ pub(super) async fn serve(
     loops: Loops,
     stop: CancellationToken,
 ) -> std::io::Result<()> {
-    let Socket { listener, file } = socket;
     let admin = Admin { insight, loops, profiling: Arc::default(), stop: stop.clone() };
     let router = Router::new()
         .route("/tasks", get(tasks))
@@ -52,10 +51,9 @@ pub(super) async fn serve(
         .method_not_allowed_fallback(async || http::not_this_method())
         .with_state(admin);
     let served = tokio::select! {
-        served = axum::serve(listener, router).into_future() => served,
+        served = axum::serve(socket, router).into_future() => served,
         () = stop.cancelled() => Ok(()),
     };
-    drop(file);
     served
 }
 
@@ -94,11 +92,11 @@ async fn profiled(State(admin): State<Admin>, Query(wanted): Query<Wanted>) -> R
     let format = wanted.format.as_deref().unwrap_or(Format::Svg.as_str());
     let format: Format =
         format.parse().map_err(|error: crate::name::UnknownWord| wrong("format", error.to_string()))?;
-    let Ok(_alone) = admin.profiling.try_lock() else {
+    let Ok(alone) = admin.profiling.clone().try_lock_owned() else {
         return Err(Problem::new(StatusCode::CONFLICT, "another profile is being made: wait for its end"));
     };
     let made = tokio::select! {
-        made = profile::make(admin.insight.program, seconds, format) => made,
+        made = profile::make(admin.insight.program, seconds, format, alone) => made,
         () = admin.stop.cancelled() => Err(anyhow::anyhow!("the process stops")),
     };
     let failed = |error: anyhow::Error| Problem::new(StatusCode::SERVICE_UNAVAILABLE, format!("{error:#}"));

@@ -1,33 +1,51 @@
 //! The socket's life: it is nobody else's from its first moment, and is gone with its process.
 
 use std::fs::{self, Permissions};
-use std::io::ErrorKind;
+use std::io::{self, ErrorKind};
 use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
-use tokio::net::UnixListener;
+use axum::serve::Listener;
+use rustix::process::geteuid;
+use tokio::net::unix::SocketAddr;
+use tokio::net::{UnixListener, UnixStream};
 
 /// Only its user may connect.
 const MODE: u32 = 0o600;
 
 /// A socket that is listened on.
+///
+/// Its file goes when it is dropped.
 #[derive(Debug)]
 pub(super) struct Socket {
-    pub(super) listener: UnixListener,
-    /// To be kept as long as it is listened on.
-    pub(super) file: File,
-}
-
-/// The file of a socket; it goes when this is dropped.
-#[derive(Debug)]
-pub(super) struct File {
+    listener: UnixListener,
     path: PathBuf,
     /// Device and inode: another process may have put another one there.
     itself: (u64, u64),
 }
 
-impl Drop for File {
+impl Listener for Socket {
+    type Io = UnixStream;
+    type Addr = SocketAddr;
+
+    /// Waits for its user, or root: before it has its mode, a socket is open to whom the process's umask lets in.
+    async fn accept(&mut self) -> (UnixStream, SocketAddr) {
+        loop {
+            let (stream, address) = Listener::accept(&mut self.listener).await;
+            let asks = stream.peer_cred().map(|peer| peer.uid());
+            if asks.is_ok_and(|user| user == 0 || user == geteuid().as_raw()) {
+                return (stream, address);
+            }
+        }
+    }
+
+    fn local_addr(&self) -> io::Result<SocketAddr> {
+        self.listener.local_addr()
+    }
+}
+
+impl Drop for Socket {
     fn drop(&mut self) {
         if identity(&self.path).is_some_and(|there| there == self.itself) {
             // What stays behind is replaced at the next start.
@@ -46,6 +64,10 @@ impl Socket {
     }
 
     fn make(path: &Path) -> anyhow::Result<Self> {
+        // Of two processes that begin at once with one path the second finds the first.
+        let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty());
+        let turn = fs::File::open(directory.unwrap_or(Path::new(".")))?;
+        turn.lock()?;
         match std::os::unix::net::UnixStream::connect(path) {
             Ok(_) => bail!("another process answers on this socket: give each its own"),
             Err(error) if error.kind() == ErrorKind::NotFound => {}
@@ -65,7 +87,7 @@ impl Socket {
             return Err(error.into());
         }
         let itself = identity(path).context("somebody else took it away")?;
-        Ok(Self { listener, file: File { path: path.to_owned(), itself } })
+        Ok(Self { listener, path: path.to_owned(), itself })
     }
 }
 

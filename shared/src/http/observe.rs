@@ -14,7 +14,7 @@ use crate::metric::{Metric, SHORT};
 
 metric!(REQUESTS: Metric::counter(
     "holdfast_http_requests_total", &["route", "method", "status"],
-    "Requests below /api/v1, by the template of their path, method and class of status"
+    "Requests below /api/v1, by the template of their path, method and class of status; `gone` where the client did not wait for the answer"
 ));
 metric!(REQUEST: Metric::histogram(
     "holdfast_http_request_seconds", &["route"], &SHORT,
@@ -36,17 +36,31 @@ pub async fn measure(request: Request, next: Next) -> Response {
         Method::DELETE => "DELETE",
         _ => "other",
     };
-    let began = Instant::now();
+    let mut measured = Measured { route, method, status: "gone", began: Instant::now() };
     let (response, statements) = counted(next.run(request)).await;
-    let status = match response.status().as_u16() {
+    measured.status = match response.status().as_u16() {
         ..200 => "1xx",
         200..300 => "2xx",
         300..400 => "3xx",
         400..500 => "4xx",
         500.. => "5xx",
     };
-    counter!(REQUESTS, "route" => route.clone(), "method" => method, "status" => status).increment(1);
-    counter!(STATEMENTS, "route" => route.clone()).increment(statements);
-    histogram!(REQUEST, "route" => route).record(began.elapsed().as_secs_f64());
+    counter!(STATEMENTS, "route" => measured.route.clone()).increment(statements);
     response
+}
+
+/// A request, which is counted when this is dropped: nothing goes on where its client has gone, and these are the slowest.
+struct Measured {
+    route: String,
+    method: &'static str,
+    status: &'static str,
+    began: Instant,
+}
+
+impl Drop for Measured {
+    fn drop(&mut self) {
+        let Self { route, method, status, began } = self;
+        counter!(REQUESTS, "route" => route.clone(), "method" => *method, "status" => *status).increment(1);
+        histogram!(REQUEST, "route" => std::mem::take(route)).record(began.elapsed().as_secs_f64());
+    }
 }

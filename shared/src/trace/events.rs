@@ -8,6 +8,7 @@ pub(super) fn not_sent(why: &str, without_room: u64) {
     );
 }
 
-pub(super) fn not_flushed() {
-    tracing::warn!("the last spans of traces were not taken in time: they are dropped");
+/// `spans` is absent where the collector did not even answer in time.
+pub(super) fn not_flushed(spans: Option<u64>) {
+    tracing::warn!(spans, "the collector did not take the last spans of traces: they are dropped");
 }

@@ -18,7 +18,7 @@ use super::config::{Export, TraceConfig};
 use super::events;
 use super::otlp::{self, Response};
 use super::span::{Span, Value};
-use super::tracer::{DROPPED, ENDED, REFUSED, SENT, Tracer, show_all, tracer};
+use super::tracer::{DROPPED, REFUSED, SENT, Tracer, show_all, tracer};
 use crate::tls::Checks;
 
 /// Spans that wait for the exporter: what a batch of 3,000 recorded attempts makes, if all are traced. Some 10 MiB at most.
@@ -31,6 +31,8 @@ const LINGER: Duration = Duration::from_secs(1);
 const REQUEST: Duration = Duration::from_secs(10);
 /// How long is waited before the first further try; each time twice as long.
 const FIRST_REST: Duration = Duration::from_secs(1);
+/// Answers that ask for a further try, until a batch is given up: what a collector never takes must not keep it from all that follows.
+const MOST_ANSWERS: u32 = 10;
 /// No longer is waited, whatever the collector asks for.
 const LONGEST_REST: Duration = Duration::from_secs(30);
 /// How long what is left may take at the end of the process.
@@ -39,7 +41,8 @@ const FLUSH: Duration = Duration::from_secs(3);
 /// The exporter of a process; without an endpoint it does nothing.
 #[derive(Debug)]
 pub struct Exporter {
-    running: JoinSet<()>,
+    /// Ends with how many spans were left.
+    running: JoinSet<u64>,
     end: CancellationToken,
 }
 
@@ -63,30 +66,38 @@ impl Exporter {
     /// Sends what is left, if the collector takes it within three seconds; to be called when everything else has ended.
     pub async fn finish(mut self) {
         self.end.cancel();
-        let ended = async { while self.running.join_next().await.is_some() {} };
-        if timeout(FLUSH, ended).await.is_err() {
-            events::not_flushed();
+        let mut lost = 0;
+        let ended = async {
+            while let Some(ended) = self.running.join_next().await {
+                lost += ended.unwrap_or_default();
+            }
+        };
+        let in_time = timeout(FLUSH, ended).await.is_ok();
+        if !in_time || lost > 0 {
+            events::not_flushed(in_time.then_some(lost));
         }
     }
 }
 
-async fn run(mut spans: mpsc::Receiver<Span>, mut collector: Collector, end: CancellationToken) {
-    let mut batch = Vec::new();
+/// Sends spans until the end, and tells how many could not be sent then.
+async fn run(mut spans: mpsc::Receiver<Span>, mut collector: Collector, end: CancellationToken) -> u64 {
+    let (mut batch, mut left) = (Vec::new(), 0);
     while !end.is_cancelled() {
         tokio::select! {
             _ = spans.recv_many(&mut batch, MOST) => {}
             () = end.cancelled() => {}
         }
         gather(&mut spans, &mut batch, &end).await;
-        collector.deliver(&batch, &end).await;
+        left += collector.deliver(&batch, &end).await;
         batch.clear();
     }
     while let Ok(span) = spans.try_recv() {
         batch.push(span);
     }
     for batch in batch.chunks(MOST) {
-        collector.deliver(batch, &end).await;
+        left += collector.deliver(batch, &end).await;
     }
+    left
 }
 
 /// Takes what comes within a moment.
@@ -104,8 +115,10 @@ async fn gather(spans: &mut mpsc::Receiver<Span>, batch: &mut Vec<Span>, end: &C
 
 /// Why a request was in vain.
 enum Trouble {
-    /// The next one may not be; perhaps the collector says when.
-    Later(String, Option<Duration>),
+    /// Nobody answered.
+    Away(String),
+    /// The next one may be answered otherwise; perhaps the collector says when.
+    Busy(String, Option<Duration>),
     /// So it would be each time.
     Refused(String),
 }
@@ -143,14 +156,14 @@ impl Collector {
         Ok(Self { client, export: export.clone(), resource, said: None })
     }
 
-    /// Sends a batch, however long that takes; after the end of the process only once more.
-    async fn deliver(&mut self, batch: &[Span], end: &CancellationToken) {
+    /// Sends a batch, however long nobody answers; after the end of the process only once more. Returns how many spans are left then.
+    async fn deliver(&mut self, batch: &[Span], end: &CancellationToken) -> u64 {
         if batch.is_empty() {
-            return;
+            return 0;
         }
         let body = otlp::body(&self.resource, batch);
         let spans = batch.len() as u64;
-        let mut rest = FIRST_REST;
+        let (mut rest, mut answers) = (FIRST_REST, 0);
         loop {
             let last = end.is_cancelled();
             let (why, asked) = match self.post(body.clone()).await {
@@ -160,15 +173,29 @@ impl Collector {
                     if rejected > 0 {
                         self.drop(rejected, REFUSED, answer.message());
                     }
-                    return;
+                    return 0;
                 }
-                Err(Trouble::Refused(why)) => return self.drop(spans, REFUSED, &why),
-                Err(Trouble::Later(why, _)) if last => return self.drop(spans, ENDED, &why),
-                Err(Trouble::Later(why, asked)) => (why, asked),
+                Err(Trouble::Refused(why)) => {
+                    self.drop(spans, REFUSED, &why);
+                    return 0;
+                }
+                Err(Trouble::Busy(why, asked)) => {
+                    answers += 1;
+                    if answers == MOST_ANSWERS {
+                        self.drop(spans, REFUSED, &why);
+                        return 0;
+                    }
+                    (why, asked)
+                }
+                Err(Trouble::Away(why)) => (why, None),
             };
             self.say(&why);
+            if last {
+                return spans;
+            }
             tokio::select! {
-                () = sleep(asked.unwrap_or(rest).min(LONGEST_REST)) => {}
+                // Who asks for no rest gets one all the same.
+                () = sleep(asked.unwrap_or(rest).clamp(rest, LONGEST_REST)) => {}
                 () = end.cancelled() => {}
             }
             rest = (rest * 2).min(LONGEST_REST);
@@ -179,7 +206,7 @@ impl Collector {
         let request = self.client.post(self.export.endpoint.clone()).headers(self.export.headers.clone());
         let sent = request.header(CONTENT_TYPE, "application/x-protobuf").body(body).send().await;
         // The address may not be anybody's to know, and is in the settings.
-        let gone = |error: reqwest::Error| Trouble::Later(described(&error.without_url()), None);
+        let gone = |error: reqwest::Error| Trouble::Away(described(&error.without_url()));
         let answer = sent.map_err(gone)?;
         let status = answer.status();
         if status.is_success() {
@@ -195,7 +222,7 @@ impl Collector {
             | StatusCode::GATEWAY_TIMEOUT => {
                 let asked =
                     answer.headers().get(RETRY_AFTER).and_then(|after| after.to_str().ok()?.parse().ok());
-                Err(Trouble::Later(why, asked.map(Duration::from_secs)))
+                Err(Trouble::Busy(why, asked.map(Duration::from_secs)))
             }
             _ => Err(Trouble::Refused(why)),
         }

@@ -18,15 +18,13 @@ metric!(pub(super) SENT: Metric::counter(
 ));
 metric!(pub(super) DROPPED: Metric::counter(
     "holdfast_traces_dropped_total", &["reason"],
-    "Spans of traces that were dropped: `full` (the collector is away or too slow), `refused` (by it), `ended` (the process)"
+    "Spans of traces that were dropped: `full` (the collector is away or too slow), `refused` (by it); what is left at the end of a process is in its log"
 ));
 
 /// The collector is too slow or away.
 pub(super) const FULL: &str = "full";
 /// The collector does not want them.
 pub(super) const REFUSED: &str = "refused";
-/// The process ended before the collector took them.
-pub(super) const ENDED: &str = "ended";
 
 static TRACER: OnceLock<Tracer> = OnceLock::new();
 static OFF: Tracer = Tracer { on: None };
@@ -39,7 +37,7 @@ pub fn tracer() -> &'static Tracer {
 /// Shows what is measured of traces before anything happens.
 pub(super) fn show_all() {
     counter!(SENT).increment(0);
-    for reason in [FULL, REFUSED, ENDED] {
+    for reason in [FULL, REFUSED] {
         counter!(DROPPED, "reason" => reason).increment(0);
     }
 }

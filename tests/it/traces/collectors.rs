@@ -1,12 +1,14 @@
 //! Collectors that are away or refuse, and what is told to them and in the log.
 
-use axum::http::StatusCode;
-use harness::{Collector, address, eventually, metrics};
+use std::time::{Duration, Instant};
+
+use harness::{Answer, Collector, World, address, eventually, metrics};
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
+use tokio::task::JoinSet;
 use uuid::Uuid;
 
-use super::{attempts, message, producer, trace_of, world_with};
+use super::{attempts, message, trace_of, world_with};
 
 const DONE: &str = "select count(*) from execution where outcome = 'success' and kind = 'backup'";
 
@@ -36,7 +38,7 @@ async fn a_dead_collector_stops_nothing_loses_no_task_and_is_told_of_once() {
 #[tokio::test]
 async fn what_a_collector_refuses_is_dropped_and_counted() {
     let world = world_with(&json!({}), &json!({})).await;
-    let collector = Collector::answering(StatusCode::BAD_REQUEST).await;
+    let collector = Collector::answering(&[Answer::Refused]).await;
     let listen = [("HOLDFAST_LISTEN", "127.0.0.1:0")];
     let worker = world.start_worker("w1", &[&collector.settings()[..], &listen].concat());
     let url = address(&worker).await;
@@ -112,16 +114,85 @@ async fn a_share_of_none_traces_nothing_but_what_others_record() {
 
 #[tokio::test]
 async fn a_producer_and_a_worker_that_do_not_trace_pass_on_what_came() {
-    let world = world_with(&json!({}), &json!({})).await;
-    let collector = Collector::start().await;
-    let (producer, worker) = (producer(&world, &collector), world.start_worker("w1", &[]));
-    let id = Uuid::now_v7();
-    let enqueued = world.producer(&["enqueue", "backup", "--job", "sim", "--id", &id.to_string()]).await;
-    assert_eq!(enqueued.code, 0, "{enqueued:?}");
+    let world = World::new().await;
+    let job = world.simulated_job("sim", &["disk-a", "disk-b"], &json!({}));
+    let targets = ["disk-a", "disk-b"].map(|name| world.target(name, &json!({})));
+    world.apply(&json!({ "targets": targets, "jobs": [job] })).await;
+    let (producer, worker) = (world.start_producer(), world.start_worker("w1", &[]));
+    let named = [
+        ("traceparent", "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"),
+        ("tracestate", "vendor=words"),
+    ];
+    world.broker.publish_with("backup.normal", &named, &[message(&[Uuid::now_v7()])]).await;
+    // The copy is what the backup causes.
+    let both = "select count(distinct kind) from execution
+         where traceparent = '00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01' and tracestate = 'vendor=words'";
+    eventually("both know their trace", async || (world.number(both).await == 2).then_some(())).await;
     world.wait_until_idle().await;
     world.stop(worker).await;
     world.stop(producer).await;
-    let spans = collector.trace(&trace_of(id));
-    assert!(spans.iter().all(|span| span.name == "publish holdfast.tasks:backup.normal"), "{spans:#?}");
-    assert_eq!(world.text(&format!("select traceparent from execution where task_id = '{id}'")).await, None);
+}
+
+#[tokio::test]
+async fn what_a_busy_collector_does_not_take_at_first_is_sent_again_after_a_rest() {
+    let world = world_with(&json!({}), &json!({})).await;
+    let collector = Collector::answering(&[Answer::Busy, Answer::Taken]).await;
+    let worker = world.start_worker("w1", &collector.settings());
+    let (task, began) = (Uuid::now_v7(), Instant::now());
+    world.broker.publish("backup.normal", &[message(&[task])]).await;
+    eventually("its trace is there", async || (!attempts(&collector.spans(), task).is_empty()).then_some(()))
+        .await;
+    // A second for more spans, and another one although it asked for none.
+    assert!(began.elapsed() >= Duration::from_secs(2), "{:?}", began.elapsed());
+    world.stop(worker).await;
+}
+
+#[tokio::test]
+async fn what_a_collector_takes_in_part_is_counted_so() {
+    let world = world_with(&json!({}), &json!({})).await;
+    let collector = Collector::answering(&[Answer::TakenBut(1), Answer::Taken]).await;
+    let listen = [("HOLDFAST_LISTEN", "127.0.0.1:0")];
+    let worker = world.start_worker("w1", &[&collector.settings()[..], &listen].concat());
+    let url = address(&worker).await;
+    world.broker.publish("backup.normal", &[message(&[Uuid::now_v7()])]).await;
+    let measured = eventually("something was sent", async || {
+        let measured = metrics(&url).await;
+        (measured["holdfast_traces_sent_total"] > 0.0).then_some(measured)
+    })
+    .await;
+    assert!((measured["holdfast_traces_dropped_total{reason=\"refused\"}"] - 1.0).abs() < 0.5);
+    assert!(worker.log().contains("too many"), "{}", worker.log());
+    world.stop(worker).await;
+}
+
+#[tokio::test]
+async fn a_collector_that_hears_and_never_answers_takes_neither_memory_nor_the_end() {
+    let world = world_with(&json!({}), &json!({})).await;
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let endpoint = format!("http://{}", listener.local_addr().unwrap());
+    let mut heard = JoinSet::new();
+    heard.spawn(async move {
+        let mut kept = Vec::new();
+        loop {
+            kept.push(listener.accept().await.unwrap());
+        }
+    });
+    let settings = [
+        ("HOLDFAST_TRACES_ENDPOINT", endpoint.as_str()),
+        ("HOLDFAST_TRACES_SAMPLE", "1"),
+        ("HOLDFAST_LISTEN", "127.0.0.1:0"),
+    ];
+    let mut worker = world.start_worker("w1", &settings);
+    let url = address(&worker).await;
+    // More than there is room for: each makes five spans.
+    let messages: Vec<Vec<u8>> =
+        (0..12).map(|_| message(&(0..400).map(|_| Uuid::now_v7()).collect::<Vec<_>>())).collect();
+    world.broker.publish("backup.normal", &messages).await;
+    eventually("all are done", async || (world.number(DONE).await == 4_800).then_some(())).await;
+    let full = "holdfast_traces_dropped_total{reason=\"full\"}";
+    eventually("what has no room is counted", async || (metrics(&url).await[full] > 0.0).then_some(())).await;
+    // Its request takes ten seconds; it is not waited for.
+    let exit = worker.stop(Duration::from_secs(30)).await.unwrap();
+    assert!(exit.success(), "{}", worker.log());
+    assert!(worker.log().contains("the collector did not take the last spans"), "{}", worker.log());
 }

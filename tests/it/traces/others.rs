@@ -67,6 +67,10 @@ async fn a_request_with_a_recorded_trace_is_a_span_above_the_tasks_that_it_asks_
     assert_eq!(answer.status, 201, "{answer:?}");
     // A request of nobody's trace is none of ours either.
     client.send(Method::POST, "tasks", Some(&json!({ "kind": "probe", "job": "nothing" }))).await;
+    // Whoever has no token is turned away without a span, whatever trace is named.
+    let stranger = reqwest::Client::new().post(format!("{}/api/v1/tasks", client.url));
+    let answer = stranger.header("traceparent", &parent).json(&body).send().await.unwrap();
+    assert_eq!(answer.status(), 401);
     world.wait_until_idle().await;
     world.stop(worker).await;
     client.stop(&world).await;

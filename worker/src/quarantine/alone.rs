@@ -1,6 +1,6 @@
 //! The child's side: one task, executed and recorded in this process.
 
-use std::io::{BufRead as _, BufReader, Read as _};
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::sync::Arc;
 
 use anyhow::Context as _;
@@ -13,6 +13,7 @@ use tokio_util::sync::CancellationToken;
 use super::{BEGUN, Handover};
 use crate::claim::Claimed;
 use crate::config::Config;
+use crate::metrics::Recorded;
 use crate::plan::Plan;
 use crate::slots::Slots;
 use crate::traced::Traced;
@@ -60,6 +61,14 @@ pub async fn alone(config: Config) -> anyhow::Result<()> {
     let ended = lifecycle.wait(grace).await;
     traces.finish().await;
     ended
+}
+
+/// Tells the worker what was recorded, for its metrics.
+pub(crate) fn tell(recorded: &Recorded) {
+    // A pipe that nobody reads any more belongs to a worker that has gone.
+    if let Ok(line) = serde_json::to_string(recorded) {
+        _ = writeln!(std::io::stdout(), "{line}");
+    }
 }
 
 /// Reads which task to run, and cancels `gone` at the end of the input: it ends with the worker, or when that wants
