@@ -22,6 +22,7 @@ mod definitions;
 mod demo;
 mod deploy;
 mod detach;
+mod dump;
 mod enqueue;
 mod failures;
 mod faults;
