@@ -103,8 +103,8 @@ mod tests {
     fn read(written: &[&str]) -> Result<TraceConfig, String> {
         let file = tempfile::NamedTempFile::new().unwrap();
         let lines = written.iter().filter_map(|setting| setting.split_once('='));
-        let text: String = lines.map(|(key, value)| format!("{key} = \"{value}\"\n")).collect();
-        std::fs::write(file.path(), text).unwrap();
+        let text: Vec<String> = lines.map(|(key, value)| format!("{key} = \"{value}\"\n")).collect();
+        std::fs::write(file.path(), text.concat()).unwrap();
         let mut settings =
             Settings::open(&Sources { config: Some(file.path().to_owned()), overrides: Vec::new() });
         let config = TraceConfig::read(&mut settings, &Trust::default());

@@ -154,7 +154,7 @@ async fn apply(client: &mut Client, applied: &mut Vec<String>) -> Result<(), Err
         Err(error) => error.report(),
     };
     applied
-        .extend(report.into_iter().flat_map(|report| report.applied_migrations()).map(ToString::to_string));
+        .extend(report.into_iter().flat_map(refinery::Report::applied_migrations).map(ToString::to_string));
     ran.map_err(Box::new)?;
     Ok(rights::grant(client).await?)
 }
