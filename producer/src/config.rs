@@ -158,16 +158,23 @@ fn listen(settings: &mut Settings) -> Option<Place> {
 #[cfg(test)]
 mod tests {
     use secrecy::ExposeSecret as _;
+    use tempfile::NamedTempFile;
 
     use super::*;
 
-    fn sources(overrides: &[&str]) -> Sources {
-        Sources { config: None, overrides: overrides.iter().map(ToString::to_string).collect() }
+    /// Secrets stand in a file, which lives as long as the sources are read.
+    fn sources(file: &NamedTempFile, secrets: &str, overrides: &[&str]) -> Sources {
+        std::fs::write(file.path(), secrets).unwrap();
+        let overrides = overrides.iter().map(ToString::to_string).collect();
+        Sources { config: Some(file.path().to_owned()), overrides }
     }
+
+    const DATABASE: &str = "database_url = \"postgres://h/d\"\n";
 
     #[test]
     fn everything_wrong_with_the_service_is_reported_at_once() {
-        let sources = sources(&["database_url=postgres://h/d", "grace=soon", "reaper_interval=0s"]);
+        let file = NamedTempFile::new().unwrap();
+        let sources = sources(&file, DATABASE, &["grace=soon", "reaper_interval=0s"]);
         let message = Config::read(&sources).unwrap_err().to_string();
         for part in ["--set grace", "reaper_interval: use more than 0s"] {
             assert!(message.contains(part), "{part} is missing in: {message}");
@@ -176,10 +183,9 @@ mod tests {
 
     #[test]
     fn history_is_kept_as_long_as_rules_and_ids_look_back() {
-        let read = |more: &[&str]| {
-            let urls = ["database_url=postgres://h/d", "amqp_url=amqp://h"];
-            Config::read(&sources(&[&urls, more].concat()))
-        };
+        let file = NamedTempFile::new().unwrap();
+        let urls = format!("{DATABASE}amqp_url = \"amqp://h\"\n");
+        let read = |more: &[&str]| Config::read(&sources(&file, &urls, more));
         assert_eq!(read(&[]).unwrap().history, HISTORY);
         assert!(read(&["history=97d"]).is_ok());
         for (history, id_window) in [("96d", "7d"), ("97d", "8d")] {
@@ -191,7 +197,8 @@ mod tests {
 
     #[test]
     fn a_command_needs_no_broker_and_minds_no_service_key() {
-        let sources = sources(&["database_url=postgres://h/d", "grace=20s"]);
+        let file = NamedTempFile::new().unwrap();
+        let sources = sources(&file, DATABASE, &["grace=20s"]);
         let base = Base::read(&sources).unwrap();
         assert_eq!(base.database.url.expose_secret(), "postgres://h/d");
     }

@@ -32,6 +32,8 @@ const JOB_SERIES: usize = 1_000;
 const CONNECTIONS: usize = 16;
 /// How long one statement of a request may take.
 const STATEMENT_TIMEOUT: Duration = Duration::from_secs(5);
+/// PostgreSQL counts its limit in milliseconds, in 31 bits.
+const MOST_STATEMENT_TIMEOUT: Duration = Duration::from_hours(24 * 24);
 /// How long a request waits for one of these connections.
 const POOL_WAIT: Duration = Duration::from_secs(5);
 /// How far a replica that is read may be behind.
@@ -140,7 +142,11 @@ impl Config {
             pace: pace(settings),
             trusted_proxies: TrustedProxies::read(settings),
             connections: settings.within(connections, CONNECTIONS, 1..=1_000),
-            statement_timeout: settings.within(statement, STATEMENT_TIMEOUT, Duration::from_millis(1)..),
+            statement_timeout: settings.within(
+                statement,
+                STATEMENT_TIMEOUT,
+                Duration::from_millis(1)..=MOST_STATEMENT_TIMEOUT,
+            ),
             database_read_url: replica(settings, &base.trust),
             replica_lag: settings.duration(lag, REPLICA_LAG),
             redis_url: redis(settings),

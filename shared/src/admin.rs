@@ -18,6 +18,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use tokio_util::sync::CancellationToken;
+use rustix::fs::Access;
 
 use crate::db::Database;
 use crate::lifecycle::Lifecycle;
@@ -41,7 +42,23 @@ pub struct Insight {
 /// Reads where a process is to be looked into.
 pub fn socket(settings: &mut Settings) -> Option<PathBuf> {
     let about = "The path of a Unix socket on which the process is looked into, by its own user: each process needs one of its own; none when absent";
-    settings.optional(key(SOCKET, about).such_as("/run/holdfast/admin.sock"))
+    let path: PathBuf = settings.optional(key(SOCKET, about).such_as("/run/holdfast/admin.sock"))?;
+    check(settings, &path);
+    Some(path)
+}
+
+/// Looks whether a socket can be made there.
+fn check(settings: &mut Settings, path: &Path) {
+    let (Some(parent), Some(_)) = (path.parent(), path.file_name()) else {
+        settings.reject(format!("{SOCKET}: {} names no file", path.display()));
+        return;
+    };
+    let parent = if parent.as_os_str().is_empty() { Path::new(".") } else { parent };
+    if !parent.is_dir() {
+        settings.reject(format!("{SOCKET}: {} is not a directory", parent.display()));
+    } else if let Err(error) = rustix::fs::access(parent, Access::WRITE_OK | Access::EXEC_OK) {
+        settings.doubt(format!("{SOCKET}: {} cannot be written to: {error}", parent.display()));
+    }
 }
 
 /// Answers on a socket until `stop`, if there is to be one.
@@ -59,4 +76,31 @@ pub fn spawn(
     let loops = lifecycle.loops();
     lifecycle.spawn("admin", async move { Ok(server::serve(socket, insight, loops, stop).await?) });
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::settings::Sources;
+
+    #[test]
+    fn a_socket_has_a_directory_to_be_made_in() {
+        let directory = tempfile::tempdir().unwrap();
+        let read = |path: PathBuf| {
+            let overrides = vec![format!("{SOCKET}={}", path.display())];
+            let mut settings = Settings::open(&Sources { config: None, overrides });
+            socket(&mut settings);
+            settings.finish().map_err(|error| error.to_string())
+        };
+        let doubts = read(directory.path().join("admin.sock")).unwrap();
+        assert!(!doubts.iter().any(|doubt| doubt.contains(SOCKET)), "{doubts:?}");
+        assert!(read("admin.sock".into()).is_ok(), "where the process is started");
+        let missing = read(directory.path().join("missing/admin.sock")).unwrap_err();
+        assert!(
+            missing.contains("admin.socket: ") && missing.contains("missing is not a directory"),
+            "{missing}"
+        );
+        let no_file = read("/".into()).unwrap_err();
+        assert!(no_file.contains("admin.socket: / names no file"), "{no_file}");
+    }
 }

@@ -10,12 +10,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use anyhow::Context as _;
+use anyhow::{Context as _, bail};
 use backon::BackoffBuilder as _;
 use lapin::protocol::{AMQPErrorKind, AMQPSoftError};
 use lapin::tcp::{AMQPUriTcpExt as _, RustlsConnector};
 use lapin::uri::{AMQPScheme, AMQPUri};
 use lapin::{Connection, ConnectionProperties, ErrorKind};
+use reqwest::Url;
 use secrecy::{ExposeSecret as _, SecretString};
 use tokio_util::sync::CancellationToken;
 
@@ -48,6 +49,10 @@ const HEARTBEAT_SECONDS: u16 = 15;
 /// the client gives up a connection that brings larger ones. The URL may ask for another size.
 const FRAME_BYTES: u32 = 16 * 1024;
 
+/// What a user without the right to configure learns where nothing, or not everything, is declared.
+const UNDECLARED: &str = "this user may not declare what is missing: a producer has to be started first, and a producer's own user needs \
+     the right to configure what begins with holdfast.";
+
 /// The broker that a process talks to.
 #[derive(Debug, Clone)]
 pub struct Broker {
@@ -59,7 +64,7 @@ pub struct Broker {
     frame_bytes: Option<u32>,
     /// Whether the supervised session for a purpose is there.
     sessions: Arc<Mutex<BTreeMap<String, bool>>>,
-    /// Its user may not declare anything, so that it is not tried again.
+    /// Its user may not declare anything and needs not, so that it is not tried again.
     looks_only: Arc<AtomicBool>,
 }
 
@@ -151,8 +156,11 @@ impl Broker {
             }
         }
         let channel = connection.create_channel().await?;
-        let looked = topology::look(&channel).await;
-        looked.context("this user may declare nothing, so a producer has to be started first")?;
+        if let Err(error) = topology::look(&channel).await {
+            // Its rights may be mended meanwhile.
+            self.looks_only.store(false, Ordering::Relaxed);
+            return Err(error).context(UNDECLARED);
+        }
         Ok(channel.close(200, "looked".into()).await?)
     }
 
@@ -264,9 +272,17 @@ fn is_refused(error: &lapin::Error) -> bool {
     matches!(error.kind(), lapin::ErrorKind::ProtocolError(error) if *error.kind() == refused)
 }
 
+/// What the libraries say of a URL may hold a part of it: their words are not passed on.
 fn parse(url: &SecretString) -> anyhow::Result<AMQPUri> {
-    let parsed: Result<AMQPUri, String> = url.expose_secret().parse();
-    parsed.map_err(|error| anyhow::anyhow!("AMQP_URL: {error}"))
+    let url = url.expose_secret();
+    let (Ok(parsed), Ok(uri)) = (url.parse::<Url>(), url.parse::<AMQPUri>()) else {
+        bail!("AMQP_URL: it is not of the form amqp://USER:PASSWORD@HOST:PORT/VIRTUAL_HOST, or amqps://..");
+    };
+    // For the client every other host is this machine.
+    if parsed.domain().is_none_or(str::is_empty) {
+        bail!("AMQP_URL: names no host that can be used: write a name or an IPv4 address");
+    }
+    Ok(uri)
 }
 
 fn backoff() -> impl Iterator<Item = Duration> {
@@ -276,4 +292,32 @@ fn backoff() -> impl Iterator<Item = Duration> {
         .with_jitter()
         .without_max_times()
         .build()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_url_that_is_no_good_is_refused_by_its_variable_and_without_its_password() {
+        let form = "AMQP_URL: it is not of the form amqp://USER:PASSWORD@HOST:PORT/VIRTUAL_HOST";
+        let host = "AMQP_URL: names no host that can be used: write a name or an IPv4 address";
+        for (url, said) in [
+            ("u:swordfish@h", form),
+            ("http://u:swordfish@h/", form),
+            ("amqp://u:swordfish@h:many/", form),
+            ("amqp://u:swordfish@h/%2f?auth_mechanism=swordfish", form),
+            ("amqp://u:swordfish@[2001:db8::1]:5672/%2f", host),
+            ("amqps://[::1]/", host),
+            ("amqp:///%2f", host),
+        ] {
+            let error = parse(&url.into()).unwrap_err().to_string();
+            assert!(error.starts_with(said) && !error.contains("swordfish"), "{url}: {error}");
+        }
+        for (url, host) in
+            [("amqp://u:p@mq.example.org/holdfast", "mq.example.org"), ("amqps://127.0.0.1", "127.0.0.1")]
+        {
+            assert_eq!(parse(&url.into()).unwrap().authority.host, host, "{url}");
+        }
+    }
 }

@@ -25,7 +25,7 @@ use serde::{Deserialize, Serialize};
 pub use key::{Key, Value, key};
 pub use secret::{secret, user};
 
-use layers::{Layers, variable};
+use layers::{Layers, Origin, variable};
 
 /// The keys of all programs, one a line: each program minds only its own, and tells those of others from misspelt ones.
 const KEYS: &str = include_str!("settings/keys.txt");
@@ -239,6 +239,12 @@ impl Settings {
         let given = self.layers.find(&described.key)?;
         let file = self.optional::<PathBuf>(file_key);
         let file_origin = self.layers.find(&file_name)?.map(|(origin, _)| origin.to_string());
+        if let Some((origin @ Origin::Flag(_), _)) = &given {
+            let variable = variable(&described.key);
+            return Err(format!(
+                "{origin}: others can read it in the list of processes: use {variable} or {variable}_FILE"
+            ));
+        }
         let hidden = |origin: &str| Some(("(hidden)".to_owned(), origin.to_owned()));
         let (value, secret) = match (given, file.zip(file_origin)) {
             (Some((origin, _)), Some((_, file_origin))) => {

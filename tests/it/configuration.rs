@@ -76,6 +76,7 @@ async fn the_example_with_every_key_uncommented_is_accepted_by_each_program() {
         .replace("/etc/holdfast/ca.pem", &chain)
         .replace("/etc/holdfast/tls.crt", &chain)
         .replace("/etc/holdfast/tls.key", &key)
+        .replace("/run/holdfast/admin.sock", &world.path("admin.sock").display().to_string())
         .replace("/srv/restored", &restored);
     let keys = document("shared/src/settings/keys.txt");
     let table: toml::Table = example.parse().unwrap();
@@ -186,6 +187,76 @@ async fn everything_wrong_is_in_one_report_with_the_name_of_its_setting() {
     assert!(said(&run, "warnings")[0].contains("expired at 2025-01-31"), "{run:?}");
     let alone = check(&world, "reporter", &["--json"], &[&SERVERS[..], &expired[..1]].concat()).await;
     assert!(said(&alone, "errors")[0].contains("tls.certificate: is given without tls.key"), "{alone:?}");
+}
+
+#[tokio::test]
+async fn a_flag_comes_before_a_variable_and_that_before_the_file() {
+    let world = World::new().await;
+    let file = world.write("holdfast.toml", "grace = \"1s\"\n").display().to_string();
+    let (variable, flag) = ([("HOLDFAST_GRACE", "2s")], ["--set", "grace=3s"]);
+    for program in PROGRAMS {
+        for (variables, flags, value, origin) in [
+            (&variable[..], &flag[..], "3s", "--set grace".to_owned()),
+            (&variable, &[], "2s", "HOLDFAST_GRACE".to_owned()),
+            (&[], &flag, "3s", "--set grace".to_owned()),
+            (&[], &[], "1s", format!("{file}: grace")),
+        ] {
+            let arguments = [&["--json", "--config", &file], flags].concat();
+            let run = check(&world, program, &arguments, &[&SERVERS[..], variables].concat()).await;
+            let report: Value = serde_json::from_str(&run.stdout).unwrap();
+            let settings = report["settings"].as_array().unwrap();
+            let grace = settings.iter().find(|setting| setting["key"] == "grace").unwrap();
+            assert_eq!((&grace["value"], &grace["origin"]), (&json!(value), &json!(origin)), "{program}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_cannot_work_is_not_called_well() {
+    let world = World::new().await;
+    let socket = world.path("missing/admin.sock").display().to_string();
+    for (program, variable, value, said_of_it) in [
+        ("producer", "HOLDFAST_ADMIN_SOCKET", &*socket, "missing is not a directory"),
+        ("worker", "HOLDFAST_ADMIN_SOCKET", &socket, "missing is not a directory"),
+        (
+            "worker",
+            "HOLDFAST_HEARTBEAT",
+            "500000000000y",
+            "heartbeat: must be more than zero and at most a third",
+        ),
+        (
+            "reporter",
+            "HOLDFAST_HTTP_STATEMENT_TIMEOUT",
+            "25d",
+            "HOLDFAST_HTTP_STATEMENT_TIMEOUT: use 1ms to 24d",
+        ),
+        (
+            "reporter",
+            "REDIS_URL",
+            "rediss://u:swordfish@localhost/#insecure",
+            "REDIS_URL: a # has no meaning there",
+        ),
+    ] {
+        let run = check(&world, program, &["--json"], &[&SERVERS[..], &[(variable, value)]].concat()).await;
+        let errors = said(&run, "errors").join("\n");
+        assert!(run.code == 2 && errors.contains(said_of_it), "{variable}: {run:?}");
+        assert!(!run.stdout.contains("swordfish"), "{run:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_reader_that_has_seen_enough_of_a_check_is_no_error() {
+    let world = World::new().await;
+    for program in PROGRAMS {
+        let mut command = std::process::Command::new(devstack::process::binary(program).unwrap());
+        command.arg("--check-config").env_clear().envs(world.environment());
+        // The end that is read is closed before anything is written.
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        let output = command.stdout(writer).stderr(std::process::Stdio::piped()).output().unwrap();
+        let told = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.code() == Some(0) && told.is_empty(), "{program}: {output:?}");
+    }
 }
 
 #[tokio::test]

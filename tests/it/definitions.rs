@@ -317,7 +317,8 @@ async fn single_jobs_can_be_exported_and_secrets_are_references() {
 #[tokio::test]
 async fn the_schema_needs_no_database() {
     let world = World::new().await;
-    let run = world.producer(&["--set", "database_url=postgres://nowhere.invalid/x", "schema"]).await;
+    let run =
+        world.run_with("producer", ["schema"], &[("DATABASE_URL", "postgres://nowhere.invalid/x")]).await;
     assert_eq!(run.json()["properties"]["jobs"]["type"], "array");
 }
 

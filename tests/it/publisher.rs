@@ -100,3 +100,32 @@ async fn what_the_broker_refuses_stays_in_the_outbox_and_is_published_once_it_ca
     world.stop(worker).await;
     world.stop(producer).await;
 }
+
+#[tokio::test]
+async fn a_user_that_may_declare_after_all_declares_what_it_was_refused_before() {
+    let world = World::new().await;
+    let (name, user) = (world.broker.name().to_owned(), format!("u-{}", world.broker.name()));
+    world
+        .broker
+        .manage(Method::PUT, &format!("users/{user}"), Some(json!({ "password": "p", "tags": "" })))
+        .await;
+    let allow = async |configure: &str| {
+        let rights = json!({ "configure": configure, "write": ".*", "read": ".*" });
+        world.broker.manage(Method::PUT, &format!("permissions/{name}/{user}"), Some(rights)).await;
+    };
+    let (_, place) = world.broker.url.rsplit_once('@').unwrap();
+    let url = format!("amqp://{user}:p@{place}");
+    let broker = Broker::new(url.as_str().into(), Trust::default(), "test").unwrap();
+    allow("^$").await;
+    for _ in 0..2 {
+        let refused = format!("{:#}", broker.connect("test").await.err().unwrap());
+        assert!(refused.contains("the right to configure what begins with holdfast."), "{refused}");
+    }
+    allow("^holdfast[.]").await;
+    // The broker remembers for a moment what it allowed.
+    eventually("it declares", async || broker.connect("test").await.ok().map(drop)).await;
+    // From now on it only looks, where it may do no more.
+    allow("^$").await;
+    eventually("it looks", async || broker.connect("test").await.ok().map(drop)).await;
+    world.broker.manage(Method::DELETE, &format!("users/{user}"), None).await;
+}

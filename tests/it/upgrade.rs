@@ -3,10 +3,12 @@
 mod contracting;
 
 use std::path::Path;
+use std::time::{Duration, Instant};
 
 use harness::{World, eventually};
 use refinery::{Runner, Target};
 use serde_json::json;
+use shared::db::migration::{self, Standing};
 use tokio_postgres::NoTls;
 
 /// The newest migration that was there before the first release. Those behind it are run while the release before them is still at work.
@@ -152,6 +154,122 @@ async fn programs_do_all_their_work_on_the_schema_of_a_later_release() {
     }
 }
 
+/// The rights in all tables but months, which come and go.
+const RIGHTS: &str = "select string_agg(c.relname || ' ' || coalesce(c.relacl::text, '') || coalesce(columns.rights, ''), ' ' order by c.relname)
+    from pg_class c left join lateral (select string_agg(a.attname || a.attacl::text, ',' order by a.attnum) as rights
+        from pg_attribute a where a.attrelid = c.oid) columns on true
+    where c.relnamespace = 'public'::regnamespace and c.relkind in ('r', 'p') and not c.relispartition";
+
+#[tokio::test]
+async fn an_older_migration_leaves_the_rights_alone_that_a_newer_one_gave() {
+    let world = World::new().await;
+    // As deployments make them: another test may do so at the same moment, on the same server.
+    for role in ["holdfast_worker", "holdfast_reporter"] {
+        let made = format!(
+            "do $$ begin create role {role} login; exception when duplicate_object or unique_violation then null; end $$"
+        );
+        world.execute(&made).await;
+    }
+    let migrated = world.producer(&["migrate"]).await;
+    assert_eq!(migrated.code, 0, "{migrated:?}");
+    let of_this_release = world.text(RIGHTS).await.unwrap();
+    assert!(of_this_release.contains("holdfast_worker="), "{of_this_release}");
+    let later = migrations().last().unwrap().version() + 1;
+    let of_a_later_release = format!(
+        "create table of_a_later_release (id bigint primary key);
+         grant select, insert on of_a_later_release to holdfast_worker, holdfast_reporter;
+         grant update on job to holdfast_worker;
+         revoke insert on task from holdfast_worker;
+         grant delete on schedule to holdfast_reporter;
+         insert into refinery_schema_history values ({later}, 'of_a_later_release', '2030-01-01T00:00:00Z', '7')"
+    );
+    world.execute(&of_a_later_release).await;
+    let before = world.text(RIGHTS).await.unwrap();
+    assert_ne!(before, of_this_release);
+    let migrated = world.producer(&["migrate"]).await;
+    assert_eq!(migrated.code, 0, "{migrated:?}");
+    assert_eq!(world.text(RIGHTS).await.unwrap(), before);
+}
+
+/// Whether somebody waits for a lock of the table of executions.
+const WAITING: &str =
+    "select count(*) from pg_locks where not granted and relation = to_regclass('execution') and mode <> 'AccessShareLock'
+     and database = (select oid from pg_database where datname = current_database())";
+
+/// Before a migration that needs the table of executions for itself.
+const BEFORE_ONE_OF_EXECUTIONS: i32 = 14;
+
+#[tokio::test]
+async fn a_migration_that_waits_for_a_table_lets_readers_through_and_ends_when_the_table_is_free() {
+    let world = World::new().await;
+    migrate_to(&world, BEFORE_ONE_OF_EXECUTIONS).await;
+    let (mut holder, reader) =
+        (world.database.client().await.unwrap(), world.database.client().await.unwrap());
+    let dump = holder.transaction().await.unwrap();
+    dump.batch_execute("lock table execution in access share mode").await.unwrap();
+    let watched = async {
+        eventually("the migration waits", async || (world.number(WAITING).await > 0).then_some(())).await;
+        let began = Instant::now();
+        reader.query_one("select count(*) from execution", &[]).await.unwrap();
+        assert!(began.elapsed() < Duration::from_secs(6), "a reader waited for {:?}", began.elapsed());
+        eventually("it is tried again", async || (world.number(WAITING).await > 0).then_some(())).await;
+        dump.rollback().await.unwrap();
+    };
+    let (migrated, ()) = tokio::join!(world.producer(&["migrate"]), watched);
+    assert_eq!(migrated.code, 0, "{migrated:?}");
+    assert!(
+        migrated.stdout.contains("applied V15__") && migrated.stdout.contains("applied V22__"),
+        "{migrated:?}"
+    );
+    let said = format!("{}{}", migrated.stdout, migrated.stderr);
+    assert!(said.contains("tables are in use") && said.contains("(holdfast test, role"), "{migrated:?}");
+    assert_eq!(migration::standing(&world.database).await.unwrap(), Standing::Current);
+}
+
+#[tokio::test]
+async fn a_migration_that_never_gets_a_table_gives_up_and_says_what_it_did_and_who_was_in_its_way() {
+    let world = World::new().await;
+    migrate_to(&world, BEFORE_ONE_OF_EXECUTIONS - 1).await;
+    let mut holder = world.database.client().await.unwrap();
+    let dump = holder.transaction().await.unwrap();
+    dump.batch_execute("lock table execution in access share mode").await.unwrap();
+    let stopped = migration::migrate_within(&world.database, Duration::ZERO).await.unwrap_err();
+    assert!(stopped.applied.iter().any(|name| name.starts_with("V14__")), "{stopped:?}");
+    let said = format!("{:#}", anyhow::Error::new(stopped));
+    for part in [
+        "no further than this was migrated, which stays: V14__",
+        "tables were in use for",
+        "role",
+        "execution",
+        "migrate again",
+    ] {
+        assert!(said.contains(part), "{part} is missing in: {said}");
+    }
+    dump.rollback().await.unwrap();
+    // Who goes on has what was done before.
+    let applied = migration::migrate(&world.database).await.unwrap();
+    assert!(applied.iter().all(|name| !name.starts_with("V14__")), "{applied:?}");
+    assert_eq!(migration::standing(&world.database).await.unwrap(), Standing::Current);
+}
+
+#[tokio::test]
+async fn who_waits_for_another_that_migrates_says_so_and_goes_on_when_it_has_ended() {
+    let world = World::new().await;
+    let other = world.database.client().await.unwrap();
+    other.execute("select pg_advisory_lock(1752132708)", &[]).await.unwrap();
+    let migrating = world.producer(&["migrate"]);
+    let released = async {
+        let there = "select count(*) from pg_stat_activity where datname = current_database() and application_name = 'producer'
+            and query like '%migration.lock%'";
+        eventually("it waits", async || (world.number(there).await > 0).then_some(())).await;
+        other.execute("select pg_advisory_unlock(1752132708)", &[]).await.unwrap();
+    };
+    let (migrated, ()) = tokio::join!(migrating, released);
+    assert_eq!(migrated.code, 0, "{migrated:?}");
+    let said = format!("{}{}", migrated.stdout, migrated.stderr);
+    assert!(said.contains("another process migrates this database"), "{migrated:?}");
+}
+
 #[test]
 fn migrations_after_a_release_only_add() {
     for migration in migrations().iter().filter(|migration| migration.version() > BEFORE_THE_FIRST_RELEASE) {
@@ -169,7 +287,7 @@ fn what_takes_something_away_is_recognised() {
         contracting::statements(migration.sql().unwrap())
     };
     // Of those before the first release, these take something away.
-    for (version, count) in [(16, 1), (19, 1), (20, 0), (21, 1), (18, 0)] {
+    for (version, count) in [(16, 1), (19, 1), (20, 0), (21, 3), (18, 0)] {
         let found = found(version);
         assert_eq!(found.len(), count, "{version}: {found:#?}");
     }

@@ -140,7 +140,7 @@ impl Config {
 
     fn check(&self, settings: &mut Settings) {
         // Two heartbeats may fail before the lease is in danger.
-        if self.heartbeat.is_zero() || self.heartbeat * 3 > self.lease {
+        if self.heartbeat.is_zero() || self.heartbeat.saturating_mul(3) > self.lease {
             settings.reject("heartbeat: must be more than zero and at most a third of lease".to_owned());
         }
         for (key, path) in [("scratch", Some(&self.scratch)), ("restore_root", self.restore_root.as_ref())] {

@@ -1,6 +1,5 @@
 //! `producer migrate`
 
-use anyhow::Context as _;
 use shared::db::Database;
 use shared::db::migration::{self, Standing};
 
@@ -8,7 +7,7 @@ use super::{Exit, Failure};
 use crate::upkeep;
 
 pub(super) async fn run(database: &Database) -> Result<Exit, Failure> {
-    let mut applied = migration::migrate(database).await.context("nothing was migrated")?;
+    let mut applied = migration::migrate(database).await.map_err(anyhow::Error::new)?;
     let created = upkeep::create_partitions(database).await?;
     applied.extend(created.into_iter().map(|created| created.name));
     match migration::standing(database).await? {

@@ -135,12 +135,28 @@ impl Said {
                 _ => others.push(parameter),
             }
         }
+        said.check()?;
         said.rest = if others.is_empty() { base.to_owned() } else { format!("{base}?{}", others.join("&")) };
         Ok(said)
     }
 
+    /// Whoever names an authority wants it to be asked, and would not notice that nobody asks.
+    fn check(&self) -> Result<(), String> {
+        match (self.authority.as_deref(), self.mode) {
+            // Anybody can have a certificate of the system's authorities, for a name of their own.
+            (Some("system"), Some(mode)) if mode != Protection::VerifyFull => {
+                Err("sslrootcert=system: says too little without the server's name: use sslmode=verify-full".to_owned())
+            }
+            (Some(_), Some(Protection::Disable | Protection::Prefer)) => Err(
+                "sslrootcert: would not be looked at: use sslmode=verify-full or verify-ca, or leave sslrootcert out".to_owned(),
+            ),
+            _ => Ok(()),
+        }
+    }
+
     fn mode(&self, config: &Config) -> Protection {
-        let hosts = config.get_hosts();
+        // An address is what is connected to, whatever the hosts are.
+        let hosts = if config.get_hostaddrs().is_empty() { config.get_hosts() } else { &[] };
         if !hosts.is_empty() && hosts.iter().all(|host| matches!(host, Host::Unix(_))) {
             return Protection::Disable;
         }
@@ -183,6 +199,9 @@ mod tests {
             ("postgres://u:p@127.0.0.1:5432/d", Protection::Disable),
             ("postgres://u:p@localhost/d", Protection::Disable),
             ("postgres://u:p@%2Fvar%2Frun%2Fpostgresql/d", Protection::Disable),
+            // An address counts before the socket.
+            ("postgres://u:p@%2Fvar%2Frun%2Fpostgresql/d?hostaddr=192.0.2.7", Protection::VerifyFull),
+            ("postgres://u:p@%2Fvar%2Frun%2Fpostgresql/d?hostaddr=127.0.0.1", Protection::Disable),
             ("postgres://u:p@db.example.org/d", Protection::VerifyFull),
             ("postgres://u:p@localhost,db.example.org/d", Protection::VerifyFull),
             ("postgresql://u:p@db/d?sslmode=disable&connect_timeout=3", Protection::Disable),
@@ -191,6 +210,8 @@ mod tests {
             ("postgres://u:p@db/d?sslmode=require&sslrootcert=/ca.pem", Protection::VerifyCa),
             ("postgres://u:p@localhost/d?sslrootcert=%2Fetc%2Fca.pem", Protection::VerifyFull),
             ("postgres://u:p@localhost/d?sslmode=verify-ca", Protection::VerifyCa),
+            ("postgres://u:p@localhost/d?sslrootcert=system", Protection::VerifyFull),
+            ("postgres://u:p@db/d?sslrootcert=system&sslmode=verify-full", Protection::VerifyFull),
         ] {
             assert_eq!(mode(url), expected, "{url}");
         }
@@ -208,6 +229,17 @@ mod tests {
                 "sslrootcert: /nonexistent/ca: No such file",
             ),
             ("postgres://u:swordfish@db/d?sslcert=/x", "sslcert"),
+            ("postgres://u:swordfish@db/d?sslmode=require&sslrootcert=system", "use sslmode=verify-full"),
+            ("postgres://u:swordfish@db/d?sslrootcert=system&sslmode=verify-ca", "use sslmode=verify-full"),
+            ("postgres://u:swordfish@db/d?sslmode=disable&sslrootcert=system", "use sslmode=verify-full"),
+            (
+                "postgres://u:swordfish@db/d?sslmode=prefer&sslrootcert=/ca",
+                "sslrootcert: would not be looked at",
+            ),
+            (
+                "postgres://u:swordfish@db/d?sslrootcert=/ca&sslmode=disable",
+                "sslrootcert: would not be looked at",
+            ),
             ("host=db password=swordfish", "not of the form postgres://"),
         ] {
             let error = Location::read(&url.into(), &Trust::default()).err().unwrap();

@@ -4,12 +4,15 @@ use std::net::{IpAddr, SocketAddr};
 use std::str::FromStr;
 
 use axum::http::HeaderMap;
-use ipnet::IpNet;
+use ipnet::{IpNet, Ipv4Net};
 
 use crate::settings::{Settings, Value, key};
 
 /// The header in which each gateway writes, at the end, whom it had the request from.
 const FORWARDED_FOR: &str = "x-forwarded-for";
+
+/// How many bits of an address say that it is a mapped one of IPv4.
+const MAPPED: u8 = 96;
 
 /// The networks of gateways whose word counts. From anybody else the header is only what somebody wrote there.
 #[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd)]
@@ -28,7 +31,8 @@ impl FromStr for TrustedProxies {
         let parts = text.split(',').map(str::trim).filter(|part| !part.is_empty());
         let network = |part: &str| {
             let address = part.parse::<IpAddr>().map(IpNet::from);
-            part.parse().or(address).map_err(|_| NoNetwork(part.to_owned()))
+            let network = part.parse().or(address).ok();
+            network.and_then(canonical).ok_or_else(|| NoNetwork(part.to_owned()))
         };
         parts.map(network).collect::<Result<_, _>>().map(Self)
     }
@@ -61,7 +65,8 @@ impl TrustedProxies {
     #[must_use]
     pub fn client(&self, peer: IpAddr, headers: &HeaderMap) -> IpAddr {
         let mut client = peer.to_canonical();
-        let told = headers.get_all(FORWARDED_FOR).iter().filter_map(|value| value.to_str().ok());
+        // What is no text is no address either, and ends the trust like one.
+        let told = headers.get_all(FORWARDED_FOR).iter().map(|value| value.to_str().unwrap_or("?"));
         let hops: Vec<&str> = told.flat_map(|value| value.split(',')).map(str::trim).collect();
         for hop in hops.iter().rev() {
             if !self.trusts(client) {
@@ -76,6 +81,14 @@ impl TrustedProxies {
     fn trusts(&self, address: IpAddr) -> bool {
         self.0.iter().any(|network| network.contains(&address))
     }
+}
+
+/// Clients are compared by their canonical addresses, so networks of mapped ones are those of IPv4; `None` for a part of those and of others.
+fn canonical(network: IpNet) -> Option<IpNet> {
+    let IpNet::V6(mapped) = network else { return Some(network) };
+    let Some(address) = mapped.addr().to_ipv4_mapped() else { return Some(network) };
+    let length = mapped.prefix_len().checked_sub(MAPPED)?;
+    Ipv4Net::new(address, length).ok().map(IpNet::V4)
 }
 
 /// Some gateways write the port as well.
@@ -116,6 +129,20 @@ mod tests {
     fn what_cannot_be_read_ends_the_trust() {
         assert_eq!(client("10.0.0.0/8", "10.0.0.1", &["192.0.2.7, unknown"]), "10.0.0.1");
         assert_eq!(client("10.0.0.0/8", "10.0.0.1", &["192.0.2.7, , 10.0.0.2"]), "10.0.0.2");
+        assert_eq!(client("10.0.0.0/8", "10.0.0.1", &["6.6.6.6", "é"]), "10.0.0.1");
+        assert_eq!(client("10.0.0.0/8", "10.0.0.1", &["6.6.6.6, é, 10.0.0.2", "10.0.0.3"]), "10.0.0.3");
+    }
+
+    #[test]
+    fn a_network_of_mapped_addresses_is_the_network_of_those_addresses() {
+        for (mapped, network) in [("::ffff:10.0.0.0/104", "10.0.0.0/8"), ("::ffff:10.0.0.1", "10.0.0.1/32")] {
+            let read: TrustedProxies = mapped.parse().unwrap();
+            assert_eq!(read.show(), network);
+            assert_eq!(client(mapped, "10.0.0.1", &["192.0.2.7"]), "192.0.2.7", "{mapped}");
+        }
+        // Whoever writes this means fewer than all.
+        assert!("::ffff:10.0.0.0/8".parse::<TrustedProxies>().is_err());
+        assert_eq!(client("::/0", "2001:db8::1", &["192.0.2.7"]), "192.0.2.7");
     }
 
     #[test]

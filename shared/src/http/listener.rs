@@ -128,13 +128,13 @@ pub async fn serve(listener: Listener, router: Router, stop: CancellationToken) 
         };
         let connection =
             Connection { http: http.clone(), router: router.clone(), address, watcher: graceful.watcher() };
-        let (acceptor, open) = (acceptor.clone(), Open::count());
+        let (acceptor, open, stopping) = (acceptor.clone(), Open::count(), stop.clone());
         running.spawn(async move {
             let (_place, _open) = (place, open);
             let stream = Box::pin(bounded(stream));
             match acceptor {
                 None => connection.serve(stream).await,
-                Some(acceptor) => connection.secure_and_serve(&acceptor, stream).await,
+                Some(acceptor) => connection.secure_and_serve(&acceptor, stream, &stopping).await,
             }
         });
     }
@@ -154,8 +154,19 @@ struct Connection {
 }
 
 impl Connection {
-    async fn secure_and_serve(self, acceptor: &TlsAcceptor, stream: Pin<Box<TimeoutStream<TcpStream>>>) {
-        match tokio::time::timeout(HANDSHAKE_WITHIN, acceptor.accept(stream)).await {
+    async fn secure_and_serve(
+        self,
+        acceptor: &TlsAcceptor,
+        stream: Pin<Box<TimeoutStream<TcpStream>>>,
+        stop: &CancellationToken,
+    ) {
+        let handshake = tokio::time::timeout(HANDSHAKE_WITHIN, acceptor.accept(stream));
+        let ended = tokio::select! {
+            ended = handshake => ended,
+            // Nothing was asked yet: nobody who is still in the handshake is waited for.
+            () = stop.cancelled() => return,
+        };
+        match ended {
             Ok(Ok(stream)) => self.serve(stream).await,
             Ok(Err(error)) => {
                 let why = tls::explain(&error).unwrap_or_else(|| error.to_string());

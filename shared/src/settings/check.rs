@@ -1,5 +1,7 @@
 //! `--check-config`: what a process would use, and all that is wrong with it, without any server.
 
+use std::io::{ErrorKind, Write as _};
+
 use serde::Serialize;
 
 use super::Settings;
@@ -12,7 +14,7 @@ pub struct Check {
     /// Says which settings apply and what is wrong with them, and ends; needs no server
     #[arg(long, global = true)]
     check_config: bool,
-    /// With --check-config: as JSON
+    /// With --check-config, and before any command: as JSON
     #[arg(long, requires = "check_config")]
     json: bool,
 }
@@ -58,12 +60,16 @@ impl Check {
             settings: rows.collect(),
         };
         let exit = if report.ok { Exit::Done } else { Exit::BadInput };
-        if self.json {
-            println!("{}", serde_json::json!(report));
-        } else {
-            println!("{}", text(&report));
+        let shown = if self.json { serde_json::json!(report).to_string() } else { text(&report) };
+        let mut output = std::io::stdout().lock();
+        match writeln!(output, "{shown}").and_then(|()| output.flush()) {
+            // A reader that has seen enough, such as `head`, is no error.
+            Err(error) if error.kind() != ErrorKind::BrokenPipe => {
+                eprintln!("error: writing to standard output: {error}");
+                Exit::Failed
+            }
+            _ => exit,
         }
-        exit
     }
 }
 

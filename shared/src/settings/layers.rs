@@ -80,7 +80,7 @@ impl Layers {
         let in_flags = self.flags.keys().filter(|key| !known(key));
         in_file
             .map(|key| format!("{}: {key}: is unknown", self.file_name))
-            .chain(in_flags.map(|key| format!("--set {key}: is unknown")))
+            .chain(in_flags.map(|key| unknown_flag(key)))
             .collect()
     }
 
@@ -88,6 +88,16 @@ impl Layers {
     pub(super) fn unknown_variables(&self, known: impl Fn(&str) -> bool) -> Vec<String> {
         let unknown = |name: &&String| name.starts_with(PREFIX) && !known(name);
         self.environment.keys().filter(unknown).map(|name| format!("{name}: is unknown")).collect()
+    }
+}
+
+/// Where the key was forgotten a part of a secret stands in its place.
+fn unknown_flag(key: &str) -> String {
+    let part_of_key = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || matches!(c, '_' | '.' | '-');
+    if key.chars().all(part_of_key) {
+        format!("--set {key}: is unknown")
+    } else {
+        "--set: what stands before the first = is no key: write it as KEY=VALUE".to_owned()
     }
 }
 

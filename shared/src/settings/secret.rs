@@ -1,5 +1,7 @@
 //! Secrets, and who runs a command.
 
+use std::fs::File;
+use std::io::{self, Read as _};
 use std::path::Path;
 
 use secrecy::SecretString;
@@ -8,6 +10,8 @@ use crate::target::SecretRef;
 
 /// The longest name of a user that is kept, in characters.
 const MAX_USER: usize = 63;
+/// The largest file that a secret is read from, in bytes: whoever names a wrong one does not fill the memory.
+const MOST_BYTES: u64 = 64 * 1024;
 
 /// Fetches a secret by its reference.
 ///
@@ -22,13 +26,22 @@ pub fn secret(reference: &SecretRef) -> Result<SecretString, String> {
     }
 }
 
-/// The first line of a file.
+/// The first line of a file, which may be linked to.
 ///
 /// # Errors
-/// The file is missing, cannot be read, or its first line is empty; names the path, never the content.
+/// The file is missing, no regular one, too large, cannot be read, or its first line is empty; names the path, never the content.
 pub(super) fn first_line(path: &Path) -> Result<SecretString, String> {
-    let text =
-        std::fs::read_to_string(path).map_err(|error| format!("cannot read {}: {error}", path.display()))?;
+    let told = |error: io::Error| format!("cannot read {}: {error}", path.display());
+    // Looked at before it is opened: a pipe would keep whoever opens it waiting.
+    if !std::fs::metadata(path).map_err(told)?.is_file() {
+        return Err(format!("{} is no regular file", path.display()));
+    }
+    let mut text = String::new();
+    let file = File::open(path).map_err(told)?;
+    file.take(MOST_BYTES + 1).read_to_string(&mut text).map_err(told)?;
+    if text.len() as u64 > MOST_BYTES {
+        return Err(format!("{} is larger than 64 KiB", path.display()));
+    }
     match text.lines().next() {
         None | Some("") => Err(format!("{} is empty, or begins with an empty line", path.display())),
         Some(line) => Ok(SecretString::from(line)),

@@ -16,7 +16,9 @@ fn named(name: &'static str) -> Key {
 
 #[test]
 fn everything_wrong_is_reported_at_once_with_its_key() {
-    let mut settings = open(&["pools.backup.slots=many", "colour=blue", "nonsense", "share=7"]);
+    // Whoever forgets the key of a secret shows none for it.
+    let keyless = "postgres://u:nonsense@h/d?sslmode=require";
+    let mut settings = open(&["pools.backup.slots=many", "colour=blue", "nonsense", "share=7", keyless]);
     settings.get(named("pools.backup.slots"), 2_usize);
     settings.within(named("share"), 0.5, 0.0..=1.0);
     settings.duration(named("lease"), Duration::from_mins(5));
@@ -26,6 +28,7 @@ fn everything_wrong_is_reported_at_once_with_its_key() {
         "--set pools.backup.slots: invalid digit",
         "--set colour: is unknown",
         "--set: write it as KEY=VALUE",
+        "--set: what stands before the first = is no key",
         "--set share: use 0 to 1",
         "HOLDFAST_SOME_URL: is missing",
     ] {
@@ -64,7 +67,8 @@ fn a_key_of_another_program_is_left_to_it() {
 fn a_secret_comes_from_a_file_and_its_trouble_names_the_file_only() {
     let directory = tempfile::tempdir().unwrap();
     let read = |name: &str, content: Option<&str>, more: &[&str]| {
-        let path = directory.path().join(name);
+        let path =
+            if name.contains("dev") { PathBuf::from("/dev/null") } else { directory.path().join(name) };
         if let Some(content) = content {
             std::fs::write(&path, content).unwrap();
         }
@@ -81,12 +85,47 @@ fn a_secret_comes_from_a_file_and_its_trouble_names_the_file_only() {
         ("missing", None, &[][..], "missing: No such file"),
         ("empty", Some(""), &[], "empty is empty"),
         ("blank", Some("\nswordfish"), &[], "blank is empty"),
-        ("both", Some("swordfish"), &["database_url=swordfish"], "leave one of them out"),
+        (
+            "large",
+            Some(&*format!("swordfish\n{}", "x".repeat(64 * 1024))),
+            &[],
+            "large is larger than 64 KiB",
+        ),
+        ("dev", None, &[], "is no regular file"),
     ] {
         let error = read(name, content, more).unwrap_err();
         assert!(error.contains("database_url_file") && error.contains(said), "{name}: {error}");
         assert!(!error.contains("swordfish"), "{error}");
     }
+    // As Kubernetes mounts them.
+    std::os::unix::fs::symlink(directory.path().join("url"), directory.path().join("linked")).unwrap();
+    assert_eq!(read("linked", None, &[]).unwrap(), "postgres://a:swordfish@h/d");
+}
+
+#[test]
+fn a_secret_is_not_taken_from_the_command_line_which_others_can_read() {
+    let mut settings = open(&["database_url=postgres://u:swordfish@h/d", "traces.headers=key=swordfish"]);
+    settings.secret(named("database_url"));
+    settings.optional_secret(named("traces.headers"));
+    let message = settings.finish().unwrap_err().to_string();
+    for part in [
+        "--set database_url: others can read it in the list of processes: use DATABASE_URL or DATABASE_URL_FILE",
+        "--set traces.headers: others can read it in the list of processes: use HOLDFAST_TRACES_HEADERS",
+    ] {
+        assert!(message.contains(part), "{part} is missing in: {message}");
+    }
+    assert!(!message.contains("swordfish") && !message.contains("is missing"), "{message}");
+}
+
+#[test]
+fn of_a_secret_and_its_file_only_one_is_given() {
+    let directory = tempfile::tempdir().unwrap();
+    let config = directory.path().join("holdfast.toml");
+    std::fs::write(&config, "database_url = \"swordfish\"\ndatabase_url_file = \"/run/url\"\n").unwrap();
+    let mut settings = Settings::open(&Sources { config: Some(config), overrides: Vec::new() });
+    settings.secret(named("database_url"));
+    let message = settings.finish().unwrap_err().to_string();
+    assert!(message.contains("leave one of them out") && !message.contains("swordfish"), "{message}");
 }
 
 #[test]

@@ -100,9 +100,13 @@ mod tests {
     use super::*;
     use crate::settings::Sources;
 
-    fn read(overrides: &[&str]) -> Result<TraceConfig, String> {
-        let overrides = overrides.iter().map(ToString::to_string).collect();
-        let mut settings = Settings::open(&Sources { config: None, overrides });
+    fn read(written: &[&str]) -> Result<TraceConfig, String> {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let lines = written.iter().filter_map(|setting| setting.split_once('='));
+        let text: Vec<String> = lines.map(|(key, value)| format!("{key} = \"{value}\"\n")).collect();
+        std::fs::write(file.path(), text.concat()).unwrap();
+        let mut settings =
+            Settings::open(&Sources { config: Some(file.path().to_owned()), overrides: Vec::new() });
         let config = TraceConfig::read(&mut settings, &Trust::default());
         settings.finish().map(|_| config).map_err(|error| error.to_string())
     }
@@ -121,15 +125,15 @@ mod tests {
 
     #[test]
     fn what_is_wrong_is_told_with_its_key_and_without_secrets() {
-        for (overrides, part) in [
+        for (written, part) in [
             (vec!["traces.endpoint=collector:4318"], "traces.endpoint"),
             (vec!["traces.endpoint=http://me:hidden@collector"], "traces.endpoint"),
             (vec!["traces.endpoint=http://c", "traces.sample=2"], "traces.sample"),
             (vec!["traces.endpoint=http://c", "traces.headers_file=/nonexistent"], "/nonexistent"),
             (vec!["traces.endpoint=http://c", "traces.headers=hidden"], "traces.headers"),
         ] {
-            let error = read(&overrides).unwrap_err();
-            assert!(error.contains(part) && !error.contains("hidden"), "{overrides:?}: {error}");
+            let error = read(&written).unwrap_err();
+            assert!(error.contains(part) && !error.contains("hidden"), "{written:?}: {error}");
         }
         assert!(read(&[]).unwrap().export.is_none());
     }

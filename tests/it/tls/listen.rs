@@ -1,6 +1,6 @@
 //! HTTPS on `listen`: clients see what they should, a slow handshake holds nobody up, and a renewed certificate is taken up.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use harness::{Authority, Validity, World, eventually};
 use serde_json::json;
@@ -74,6 +74,21 @@ async fn who_does_not_finish_the_handshake_keeps_nobody_waiting_and_is_cut_off()
     let end = tokio::time::timeout(Duration::from_secs(30), silent[0].read(&mut [0; 16])).await;
     assert!(matches!(end, Ok(Ok(0) | Err(_))), "{end:?}");
     world.stop(reporter).await;
+}
+
+#[tokio::test]
+async fn who_says_nothing_in_the_handshake_does_not_delay_a_stop() {
+    let authority = Authority::new("Holdfast test authority");
+    let world = World::new().await;
+    let shown = Shown::write(&world, &authority.issue(NAMES, Validity::Now));
+    let (reporter, plain) = world.start_reporter_with("reporter", &shown.settings()).await;
+    let address = plain.trim_start_matches("http://").to_owned();
+    let _silent = TcpStream::connect(&address).await.unwrap();
+    // Taken behind it: the silent one is in its handshake.
+    assert!(serves(&authority, &format!("https://{address}")).await);
+    let began = Instant::now();
+    world.stop(reporter).await;
+    assert!(began.elapsed() < Duration::from_secs(5), "the stop took {:?}", began.elapsed());
 }
 
 #[tokio::test]
