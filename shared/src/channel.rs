@@ -46,6 +46,9 @@ pub enum Means {
 }
 
 impl Means {
+    /// The kinds that notifications go by: all but dead man's switches.
+    pub const NOTIFYING: [&str; 5] = ["email", "webhook", "slack", "teams", "alertmanager"];
+
     /// The kind's one spelling.
     #[must_use]
     pub const fn kind(&self) -> &'static str {

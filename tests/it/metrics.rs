@@ -155,8 +155,7 @@ async fn each_program_shows_what_it_declares_after_a_day_with_everything_in_it()
     shows_what_it_declares(&world, "producer", &client.url, &worker, &[]).await;
     shows_what_it_declares(&world, "worker", &worker_url, &worker, &elsewhere).await;
     let not_there = [
-        // Nobody is told of anything, nothing is read from a replica, and there is no Redis.
-        "holdfast_notifications_total",
+        // No dead man's switch is told of anything, nothing is read from a replica, and there is no Redis.
         "holdfast_heartbeats_total",
         "holdfast_cache_redis_up",
         "holdfast_replica_lag_seconds",

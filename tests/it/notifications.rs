@@ -340,8 +340,22 @@ async fn the_commands_show_what_was_told_and_try_a_channel_out() {
     let run = world.run("reporter", ["notifications", "test", "--channel", "nobody"]).await;
     assert!(run.code == 2 && run.stderr.contains("no channel is named nobody"), "{run:?}");
 
-    world.open_alert("docs", Severity::Warning, None).await;
     let (reporter, url) = world.start_reporter().await;
+    // The first that is given up has to be seen as an increase, so it begins at zero for every kind.
+    for channel in ["email", "webhook", "slack", "teams", "alertmanager", "unknown"] {
+        for outcome in ["delivered", "failed", "given_up"] {
+            let series =
+                format!(r#"holdfast_notifications_total{{channel="{channel}",outcome="{outcome}"}}"#);
+            eventually("the series are there before anything is told", async || {
+                harness::metrics(&url)
+                    .await
+                    .get(&series)
+                    .map(|count| assert_eq!(Some(count), Some(&0.0), "{series}"))
+            })
+            .await;
+        }
+    }
+    world.open_alert("docs", Severity::Warning, None).await;
     let delivered = "select count(*) from notification where state = 'delivered'";
     eventually("it is delivered", async || (world.number(delivered).await == 1).then_some(())).await;
     let list = world.run("reporter", ["notifications", "list"]).await;

@@ -16,7 +16,7 @@ DASHBOARD = dashboard(
         row("All jobs"),
         stat("Active jobs", "max(holdfast_jobs)", "short", "Jobs that are active."),
         stat("Overdue", "max(holdfast_jobs_overdue)", "short",
-             "Active jobs whose newest complete restore point is older than their RPO, or that have none.", NONE_IS_GOOD),
+             "Active jobs whose newest complete restore point is older than their RPO, or that have had none for so long since they were defined.", NONE_IS_GOOD),
         stat("Unprotected", "max(holdfast_jobs_unprotected)", "short", "Active jobs without any complete restore point.", NONE_IS_GOOD),
         stat("Keep all five rules", "holdfast:jobs_compliant:ratio", "percentunit", "Share of the active jobs that keep 3-2-1-1-0 now.",
              NEARLY_ALL),

@@ -44,7 +44,7 @@ DASHBOARD = dashboard(
         stat("Producers and reporters that answer", 'sum by (job) (up{job=~"producer|reporter"})', "short",
              "How many processes answer Prometheus. Two of each let one go without harm.", [(None, RED), (1, ORANGE), (2, GREEN)], legend="{{job}}", width=8, height=8),
         graph("Jobs that are not fresh", [("max(holdfast_jobs_overdue)", "overdue"), ("max(holdfast_jobs_unprotected)", "never backed up")], "short",
-              "Active jobs whose newest complete restore point is older than they demand, or that have none."),
+              "Active jobs whose newest complete restore point is older than they demand, or that have had none for so long; and those that have none yet."),
 
         row("Requests over HTTP"),
         graph("Requests", [(f"sum by (job, status) (rate(holdfast_http_requests_total{RATE}))", "{{job}} {{status}}")], "reqps",

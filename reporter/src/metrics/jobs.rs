@@ -32,7 +32,7 @@ metric!(JOB_TOOK: Metric::gauge(
 metric!(JOBS_OVERDUE: Metric::gauge(
     "holdfast_jobs_overdue", &[],
     "Active jobs whose newest complete restore point is older than their RPO, and those that have \
-     none"
+     none and were defined longer ago than that"
 ));
 metric!(JOBS_UNPROTECTED: Metric::gauge(
     "holdfast_jobs_unprotected", &[], "Active jobs that have no complete restore point at all"

@@ -30,12 +30,17 @@ const LOOK: Duration = Duration::from_millis(500);
 const LONGEST: Duration = Duration::from_secs(35);
 /// When another one may begin: not before whoever has begun it has given it up.
 const LEASE: Duration = Duration::from_secs(45);
+/// What comes of an attempt, as it is counted.
+const COUNTED: [&str; 3] = ["delivered", "failed", "given_up"];
+/// The kind of a channel that is not defined any more.
+const UNKNOWN: &str = "unknown";
 /// So many notifications of a channel are under way at once.
 const AT_ONCE: i64 = 8;
 
 /// Delivers until `stop`. Each channel has a lane of its own, so that one whose receiver does not answer holds up no other. What is
 /// under way at the end may come to its end.
 pub(super) async fn run(database: &Database, trust: &Trust, stop: &CancellationToken) {
+    show_all();
     let mut lanes = JoinSet::new();
     let mut busy: HashMap<task::Id, String> = HashMap::new();
     while !stop.is_cancelled() {
@@ -120,7 +125,7 @@ async fn attempt(
         }
     };
     let again = attempted.again(attempt, age, rand::random());
-    let kind = channel.map_or("unknown", |channel| channel.means.kind());
+    let kind = channel.map_or(UNKNOWN, |channel| channel.means.kind());
     count(kind, &attempted, again);
     let Attempted { outcome, status, error, .. } = attempted;
     let ended = Ended { outcome, seconds: began.elapsed().as_secs_f64(), status, error };
@@ -149,13 +154,20 @@ async fn bring(
     }
 }
 
+/// Shows zero for what has not happened yet, so that the first that is given up is seen as an increase.
+fn show_all() {
+    for kind in Means::NOTIFYING.into_iter().chain([UNKNOWN]) {
+        for outcome in COUNTED {
+            counter!(NOTIFICATIONS, "channel" => kind, "outcome" => outcome).increment(0);
+        }
+    }
+}
+
 fn count(kind: &'static str, attempted: &Attempted, again: Option<Duration>) {
     let outcome = match (attempted.outcome, again) {
         (Outcome::Delivered, _) => "delivered",
         (_, Some(_)) => "failed",
         (_, None) => "given_up",
     };
-    for one in ["delivered", "failed", "given_up"] {
-        counter!(NOTIFICATIONS, "channel" => kind, "outcome" => one).increment(u64::from(one == outcome));
-    }
+    counter!(NOTIFICATIONS, "channel" => kind, "outcome" => outcome).increment(1);
 }

@@ -140,6 +140,15 @@ pub async fn newest<C: GenericClient>(
     statement.query_opt(client, &[&job.0, &target.0]).await?.as_ref().map(point).transpose()
 }
 
+/// Joins to a job `j` the newest complete restore point on any of its own targets, also by what others reported, as `n.data_time`.
+pub(super) const NEWEST_COMPLETE: &str = "cross join lateral (
+             select max(p.data_time) as data_time from job_target jt
+             cross join lateral (
+                 select r.data_time from restore_point r
+                 where r.job_id = j.id and r.target_id = jt.target_id and r.forgotten_at is null and r.source_errors = 0
+                 order by r.data_time desc limit 1) p
+             where jt.job_id = j.id) n";
+
 /// How recent the backups of a job are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Newest {
@@ -155,15 +164,9 @@ pub struct Newest {
 pub async fn newest_complete<C: GenericClient>(client: &C) -> Result<Vec<Newest>, Error> {
     let statement = statement!(
         "restore_point.newest_complete",
-        "select j.id, j.created_at, n.data_time from job j
-         cross join lateral (
-             select max(p.data_time) as data_time from job_target jt
-             cross join lateral (
-                 select r.data_time from restore_point r
-                 where r.job_id = j.id and r.target_id = jt.target_id and r.forgotten_at is null and r.source_errors = 0
-                 order by r.data_time desc limit 1) p
-             where jt.job_id = j.id) n
-         where j.active order by j.id"
+        format!(
+            "select j.id, j.created_at, n.data_time from job j {NEWEST_COMPLETE} where j.active order by j.id"
+        )
     );
     let rows = statement.query(client, &[]).await?;
     rows.iter()

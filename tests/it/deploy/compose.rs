@@ -20,10 +20,10 @@ const SERVICES: [&str; 11] = [
     "reporter",
     "worker",
 ];
-const OURS: [&str; 5] = ["maintenance", "migrate", "producer", "reporter", "worker"];
+pub(super) const OURS: [&str; 5] = ["maintenance", "migrate", "producer", "reporter", "worker"];
 
 /// The file with everything filled in, as docker-compose understands it.
-async fn filled_in() -> Value {
+pub(super) async fn filled_in() -> Value {
     let printed = run("/usr/bin/docker-compose", &["config"], &repository("."), &[], "").await;
     assert_eq!(printed.code, 0, "{printed:?}");
     yaml(&printed.stdout).await
@@ -68,8 +68,15 @@ async fn the_compose_file_is_valid_and_each_service_is_bounded_locked_down_and_w
         assert_eq!(services[name]["environment"]["DATABASE_URL_FILE"], "/run/secrets/database_url", "{name}");
     }
     assert_eq!(services["producer"]["scale"], 2);
+    for name in ["maintenance", "producer", "reporter", "worker"] {
+        assert!(list(&services[name]["tmpfs"])[0].starts_with("/tmp:"), "{name}");
+        assert_eq!(services[name]["environment"]["HOLDFAST_ADMIN_SOCKET"], "/tmp/admin.sock", "{name}");
+    }
     // What runs may come to its end before it is killed.
     let worker = &services["worker"];
+    // Its root is read-only, and repositories elsewhere are read through a cache.
+    let cache = worker["environment"]["XDG_CACHE_HOME"].as_str().unwrap();
+    assert!(cache.starts_with(worker["environment"]["HOLDFAST_SCRATCH"].as_str().unwrap()), "{cache}");
     let grace = seconds(worker["environment"]["HOLDFAST_GRACE"].as_str().unwrap());
     assert!(seconds(worker["stop_grace_period"].as_str().unwrap()) > grace);
 }

@@ -118,6 +118,28 @@ async fn the_commands_of_the_build_do_what_they_are_there_for() {
 }
 
 #[tokio::test]
+async fn code_that_is_older_than_the_cache_is_built_all_the_same() {
+    let build = instructions().into_iter().find(|(word, rest)| word == "RUN" && rest.contains("cargo build"));
+    let (_, build) = build.unwrap();
+    assert!(build.contains("--mount=type=cache,id=holdfast-target,target=/src/target,"), "{build}");
+    // What comes before cargo, with sources and results of long ago.
+    let (before, _) = build.split_once("&& cargo build").unwrap();
+    let before = before.split_once("find ").unwrap().1;
+    let stage = tempfile::tempdir().unwrap();
+    let old = std::time::SystemTime::UNIX_EPOCH;
+    let files =
+        ["worker/src/lib.rs", "Cargo.lock", "target/release/worker"].map(|name| stage.path().join(name));
+    for file in &files {
+        std::fs::create_dir_all(file.parent().unwrap()).unwrap();
+        std::fs::File::create(file).unwrap().set_modified(old).unwrap();
+    }
+    let touched = run("/bin/sh", &["-c", &format!("find {before}")], stage.path(), &[], "").await;
+    assert_eq!(touched.code, 0, "{touched:?}");
+    let is_old = files.map(|file| std::fs::metadata(file).unwrap().modified().unwrap() == old);
+    assert_eq!(is_old, [false, false, true], "sources are new, and what was made of them is not");
+}
+
+#[tokio::test]
 async fn the_check_of_health_needs_no_client_and_tells_ready_from_not() {
     let world = World::new().await;
     let (reporter, url) = world.start_reporter().await;

@@ -1,12 +1,14 @@
 //! What is needed to operate it is in the repository, and is right: the files of `deploy`, with the real programs that read them.
 
 mod compose;
+mod definitions;
 mod deployment;
 mod gateway;
 mod image;
 mod kubernetes;
 mod rights;
 mod secrets;
+mod settings;
 mod systemd;
 
 use std::path::{Path, PathBuf};

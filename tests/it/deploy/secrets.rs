@@ -4,19 +4,19 @@ use std::collections::BTreeMap;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
+use harness::Run;
+
 use super::{repository, run};
 
 /// Makes secrets in a directory.
 pub(crate) async fn generate(directory: &Path, environment: &[(&str, &str)]) {
-    let made = run(
-        repository("deploy/secrets/generate"),
-        &[directory.to_str().unwrap()],
-        Path::new("/"),
-        environment,
-        "",
-    )
-    .await;
+    let made = attempt(directory, environment).await;
     assert_eq!(made.code, 0, "{made:?}");
+}
+
+async fn attempt(directory: &Path, environment: &[(&str, &str)]) -> Run {
+    let script = repository("deploy/secrets/generate");
+    run(script, &[directory.to_str().unwrap()], Path::new("/"), environment, "").await
 }
 
 fn contents(directory: &Path) -> BTreeMap<String, (Vec<u8>, u32)> {
@@ -97,4 +97,104 @@ async fn certificates_are_of_the_private_authority_and_have_the_names_by_which_s
             && url.ends_with("@db.example.org:5432/holdfast?sslmode=verify-full\n"),
         "{url}"
     );
+}
+
+/// The names of files whose contents differ.
+fn changed(before: &BTreeMap<String, (Vec<u8>, u32)>, directory: &Path) -> Vec<String> {
+    let after = contents(directory);
+    before.keys().filter(|name| after.get(*name) != Some(&before[*name])).cloned().collect()
+}
+
+#[tokio::test]
+async fn the_authoritys_key_may_be_away_until_something_has_to_be_signed() {
+    let parent = tempfile::tempdir().unwrap();
+    let directory = parent.path().join("generated");
+    generate(&directory, &[]).await;
+    let safe = parent.path().join("ca.key");
+    std::fs::rename(directory.join("ca.key"), &safe).unwrap();
+    let before = contents(&directory);
+
+    generate(&directory, &[]).await;
+    assert_eq!(contents(&directory), before, "nobody made another authority");
+
+    std::fs::remove_file(directory.join("gateway.crt")).unwrap();
+    let refused = attempt(&directory, &[]).await;
+    assert!(
+        refused.code == 1 && refused.stderr.contains("ca.key is needed to make gateway.crt"),
+        "{refused:?}"
+    );
+    assert_eq!(changed(&before, &directory), ["gateway.crt"], "and it still is not there");
+
+    std::fs::rename(&safe, directory.join("ca.key")).unwrap();
+    generate(&directory, &[]).await;
+    assert_eq!(changed(&before, &directory), ["gateway.crt", "gateway.key"]);
+}
+
+#[tokio::test]
+async fn a_certificate_of_somebody_else_stays_and_one_of_an_earlier_authority_is_signed_anew() {
+    let parent = tempfile::tempdir().unwrap();
+    generate(parent.path(), &[]).await;
+    let own = [
+        "req",
+        "-x509",
+        "-newkey",
+        "ec",
+        "-pkeyopt",
+        "ec_paramgen_curve:prime256v1",
+        "-nodes",
+        "-days",
+        "30",
+        "-subj",
+        "/CN=backup.example.org",
+        "-keyout",
+        "own.key",
+        "-out",
+        "own.crt",
+    ];
+    openssl(&own, parent.path()).await;
+    for (from, to) in [("own.crt", "gateway.crt"), ("own.key", "gateway.key")] {
+        std::fs::rename(parent.path().join(from), parent.path().join(to)).unwrap();
+    }
+    // As if it were of last year, and the authority of today.
+    run("/usr/bin/touch", &["-d", "2020-01-01", "gateway.crt", "gateway.key"], parent.path(), &[], "").await;
+    let before = contents(parent.path());
+    generate(parent.path(), &[("GATEWAY_NAMES", "backup.example.org")]).await;
+    assert_eq!(changed(&before, parent.path()), Vec::<String>::new());
+
+    for name in ["ca.crt", "ca.key"] {
+        std::fs::remove_file(parent.path().join(name)).unwrap();
+    }
+    generate(parent.path(), &[]).await;
+    let expected = ["ca.crt", "ca.key", "postgres.crt", "postgres.key", "rabbitmq.crt", "rabbitmq.key"];
+    assert_eq!(changed(&before, parent.path()), expected);
+    openssl(&["verify", "-CAfile", "ca.crt", "postgres.crt", "rabbitmq.crt"], parent.path()).await;
+}
+
+#[tokio::test]
+async fn urls_and_certificates_follow_a_host_that_is_given_later_and_keep_it() {
+    let directory = tempfile::tempdir().unwrap();
+    generate(directory.path(), &[]).await;
+    let before = contents(directory.path());
+    let hosts = [("POSTGRES_HOST", "db.example.org"), ("GATEWAY_NAMES", "backup.example.org 192.0.2.7")];
+    generate(directory.path(), &hosts).await;
+    let expected = [
+        "gateway.crt",
+        "gateway.key",
+        "owner_database_url",
+        "postgres.crt",
+        "postgres.key",
+        "reporter_database_url",
+        "worker_database_url",
+    ];
+    assert_eq!(changed(&before, directory.path()), expected, "no password and nothing of the broker");
+    let url = |name: &str| std::fs::read_to_string(directory.path().join(name)).unwrap();
+    let password = url("worker_password");
+    let said = format!("postgres://holdfast_worker:{}@db.example.org:5432/holdfast?", password.trim());
+    assert!(url("worker_database_url").starts_with(&said), "{}", url("worker_database_url"));
+    let verify = ["verify", "-verify_hostname", "db.example.org", "-CAfile", "ca.crt", "postgres.crt"];
+    openssl(&verify, directory.path()).await;
+
+    let before = contents(directory.path());
+    generate(directory.path(), &[]).await;
+    assert_eq!(contents(directory.path()), before, "a run without the variables leads nobody back");
 }

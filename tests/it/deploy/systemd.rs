@@ -4,7 +4,7 @@ use std::path::Path;
 
 use super::{repository, run, seconds, text};
 
-const UNITS: [&str; 5] = [
+pub(super) const UNITS: [&str; 5] = [
     "holdfast-maintenance.service",
     "holdfast-migrate.service",
     "holdfast-producer.service",
@@ -17,7 +17,7 @@ const EXPOSED: &str = "15";
 /// A worker reads everybody's files.
 const WORKER_EXPOSED: &str = "19";
 
-fn setting<'a>(unit: &'a str, name: &str) -> Vec<&'a str> {
+pub(super) fn setting<'a>(unit: &'a str, name: &str) -> Vec<&'a str> {
     unit.lines().filter_map(|line| line.strip_prefix(name)?.strip_prefix('=')).collect()
 }
 
@@ -80,6 +80,22 @@ fn services_are_given_more_time_than_their_grace_and_their_secrets_as_files() {
             let known = script.contains(name)
                 || name.strip_suffix("_amqp_url").is_some_and(|user| script.contains(user));
             assert!(known, "{unit}: {name} is not what the script makes");
+        }
+        assert!(setting(&unit_text, "ProcSubset").is_empty(), "{unit}: no process could tell when it began");
+        if let Some(socket) = environment.split("HOLDFAST_ADMIN_SOCKET=").nth(1) {
+            let directory = format!("%t/{}/admin.sock", setting(&unit_text, "RuntimeDirectory")[0]);
+            assert!(socket.starts_with(&directory), "{unit}: {socket}");
+        } else {
+            assert_eq!(unit, "holdfast-migrate.service", "nobody can look into it");
+        }
+        if let Some(cache) = environment.split("XDG_CACHE_HOME=").nth(1) {
+            let directory = format!("%C/{} ", setting(&unit_text, "CacheDirectory")[0]);
+            assert!(cache.starts_with(&directory), "{unit}: {cache}");
+        } else {
+            assert!(
+                !unit.contains("worker"),
+                "{unit}: its home is read-only, and repositories elsewhere are read through a cache"
+            );
         }
         if let Some(grace) = environment.split("HOLDFAST_GRACE=").nth(1) {
             let grace = seconds(grace.split_whitespace().next().unwrap());

@@ -54,6 +54,55 @@ fn promtool_takes_the_configuration_and_every_rule() {
 }
 
 #[test]
+fn pods_are_scraped_under_the_names_that_rules_and_panels_count_on() {
+    let config = text("deploy/prometheus/kubernetes.yml");
+    // Not every promtool knows Kubernetes: what it would find is given here instead.
+    let discovery = "kubernetes_sd_configs: [{ role: pod, namespaces: { names: [holdfast] } }]";
+    let pod = |name: &str, port: &str, phase: &str| {
+        format!(
+            "{{ targets: ['192.0.2.1:1'], labels: {{ __meta_kubernetes_pod_annotation_prometheus_io_scrape: 'true', \
+             __meta_kubernetes_pod_label_app_kubernetes_io_name: {name}, __meta_kubernetes_pod_container_port_name: {port}, \
+             __meta_kubernetes_pod_phase: {phase}, __meta_kubernetes_pod_name: {name}-x7 }} }}"
+        )
+    };
+    let pods = [
+        ("producer", "http", "Running"),
+        ("worker", "http", "Running"),
+        ("maintenance", "http", "Running"),
+        ("reporter", "http", "Running"),
+        ("reporter", "other", "Running"),
+        ("worker", "http", "Failed"),
+        ("gateway", "http", "Running"),
+    ]
+    .map(|(name, port, phase)| pod(name, port, phase));
+    assert!(config.contains(discovery), "{config}");
+    let directory = tempfile::tempdir().unwrap();
+    let found = directory.path().join("found.yml");
+    let statically = format!("static_configs: [{}]", pods.join(", "));
+    std::fs::write(&found, config.replace(discovery, &statically)).unwrap();
+    succeeds("promtool", &["check", "config"], std::slice::from_ref(&found));
+    let arguments = ["check", "service-discovery", "--timeout=1s", found.to_str().unwrap(), "holdfast"];
+    let output = run("promtool", &arguments, &[]);
+    let targets: Vec<Value> = serde_json::from_slice(&output.stdout)
+        .unwrap_or_else(|error| panic!("{error}: {}", String::from_utf8_lossy(&output.stderr)));
+    let scraped = targets.iter().filter(|target| target["labels"]["job"].is_string());
+    let scraped: BTreeSet<(&str, &str)> = scraped
+        .map(|target| ["instance", "job"].map(|name| target["labels"][name].as_str().unwrap()))
+        .map(|[instance, job]| (instance, job))
+        .collect();
+    let expected = [
+        ("maintenance-x7", "worker"),
+        ("producer-x7", "producer"),
+        ("reporter-x7", "reporter"),
+        ("worker-x7", "worker"),
+    ];
+    assert_eq!(scraped, BTreeSet::from(expected));
+    for job in ["rabbitmq", "rabbitmq-queues"] {
+        assert!(config.contains(&format!("job_name: {job}\n")), "{job} is not scraped");
+    }
+}
+
+#[test]
 fn rules_record_and_alert_as_their_tests_say() {
     succeeds("promtool", &["test", "rules"], &files("prometheus/tests", "yml"));
 }
