@@ -17,8 +17,8 @@ mod socket;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use tokio_util::sync::CancellationToken;
 use rustix::fs::Access;
+use tokio_util::sync::CancellationToken;
 
 use crate::db::Database;
 use crate::lifecycle::Lifecycle;
