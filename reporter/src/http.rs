@@ -10,7 +10,7 @@ use axum::routing::get;
 use axum::{Json, Router};
 use metrics_exporter_prometheus::PrometheusHandle;
 use serde::Serialize;
-use shared::db::Database;
+use shared::db::{Database, migration};
 use shared::http::listener::{self, Listener};
 use shared::scrape;
 use tokio_util::sync::CancellationToken;
@@ -64,7 +64,9 @@ struct Readiness {
 
 async fn ready(State(observed): State<Observed>) -> Response {
     let (database, broker) = tokio::join!(
-        answer(async { observed.database.ping().await.map_err(|error| error.to_string()) }),
+        answer(async {
+            migration::ready(&observed.database).await.map(drop).map_err(|error| error.to_string())
+        }),
         answer(async { observed.broker.ping().await.map_err(|error| error.to_string()) }),
     );
     let ready = database.is_ok() && broker.is_ok();

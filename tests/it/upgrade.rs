@@ -53,6 +53,10 @@ async fn new_programs_wait_for_an_older_schema_and_begin_when_it_is_migrated() {
             eventually(&format!("it is said: {said}"), async || service.log().contains(&said).then_some(()))
                 .await;
         }
+        let ready = async || reqwest::get(format!("{url}/readyz")).await.unwrap();
+        let not_yet = ready().await;
+        assert_eq!(not_yet.status(), 503);
+        assert!(not_yet.text().await.unwrap().contains(&said));
         // It lives, and does nothing meanwhile.
         assert_eq!(reqwest::get(format!("{url}/healthz")).await.unwrap().status(), 200);
         let tables = "select count(*) from pg_class where relnamespace = 'public'::regnamespace and relname = 'worker'";
@@ -65,6 +69,7 @@ async fn new_programs_wait_for_an_older_schema_and_begin_when_it_is_migrated() {
         world.apply(&json!({ "targets": [world.target("disk-a", &json!({}))], "jobs": jobs })).await;
         let run = world.producer(&["enqueue", "backup", "--job", "sim", "--wait"]).await;
         assert_eq!(run.code, 0, "{run:?}\n{}", worker.log());
+        assert_eq!(ready().await.status(), 200);
         for service in [reporter, worker, producer] {
             world.stop(service).await;
         }

@@ -27,7 +27,7 @@ use axum::routing::get;
 use axum::{Json, Router};
 use metrics_exporter_prometheus::PrometheusHandle;
 use serde::Serialize;
-use shared::db::{self, Database};
+use shared::db::{self, Database, migration};
 use shared::http::listener::{self, Listener};
 use shared::http::pace::Paces;
 use shared::http::tokens::Tokens;
@@ -150,8 +150,8 @@ struct Readiness {
 
 async fn ready(State(api): State<Api>) -> Response {
     // Why not is for the log: anybody may ask.
-    let (status, database) = match db::within(READINESS_TIMEOUT, api.database.ping()).await {
-        Ok(()) => (StatusCode::OK, "ok"),
+    let (status, database) = match db::within(READINESS_TIMEOUT, migration::ready(&api.database)).await {
+        Ok(_) => (StatusCode::OK, "ok"),
         Err(error) => {
             events::request_failed(&error);
             (StatusCode::SERVICE_UNAVAILABLE, "cannot be used now")

@@ -121,3 +121,14 @@ impl Sizes {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_the_server_counts_anew_grows_by_all_of_it() {
+        let mut seen = Counted::default();
+        assert_eq!([7, 7, 10, 2, 3].map(|count| seen.grown(COMMITS, count)), [7, 0, 3, 2, 1]);
+    }
+}

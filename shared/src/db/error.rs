@@ -6,6 +6,7 @@ use deadpool_postgres::PoolError;
 use tokio_postgres::error::SqlState;
 
 use super::CONNECT_TIMEOUT;
+use super::migration::Standing;
 use crate::tls;
 
 /// What can go wrong with the database.
@@ -37,6 +38,9 @@ pub enum Error {
     /// Rows that this transaction has locked are not where they were.
     #[error("{0} of the rows that were locked have moved")]
     Moved(u64),
+    /// The schema lacks what this program needs.
+    #[error("{0}")]
+    Schema(Standing),
     /// A stored value is none that this version writes.
     #[error("column {column}: {why}")]
     Value {
@@ -65,9 +69,12 @@ impl Error {
     #[must_use]
     pub fn blames_the_rows(&self) -> bool {
         match self {
-            Self::Pool(_) | Self::Url(_) | Self::Exhausted { .. } | Self::TimedOut(_) | Self::Moved(_) => {
-                false
-            }
+            Self::Pool(_)
+            | Self::Url(_)
+            | Self::Exhausted { .. }
+            | Self::TimedOut(_)
+            | Self::Moved(_)
+            | Self::Schema(_) => false,
             Self::Value { .. } => true,
             Self::Postgres(error) => error.code().is_some_and(|code| {
                 let data_constraint_limit = ["22", "23", "54"];

@@ -68,17 +68,27 @@ pub async fn standing(database: &Database) -> Result<Standing, super::Error> {
     look(&client).await
 }
 
+/// Whether this program can work with the database: it answers, and its schema has what is needed.
+///
+/// # Errors
+/// The database's; [`super::Error::Schema`] if the schema is older than this program.
+pub async fn ready(database: &Database) -> Result<Standing, super::Error> {
+    match standing(database).await? {
+        older @ Standing::Older { .. } => Err(super::Error::Schema(older)),
+        standing => Ok(standing),
+    }
+}
+
 /// Waits until the schema has what this program needs, and says what it waits for: an upgrade may begin with the programs.
 pub async fn reached(database: &Database) {
     let mut said: Option<(String, Instant)> = None;
     loop {
-        let why = match standing(database).await {
-            Ok(Standing::Current) => return,
+        let why = match ready(database).await {
             Ok(newer @ Standing::Newer { .. }) => {
                 tracing::info!("{newer}");
                 return;
             }
-            Ok(older @ Standing::Older { .. }) => older.to_string(),
+            Ok(_) => return,
             Err(error) => error.to_string(),
         };
         if said.as_ref().is_none_or(|(before, at)| *before != why || at.elapsed() > SAY) {
