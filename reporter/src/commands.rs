@@ -10,19 +10,8 @@ pub mod rollup;
 pub mod schema;
 pub mod status;
 
-use std::io::Write as _;
-
-use anyhow::Context as _;
 use chrono::{DateTime, SecondsFormat, Utc};
-
-/// Writes to standard output; a reader that has seen enough, such as `head`, is no error.
-fn print(text: &str) -> anyhow::Result<()> {
-    let mut output = std::io::stdout().lock();
-    match writeln!(output, "{}", text.trim_end()).and_then(|()| output.flush()) {
-        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
-        written => written.context("writing to standard output"),
-    }
-}
+use shared::terminal::print;
 
 fn print_json(value: &impl serde::Serialize) -> anyhow::Result<()> {
     print(&serde_json::to_string_pretty(value)?)

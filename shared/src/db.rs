@@ -151,7 +151,7 @@ impl Database {
                 self.exhausted.fetch_add(1, Ordering::Relaxed);
                 Error::Exhausted { size: self.pool.status().max_size, wait: self.wait }
             }
-            other => Error::Pool(other),
+            error => Error::Pool { place: self.location.place(), error },
         })
     }
 
@@ -170,7 +170,7 @@ impl Database {
             .timeouts(timeouts)
             .build()
             .map_err(|error| Error::Url(error.to_string()))?;
-        let client = pool.get().await?;
+        let client = pool.get().await.map_err(|error| Error::Pool { place: self.location.place(), error })?;
         command!("database.beside").run(&client, &format!("{}; {more}", self.session)).await?;
         Ok(client)
     }

@@ -1,7 +1,10 @@
 //! What commands print for people: aligned tables, sizes and durations one can read.
 
+use std::fmt::Arguments;
+use std::io::{ErrorKind, Write as _};
 use std::time::Duration;
 
+use anyhow::Context as _;
 use bytesize::ByteSize;
 use comfy_table::{ContentArrangement, LineStyle, Table, TableStyle};
 
@@ -11,6 +14,42 @@ const UNDERLINED_HEADER: TableStyle =
 
 /// Narrower, each word would be a column of letters.
 const NARROWEST: u16 = 60;
+
+/// Writes to standard output; a reader that has seen enough, such as `head`, is no error.
+///
+/// # Errors
+/// It cannot be written to.
+pub fn print(text: &str) -> anyhow::Result<()> {
+    write(format!("{}\n", text.trim_end()).as_bytes())
+}
+
+/// Writes bytes as they are, as [`print()`] does.
+///
+/// # Errors
+/// Standard output cannot be written to.
+pub fn write(content: &[u8]) -> anyhow::Result<()> {
+    let mut output = std::io::stdout().lock();
+    match output.write_all(content).and_then(|()| output.flush()) {
+        Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
+        written => written.context("writing to standard output"),
+    }
+}
+
+/// What [`crate::say`] does: where standard output cannot be written to, that is said, and the work goes on.
+#[doc(hidden)]
+pub fn say(line: Arguments<'_>) {
+    if let Err(error) = print(&line.to_string()) {
+        eprintln!("error: {error:#}");
+    }
+}
+
+/// Prints a line, as `println!` does, and goes on with the work where nobody reads any more.
+#[macro_export]
+macro_rules! say {
+    ($($line:tt)*) => {
+        $crate::terminal::say(format_args!($($line)*))
+    };
+}
 
 /// An empty table; columns align, and long cells wrap at the terminal's width.
 #[must_use]

@@ -173,7 +173,7 @@ async fn everything_wrong_is_in_one_report_with_the_name_of_its_setting() {
             &format!("AMQP_URL_FILE: {empty} is empty"),
             &format!("tls.ca: {empty}: holds no certificate"),
             &format!("tls.key: {key}: is not the key of {crt}"),
-            "HOLDFAST_LISTEN: invalid socket address",
+            "HOLDFAST_LISTEN: is not an address with its port: invalid socket address",
             "HOLDFAST_DATABASE_POOL_SIZE: use 1 to 1000",
         ] {
             assert!(errors.contains(part), "{program}: {part} is missing in: {errors}");

@@ -9,6 +9,7 @@
 
 mod admin;
 mod alerts;
+mod back_in_time;
 mod back_pressure;
 mod bad_messages;
 mod calendar;

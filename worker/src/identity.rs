@@ -75,9 +75,9 @@ impl Identity {
         Ok(())
     }
 
-    /// Tells the database that this worker is gone.
-    pub async fn leave(&self, database: &Database) {
-        let left = async { db::worker::leave(&database.client().await?, self.id).await };
+    /// Tells the database that this worker is gone. Another one of its name lives if its last heartbeat was no longer than `lately` ago.
+    pub async fn leave(&self, database: &Database, lately: Duration) {
+        let left = async { db::worker::leave(&database.client().await?, self.id, lately).await };
         // A row that stays is swept later.
         if let Ok(Err(error)) = tokio::time::timeout(Duration::from_secs(2), left).await {
             events::leave_failed(&error.to_string());

@@ -66,7 +66,7 @@ fn main() -> ExitCode {
         Some(Command::Admin(args)) => return ask(&args, &cli.sources),
         Some(Command::Schema(Schema::Configuration)) => return describe(),
         Some(Command::Schema(Schema::Metrics)) => {
-            println!("{:#}", shared::metric::document());
+            shared::say!("{:#}", shared::metric::document());
             return Exit::Done.into();
         }
         Some(command) => command,
@@ -95,7 +95,7 @@ fn main() -> ExitCode {
 fn describe() -> ExitCode {
     let mut settings = Settings::nothing();
     Config::from(&mut settings, &Sources::default());
-    println!("{}", serde_json::json!(Part::new("worker", settings)));
+    shared::say!("{}", serde_json::json!(Part::new("worker", settings)));
     Exit::Done.into()
 }
 

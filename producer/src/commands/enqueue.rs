@@ -77,7 +77,7 @@ pub(super) async fn run(database: &Database, args: Args) -> Result<Exit, Failure
     let id = message.id;
     let is_new = enqueue(database, message, args.priority).await?;
     if !args.json {
-        println!("{id} {}", if is_new { "enqueued" } else { "is already known: it runs once" });
+        shared::say!("{id} {}", if is_new { "enqueued" } else { "is already known: it runs once" });
     }
     if !args.wait && !args.json {
         return Ok(Exit::Done);

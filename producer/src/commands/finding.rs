@@ -48,7 +48,7 @@ impl Finding {
 
     pub(super) fn print(&self, as_json: bool) -> anyhow::Result<()> {
         if as_json {
-            println!("{}", serde_json::to_string(self).context("printing the answer")?);
+            shared::say!("{}", serde_json::to_string(self).context("printing the answer")?);
             return Ok(());
         }
         let mut line = format!("{} {}", self.id, self.state);
@@ -56,15 +56,15 @@ impl Finding {
             let (seconds, bytes) = (terminal::seconds(seconds), terminal::bytes(bytes));
             line = format!("{line}: {outcome} after {seconds}, {bytes}");
         }
-        println!("{line}");
+        shared::say!("{line}");
         if let Some(error) = &self.error {
-            println!("{error}");
+            shared::say!("{error}");
         }
         if let Some(figures) = self.detail.as_ref().and_then(figures::text) {
-            println!("{figures}");
+            shared::say!("{figures}");
         }
         if let Some(waiting_for) = self.detail.as_ref().and_then(|detail| detail.get("waiting_for")) {
-            println!("waits for {}", waiting_for.as_str().unwrap_or_default());
+            shared::say!("waits for {}", waiting_for.as_str().unwrap_or_default());
         }
         Ok(())
     }

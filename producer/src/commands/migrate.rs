@@ -11,12 +11,12 @@ pub(super) async fn run(database: &Database) -> Result<Exit, Failure> {
     let created = upkeep::create_partitions(database).await?;
     applied.extend(created.into_iter().map(|created| created.name));
     match migration::standing(database).await? {
-        newer @ Standing::Newer { .. } => println!("{newer}: nothing was migrated"),
-        Standing::Current | Standing::Older { .. } if applied.is_empty() => println!("up to date"),
+        newer @ Standing::Newer { .. } => shared::say!("{newer}: nothing was migrated"),
+        Standing::Current | Standing::Older { .. } if applied.is_empty() => shared::say!("up to date"),
         Standing::Current | Standing::Older { .. } => {}
     }
     for name in applied {
-        println!("applied {name}");
+        shared::say!("applied {name}");
     }
     Ok(Exit::Done)
 }

@@ -1,24 +1,14 @@
 //! How values are shown to people.
 
-use std::io::Write as _;
-
 use anyhow::Context as _;
 use chrono::{DateTime, SecondsFormat, Utc};
 use serde_json::Value;
 use shared::db::readable::Readable;
 use shared::terminal;
+pub(super) use shared::terminal::print;
 
 /// The longest text that a table's cell shows, in characters.
 pub(super) const CELL: usize = 100;
-
-/// Writes to standard output; a reader that has seen enough, such as `head`, is no error.
-pub(super) fn print(text: &str) -> anyhow::Result<()> {
-    let mut output = std::io::stdout().lock();
-    match writeln!(output, "{}", text.trim_end()).and_then(|()| output.flush()) {
-        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
-        written => written.context("writing to standard output"),
-    }
-}
 
 pub(super) fn print_json(value: &impl serde::Serialize) -> anyhow::Result<()> {
     print(&serde_json::to_string(value).context("printing the answer")?)

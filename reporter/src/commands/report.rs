@@ -1,6 +1,5 @@
 //! `reporter report`: the reports that were made.
 
-use std::io::Write as _;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -149,18 +148,9 @@ async fn save<C: GenericClient>(
     };
     match out {
         Some(path) => std::fs::write(path, file.content).with_context(|| path.display().to_string())?,
-        None => write(&file.content)?,
+        None => terminal::write(&file.content)?,
     }
     Ok(ExitCode::SUCCESS)
-}
-
-/// Writes bytes as they are; a reader that has seen enough is no error.
-fn write(content: &[u8]) -> anyhow::Result<()> {
-    let mut output = std::io::stdout().lock();
-    match output.write_all(content).and_then(|()| output.flush()) {
-        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
-        written => written.context("writing to standard output"),
-    }
 }
 
 async fn list<C: GenericClient>(client: &C, args: &List) -> anyhow::Result<ExitCode> {

@@ -16,6 +16,7 @@ use super::profile::Format;
 use crate::exit::BadInput;
 use crate::settings::{Settings, Sources};
 use crate::telemetry::Filters;
+use crate::terminal;
 
 /// What is asked of a process that runs.
 #[derive(Debug, Args)]
@@ -49,7 +50,7 @@ enum What {
         /// svg: a flame graph for browsers; pprof: for the tool of that name; by the file's ending when absent
         #[arg(long)]
         format: Option<Format>,
-        /// Where it is written
+        /// Where it is written; `-` is standard output
         #[arg(long, value_name = "FILE")]
         out: PathBuf,
     },
@@ -90,9 +91,13 @@ pub async fn run(args: &AdminArgs, sources: &Sources) -> anyhow::Result<()> {
                 if out.extension().is_some_and(|is| is == "svg") { Format::Svg } else { Format::Pprof };
             let format = format.unwrap_or(by_name);
             let profile = get(&format!("/profile?seconds={seconds}&format={format}")).await?;
+            if out.as_os_str() == "-" {
+                eprintln!("{}", shown::written(out, profile.len(), *seconds, format));
+                return terminal::write(&profile);
+            }
             std::fs::write(out, &profile).with_context(|| out.display().to_string())?;
             let text = || shown::written(out, profile.len(), *seconds, format);
-            println!("{}", if args.json { shown::written_json(out, profile.len()) } else { text() });
+            crate::say!("{}", if args.json { shown::written_json(out, profile.len()) } else { text() });
             Ok(())
         }
     }
@@ -106,7 +111,7 @@ fn configured(sources: &Sources) -> anyhow::Result<PathBuf> {
 
 fn show<T: DeserializeOwned>(json: bool, answer: &Bytes, shown: impl Fn(&T) -> String) -> anyhow::Result<()> {
     let text = if json { String::from_utf8_lossy(answer).into_owned() } else { shown(&read(answer)?) };
-    println!("{}", text.trim_end());
+    crate::say!("{}", text.trim_end());
     Ok(())
 }
 

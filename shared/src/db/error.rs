@@ -16,8 +16,13 @@ pub enum Error {
     #[error("DATABASE_URL: {0}")]
     Url(String),
     /// No connection could be had.
-    #[error("no database connection: {}", describe_pool(.0))]
-    Pool(PoolError),
+    #[error("no connection to the database at {place}: {}", describe_pool(.error))]
+    Pool {
+        /// Which database, and as whom.
+        place: String,
+        /// Why not.
+        error: PoolError,
+    },
     /// All connections of the process stayed busy.
     #[error(
         "no database connection: all {size} stayed busy for {} (raise database.pool_size, or look for what holds them)",
@@ -57,19 +62,13 @@ impl From<tokio_postgres::Error> for Error {
     }
 }
 
-impl From<PoolError> for Error {
-    fn from(error: PoolError) -> Self {
-        Self::Pool(error)
-    }
-}
-
 impl Error {
     /// Whether the rows of the statement are at fault, so that it fails whenever it is tried: bad data, a broken
     /// constraint, a limit. Everything else, also a missing table or a read-only server, can be mended without them.
     #[must_use]
     pub fn blames_the_rows(&self) -> bool {
         match self {
-            Self::Pool(_)
+            Self::Pool { .. }
             | Self::Url(_)
             | Self::Exhausted { .. }
             | Self::TimedOut(_)

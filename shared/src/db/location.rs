@@ -92,6 +92,23 @@ impl Location {
         Ok(Self { config, tls: Some(MakeRustlsConnect::new(client)) })
     }
 
+    /// Which database it is, and as whom: `HOST:PORT/DATABASE as USER`.
+    pub(super) fn place(&self) -> String {
+        let ports = self.config.get_ports();
+        let hosts = self.config.get_hosts().iter().enumerate().map(|(place, host)| {
+            let host = match host {
+                Host::Tcp(name) => name.clone(),
+                #[cfg(unix)]
+                Host::Unix(path) => path.display().to_string(),
+            };
+            format!("{host}:{}", ports.get(place).or(ports.first()).copied().unwrap_or(5432))
+        });
+        let hosts: Vec<String> = hosts.collect();
+        let (name, user) =
+            (self.config.get_dbname().unwrap_or_default(), self.config.get_user().unwrap_or_default());
+        format!("{}/{name} as {user}", hosts.join(","))
+    }
+
     /// What opens connections.
     pub(super) fn manager(&self, config: ManagerConfig) -> Manager {
         match &self.tls {

@@ -180,19 +180,34 @@ pub async fn newest_complete<C: GenericClient>(client: &C) -> Result<Vec<Newest>
         .collect()
 }
 
-/// A job's restore points that can be read now, the newest first; of one moment, in the order of the job's
+/// Which restore points are wanted; all where nothing is said.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Wanted {
+    /// Only this one.
+    pub id: Option<RestorePointId>,
+    /// Those whose data is not later.
+    pub at: Option<DateTime<Utc>>,
+}
+
+/// A job's restore points that can be read now, the newest first, at most 100; of one moment, in the order of the job's
 /// targets.
-pub async fn reachable<C: GenericClient>(client: &C, job: JobId) -> Result<Vec<RestorePoint>, Error> {
+pub async fn reachable<C: GenericClient>(
+    client: &C,
+    job: JobId,
+    wanted: Wanted,
+) -> Result<Vec<RestorePoint>, Error> {
     let statement = statement!(
         "restore_point.reachable",
         format!(
             "{COLUMNS} join target t on t.id = r.target_id
              left join job_target jt on jt.job_id = r.job_id and jt.target_id = r.target_id
          where r.job_id = $1 and r.forgotten_at is null and not r.reported and t.state = 'attached'
+             and ($2::uuid is null or r.id = $2) and ($3::timestamptz is null or r.data_time <= $3)
          order by r.data_time desc, jt.position limit 100"
         )
     );
-    statement.query(client, &[&job.0]).await?.iter().map(point).collect()
+    let id = wanted.id.map(|id| id.0);
+    statement.query(client, &[&job.0, &id, &wanted.at]).await?.iter().map(point).collect()
 }
 
 fn point(row: &tokio_postgres::Row) -> Result<RestorePoint, Error> {

@@ -140,14 +140,16 @@ pub async fn lock_shares(transaction: &Transaction<'_>) -> Result<(), Error> {
     Ok(())
 }
 
-/// Takes a worker out that ends as it should, and with it those in whose place it had started: they are missed no more.
-pub async fn leave<C: GenericClient>(client: &C, worker: WorkerId) -> Result<(), Error> {
+/// Takes a worker out that ends as it should, and with it those in whose place it had started: they are missed no more. Others of its name
+/// that were heard of within `lately` stay.
+pub async fn leave<C: GenericClient>(client: &C, worker: WorkerId, lately: Duration) -> Result<(), Error> {
     let statement = statement!(
         "worker.leave",
         "delete from worker w using worker own
-         where own.id = $1 and (w.id = own.id or w.name = own.name and w.seen_at < own.started_at)"
+         where own.id = $1 and (w.id = own.id or w.name = own.name and w.seen_at < own.started_at
+             and w.seen_at < now() - make_interval(secs => $2))"
     );
-    statement.execute(client, &[&worker.0]).await?;
+    statement.execute(client, &[&worker.0, &lately.as_secs_f64()]).await?;
     Ok(())
 }
 

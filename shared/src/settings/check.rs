@@ -1,7 +1,5 @@
 //! `--check-config`: what a process would use, and all that is wrong with it, without any server.
 
-use std::io::{ErrorKind, Write as _};
-
 use serde::Serialize;
 
 use super::Settings;
@@ -61,14 +59,12 @@ impl Check {
         };
         let exit = if report.ok { Exit::Done } else { Exit::BadInput };
         let shown = if self.json { serde_json::json!(report).to_string() } else { text(&report) };
-        let mut output = std::io::stdout().lock();
-        match writeln!(output, "{shown}").and_then(|()| output.flush()) {
-            // A reader that has seen enough, such as `head`, is no error.
-            Err(error) if error.kind() != ErrorKind::BrokenPipe => {
-                eprintln!("error: writing to standard output: {error}");
+        match terminal::print(&shown) {
+            Ok(()) => exit,
+            Err(error) => {
+                eprintln!("error: {error:#}");
                 Exit::Failed
             }
-            _ => exit,
         }
     }
 }

@@ -62,7 +62,7 @@ impl Value for Duration {
     const KIND: &'static str = "a time such as 30s or 5m";
 
     fn read(text: &str) -> Result<Self, String> {
-        humantime::parse_duration(text).map_err(|error| error.to_string())
+        humantime::parse_duration(text).map_err(|error| format!("is not {}: {error}", Self::KIND))
     }
 
     fn show(&self) -> String {
@@ -121,8 +121,8 @@ as_text! {
     String: "a text";
 }
 
-fn parse<T: FromStr<Err: Display>>(text: &str) -> Result<T, String> {
-    text.parse().map_err(|error: T::Err| error.to_string())
+fn parse<T: FromStr<Err: Display> + Value>(text: &str) -> Result<T, String> {
+    text.parse().map_err(|error: T::Err| format!("is not {}: {error}", T::KIND))
 }
 
 /// Says which values a range has; `None` where it has all.

@@ -25,7 +25,7 @@ fn everything_wrong_is_reported_at_once_with_its_key() {
     settings.secret(named("some_url"));
     let message = settings.finish().unwrap_err().to_string();
     for part in [
-        "--set pools.backup.slots: invalid digit",
+        "--set pools.backup.slots: is not a number: invalid digit",
         "--set colour: is unknown",
         "--set: write it as KEY=VALUE",
         "--set: what stands before the first = is no key",

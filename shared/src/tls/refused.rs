@@ -54,6 +54,9 @@ fn reason(certificate: &Certificate, server: &str, why: &CertificateError) -> St
             "is issued by {issuer}, which is not trusted, or the server does not send the certificates in between: \
              name the authority's file in tls.ca"
         ),
+        CertificateError::BadSignature => format!(
+            "is issued by {issuer}, and signed by another key than the one of that name in tls.ca: is that an older ca.crt?"
+        ),
         other => format!("is not accepted: {other}"),
     }
 }
@@ -108,6 +111,7 @@ mod tests {
         let own = certificate("CN=db", "CN=db");
         for (certificate, why, said) in [
             (&ours, CertificateError::Expired, "expired at 2026-02-01T00:00:00Z"),
+            (&ours, CertificateError::BadSignature, "by CN=Our CA, and signed by another key"),
             (&ours, CertificateError::NotValidYet, "from 2026-01-01T00:00:00Z on"),
             (&ours, CertificateError::NotValidForName, "for db.example.org, 10.0.0.7, and not for localhost"),
             (&ours, CertificateError::UnknownIssuer, "issued by CN=Our CA, which is not trusted"),

@@ -68,6 +68,22 @@ async fn a_worker_that_is_gone_is_told_of_until_another_one_takes_its_place() {
 }
 
 #[tokio::test]
+async fn a_worker_that_ends_takes_no_living_one_of_its_name_along() {
+    let world = World::new().await;
+    // Its heartbeats are so rare that the second begins and ends between two of them.
+    let rare = [("HOLDFAST_LEASE", "5m"), ("HOLDFAST_HEARTBEAT", "60s")];
+    let first = world.start("worker", "first", &[&rare[..], &[("HOLDFAST_NAME", "same")]].concat());
+    let seen = "select count(*) from worker where name = 'same'";
+    eventually("the first is there", async || (world.number(seen).await == 1).then_some(())).await;
+    let second = world.start("worker", "second", &[&rare[..], &[("HOLDFAST_NAME", "same")]].concat());
+    eventually("the second is there", async || (world.number(seen).await == 2).then_some(())).await;
+    world.stop(second).await;
+    assert_eq!(world.number(seen).await, 1);
+    world.stop(first).await;
+    assert_eq!(world.number(seen).await, 0);
+}
+
+#[tokio::test]
 async fn that_no_producer_is_there_is_told_of_until_one_is() {
     let watched = Watched::new(&json!({ "producer_lost": { "for": "1s" } })).await;
     let world = &watched.world;

@@ -42,9 +42,9 @@ struct Pool {
 pub async fn run(args: &PoolsArgs, config: &Config, database: &Database) -> anyhow::Result<()> {
     let pools = pools(config, database).await?;
     if args.json {
-        println!("{}", serde_json::to_string(&pools)?);
+        shared::say!("{}", serde_json::to_string(&pools)?);
     } else {
-        println!("{}", table(&pools, clock::now()));
+        shared::say!("{}", table(&pools, clock::now()));
     }
     Ok(())
 }

@@ -4,18 +4,21 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
+use chrono::{DateTime, Utc};
 use shared::db;
 use shared::db::Database;
 use shared::db::repository_lock::{Holder, Refused};
-use shared::db::restore_point::RestorePoint;
+use shared::db::restore_point::{RestorePoint, Wanted};
 use shared::db::target::StoredTarget;
 use shared::exit::BadInput;
 use shared::job::JobName;
 use shared::target::TargetName;
 use shared::task::{Ended, Epoch, TaskId};
 use shared::terminal;
+use shared::work::RestorePointId;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
 
 use crate::engine::clock::BootInstant;
 use crate::engine::parent::Engine;
@@ -36,6 +39,12 @@ pub struct RestoreArgs {
     /// From this target; by default from the first in reach that has the newest restore point
     #[arg(long)]
     target: Option<TargetName>,
+    /// The newest restore point whose data is from this moment or before, such as 2026-11-27T08:00:00Z
+    #[arg(long, value_name = "MOMENT", conflicts_with = "restore_point")]
+    at: Option<DateTime<Utc>>,
+    /// This restore point, by its id
+    #[arg(long, value_name = "ID")]
+    restore_point: Option<Uuid>,
     /// Into this directory, which must be empty or not exist yet
     #[arg(long, value_name = "DIR")]
     into: PathBuf,
@@ -44,7 +53,7 @@ pub struct RestoreArgs {
     json: bool,
 }
 
-/// Restores the newest restore point.
+/// Restores the newest restore point, or the one that is named.
 ///
 /// # Errors
 /// What keeps it from being restored, in words for a person.
@@ -75,13 +84,21 @@ async fn choose(args: &RestoreArgs, database: &Database) -> anyhow::Result<Resto
     let client = database.client().await?;
     let jobs = db::job::resolve(&client, &[&args.job]).await?;
     let job = jobs.get(&args.job).ok_or_else(|| BadInput(format!("no job is named {}", args.job)))?;
-    let mut points = db::restore_point::reachable(&client, job.id).await?;
+    let wanted = Wanted { id: args.restore_point.map(RestorePointId), at: args.at };
+    let mut points = db::restore_point::reachable(&client, job.id, wanted).await?;
     if let Some(name) = &args.target {
         let target = db::target::by_name(&client, name).await?;
         let target = target.ok_or_else(|| BadInput(format!("no target is named {name}")))?;
         points.retain(|point| point.target == target.id);
     }
-    points.into_iter().next().with_context(|| format!("no restore point of {} is in reach", args.job))
+    points.into_iter().next().with_context(|| {
+        let such = match (args.restore_point, args.at) {
+            (Some(id), _) => format!(" with the id {id}"),
+            (None, Some(at)) => format!(" from {at} or before"),
+            (None, None) => String::new(),
+        };
+        format!("no restore point of {}{such} is in reach", args.job)
+    })
 }
 
 async fn lock(database: &Database, point: &RestorePoint, holder: Holder) -> anyhow::Result<StoredTarget> {
@@ -118,10 +135,10 @@ async fn restore(args: &RestoreArgs, point: &RestorePoint, stored: &StoredTarget
             "data_time": point.data_time, "into": into, "files": result.files, "bytes": result.bytes,
             "seconds": result.seconds,
         });
-        println!("{facts}");
+        shared::say!("{facts}");
     } else {
         let size = terminal::bytes(i64::try_from(result.bytes).unwrap_or(i64::MAX));
-        println!(
+        shared::say!(
             "restored {} files, {size}, of {} from {} in {}, as of {}",
             result.files,
             args.job,

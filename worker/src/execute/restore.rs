@@ -3,7 +3,7 @@
 use serde_json::json;
 use shared::db;
 use shared::db::execution::Volume;
-use shared::db::restore_point::RestorePoint;
+use shared::db::restore_point::{RestorePoint, Wanted};
 use shared::target::TargetName;
 use shared::task::Ended;
 use shared::work::RestoreParams;
@@ -56,7 +56,8 @@ async fn choose(
         }
         (None, None) => {
             let client = attempt.worker.database.client().await.map_err(retry)?;
-            let reachable = db::restore_point::reachable(&client, plan.job.id).await.map_err(retry)?;
+            let reachable =
+                db::restore_point::reachable(&client, plan.job.id, Wanted::default()).await.map_err(retry)?;
             let newest = reachable.into_iter().next();
             newest.ok_or_else(|| refuse("no restore point of the job can be reached"))?
         }

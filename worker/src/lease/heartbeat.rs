@@ -41,7 +41,7 @@ impl Leases {
                     () = stop.cancelled() => {}
                 }
                 if tokio::time::timeout(every, stop.cancelled()).await.is_ok() {
-                    break identity.leave(database).await;
+                    break identity.leave(database, every * 3).await;
                 }
             }
         };

@@ -7,6 +7,7 @@ use chrono::{TimeDelta, Utc};
 use deadpool_postgres::GenericClient;
 use serde::Serialize;
 use shared::db::execution::{self, Xact};
+use shared::db::restore_point::Wanted;
 use shared::db::task::Which;
 use shared::db::{
     Database, compliance, dead_task, job, partition, restore_point, running, target, task, worker,
@@ -124,7 +125,9 @@ impl Query {
             Self::TaskState => _ = task::state(client, sample.task).await?,
             Self::DeadList => _ = dead_task::list(client, &dead_task::Filter::default(), false, 100).await?,
             Self::NewestPoint => _ = restore_point::newest(client, sample.job, sample.target).await?,
-            Self::ReachablePoints => _ = restore_point::reachable(client, sample.job).await?,
+            Self::ReachablePoints => {
+                _ = restore_point::reachable(client, sample.job, Wanted::default()).await?;
+            }
             Self::WithPointsOn => _ = job::with_points_on(client, &"load".parse()?).await?,
         }
         Ok(())

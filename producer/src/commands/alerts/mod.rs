@@ -60,7 +60,7 @@ async fn acknowledge(database: &Database, args: &Ack) -> Result<Exit, Failure> {
     let transaction = client.transaction().await?;
     alerts::acknowledge(&transaction, AlertId(args.id), known, &actor()).await?;
     transaction.commit().await?;
-    println!("alert {} is acknowledged", args.id);
+    shared::say!("alert {} is acknowledged", args.id);
     Ok(Exit::Done)
 }
 
@@ -69,7 +69,7 @@ async fn unacknowledge(database: &Database, id: AlertId) -> Result<Exit, Failure
     let transaction = client.transaction().await?;
     alerts::unacknowledge(&transaction, id, &actor()).await?;
     transaction.commit().await?;
-    println!("alert {id} is not acknowledged any more");
+    shared::say!("alert {id} is not acknowledged any more");
     Ok(Exit::Done)
 }
 
@@ -78,6 +78,6 @@ async fn unsilence(database: &Database, id: SilenceId) -> Result<Exit, Failure> 
     let transaction = client.transaction().await?;
     alerts::unsilence(&transaction, id, &actor()).await?;
     transaction.commit().await?;
-    println!("silence {id} is over");
+    shared::say!("silence {id} is over");
     Ok(Exit::Done)
 }

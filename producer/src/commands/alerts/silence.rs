@@ -46,7 +46,7 @@ pub(super) async fn run(database: &Database, args: Args) -> Result<Exit, Failure
     let transaction = client.transaction().await?;
     let silence = alerts::silence(&transaction, &matcher, lasts.into(), &why, &actor()).await?;
     transaction.commit().await?;
-    println!("silence {} is until {}", silence.id, shown::moment(silence.ends_at));
+    shared::say!("silence {} is until {}", silence.id, shown::moment(silence.ends_at));
     Ok(Exit::Done)
 }
 

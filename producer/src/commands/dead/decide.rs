@@ -100,7 +100,7 @@ async fn decide(
     if selection.ids.is_empty() {
         let counts = format!("{} dead tasks and {} dead letters", tasks.len(), held.len());
         if tasks.is_empty() && held.is_empty() {
-            println!("nothing matches");
+            shared::say!("nothing matches");
             return Ok(Exit::Done);
         }
         if !selection.yes {
@@ -109,7 +109,7 @@ async fn decide(
                 "{counts} match; nothing was done. Add --yes to {verb} them"
             )));
         }
-        println!("{counts} match");
+        shared::say!("{counts} match");
     }
     let actor = actor();
     let mut report = Report { deed, exit: Exit::Done };
@@ -139,7 +139,7 @@ struct Report {
 impl Report {
     fn tell(&mut self, id: &str, outcome: Outcome) {
         match outcome {
-            Ok(done) => println!("{id} {done}"),
+            Ok(done) => shared::say!("{id} {done}"),
             Err(why) => {
                 eprintln!("{id} was not {}: {why}", self.deed.participle());
                 self.exit = Exit::Failed;

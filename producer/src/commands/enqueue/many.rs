@@ -256,16 +256,16 @@ impl Summary {
     fn tell(&self, as_json: bool) -> Result<(), Failure> {
         let Self { lines, enqueued, known, refused, without_id, dry_run } = self;
         if as_json {
-            println!("{}", serde_json::to_string(self).map_err(anyhow::Error::new)?);
+            shared::say!("{}", serde_json::to_string(self).map_err(anyhow::Error::new)?);
             return Ok(());
         }
         let would = if *dry_run { "would be enqueued" } else { "enqueued" };
-        println!("{lines} lines: {enqueued} {would}, {known} known already, {refused} refused");
+        shared::say!("{lines} lines: {enqueued} {would}, {known} known already, {refused} refused");
         if *without_id > 0 {
-            println!("{without_id} have no id of their own: they are new tasks each time");
+            shared::say!("{without_id} have no id of their own: they are new tasks each time");
         }
         if *refused > 0 && !dry_run {
-            println!("what was not refused is enqueued");
+            shared::say!("what was not refused is enqueued");
         }
         Ok(())
     }

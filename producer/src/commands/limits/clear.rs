@@ -12,8 +12,8 @@ pub(super) async fn run(database: &Database, key: &Key, definitions: bool) -> Re
     let after = limits::clear(&transaction, key, definitions, &actor()).await?;
     transaction.commit().await?;
     match after {
-        Some(_) => println!("{key} is limited as the definitions say"),
-        None => println!("{key} is not limited any more"),
+        Some(_) => shared::say!("{key} is limited as the definitions say"),
+        None => shared::say!("{key} is not limited any more"),
     }
     Ok(Exit::Done)
 }

@@ -107,7 +107,7 @@ pub(super) async fn run(database: &Database, args: &Args) -> Result<Exit, Failur
     let limit = args.fit(limit);
     limits::set(&transaction, key, limit, &actor()).await?;
     transaction.commit().await?;
-    println!("{key}: {limit}");
+    shared::say!("{key}: {limit}");
     Ok(Exit::Done)
 }
 

@@ -37,7 +37,7 @@ pub(super) async fn run(database: &Database, args: &Args) -> Result<Exit, Failur
         if ended || Instant::now() >= deadline {
             progress.clear();
             if ended {
-                println!("{} runs nothing any more", which.name());
+                shared::say!("{} runs nothing any more", which.name());
                 return Ok(Exit::Done);
             }
             eprintln!("{} still runs {running} tasks: it goes on draining", which.name());

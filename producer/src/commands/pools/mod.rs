@@ -67,7 +67,7 @@ async fn tell(database: &Database, which: &Which, state: PoolState) -> Result<Ex
     let transaction = client.transaction().await?;
     pools::change(&transaction, which.of(), change, &actor()).await?;
     transaction.commit().await?;
-    println!("{} is {state} within 2 s", which.name());
+    shared::say!("{} is {state} within 2 s", which.name());
     Ok(Exit::Done)
 }
 
@@ -76,6 +76,6 @@ async fn resume(database: &Database, which: &Which) -> Result<Exit, Failure> {
     let transaction = client.transaction().await?;
     pools::resume(&transaction, which.of(), &actor()).await?;
     transaction.commit().await?;
-    println!("{} goes on within 2 s", which.name());
+    shared::say!("{} goes on within 2 s", which.name());
     Ok(Exit::Done)
 }

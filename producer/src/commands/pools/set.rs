@@ -52,6 +52,6 @@ pub(super) async fn run(database: &Database, args: &Args) -> Result<Exit, Failur
         operations::pools::change(&transaction, which.of(), change, &actor()).await?;
     }
     transaction.commit().await.map_err(db::Error::from)?;
-    println!("{} changes within 2 s", which.name());
+    shared::say!("{} changes within 2 s", which.name());
     Ok(Exit::Done)
 }

@@ -80,10 +80,10 @@ async fn pause(database: &Database, which: &Which, is_paused: bool) -> Result<Ex
     let schedules::Which { kind, name } = found;
     transaction.commit().await?;
     match (schedules, is_paused) {
-        (1, true) => println!("the {kind} schedule of {name} is paused"),
-        (1, false) => println!("the {kind} schedule of {name} goes on"),
-        (_, true) => println!("the {schedules} {kind} schedules of {name} are paused"),
-        (_, false) => println!("the {schedules} {kind} schedules of {name} go on"),
+        (1, true) => shared::say!("the {kind} schedule of {name} is paused"),
+        (1, false) => shared::say!("the {kind} schedule of {name} goes on"),
+        (_, true) => shared::say!("the {schedules} {kind} schedules of {name} are paused"),
+        (_, false) => shared::say!("the {schedules} {kind} schedules of {name} go on"),
     }
     Ok(Exit::Done)
 }
@@ -95,7 +95,7 @@ async fn run_now(database: &Database, which: &Which) -> Result<Exit, Failure> {
     let tasks = schedules::run_now(&transaction, found, &actor()).await?;
     transaction.commit().await?;
     for task in tasks {
-        println!("{task} enqueued");
+        shared::say!("{task} enqueued");
     }
     Ok(Exit::Done)
 }

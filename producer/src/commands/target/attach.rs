@@ -19,7 +19,7 @@ pub(super) async fn run(database: &Database, name: &TargetName) -> Result<Exit, 
     // What is listed now proves that it came back whole.
     let probes = probes::enqueue(&transaction, name).await?;
     transaction.commit().await?;
-    println!("{name} is attached: woke {woken} waiting tasks, enqueued {} probes", probes.len());
+    shared::say!("{name} is attached: woke {woken} waiting tasks, enqueued {} probes", probes.len());
     Ok(Exit::Done)
 }
 

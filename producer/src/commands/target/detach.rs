@@ -148,14 +148,14 @@ impl Detach<'_> {
         let name = self.name;
         let since = db::now(&self.database.client().await?).await?;
         let deadline = Instant::now() + self.timeout;
-        println!(
+        shared::say!(
             "{name} is detached: take the medium away now. Waiting until a worker's probe cannot reach it.."
         );
         let mut pause = FIRST_PAUSE;
         loop {
             let (probes, round) = self.probe_all(deadline).await?;
             if probes.is_empty() {
-                println!("It holds no restore points: there is nothing to confirm.");
+                shared::say!("It holds no restore points: there is nothing to confirm.");
                 return Ok(Exit::Done);
             }
             // A medium that is being pulled may break a probe; the next one finds it away.
@@ -163,7 +163,7 @@ impl Detach<'_> {
                 eprintln!("{error:#}");
             }
             if self.is_away(target, &probes, since).await? {
-                println!("confirmed: out of reach");
+                shared::say!("confirmed: out of reach");
                 return Ok(Exit::Done);
             }
             if Instant::now() >= deadline {

@@ -10,7 +10,7 @@ use crate::commands::{Exit, Failure};
 pub(super) async fn run(database: &Database, as_json: bool) -> Result<Exit, Failure> {
     let targets = db::target::all(&database.client().await?).await?;
     if as_json {
-        println!("{}", Value::Array(targets.iter().map(object).collect()));
+        shared::say!("{}", Value::Array(targets.iter().map(object).collect()));
         return Ok(Exit::Done);
     }
     let mut table =
@@ -27,7 +27,7 @@ pub(super) async fn run(database: &Database, as_json: bool) -> Result<Exit, Fail
             &target.repository,
         ]);
     }
-    println!("{table}");
+    shared::say!("{table}");
     Ok(Exit::Done)
 }
 

@@ -37,9 +37,9 @@ pub(super) async fn run(database: &Database, args: &Args) -> Result<Exit, Failur
     let (mut exit, mut asked) = (Exit::Done, Vec::new());
     for id in ids {
         match tasks::cancel(database, id, &actor).await {
-            Ok(Cancelled::Ended) => println!("{id} cancelled"),
+            Ok(Cancelled::Ended) => shared::say!("{id} cancelled"),
             Ok(Cancelled::Asked) => {
-                println!("{id} is being ended by its worker");
+                shared::say!("{id} is being ended by its worker");
                 asked.push(id);
             }
             Err(Refused::Database(error)) => return Err(error.into()),
@@ -67,7 +67,7 @@ async fn until_ended(database: &Database, id: TaskId, deadline: Instant) -> Resu
     progress.clear();
     match state? {
         State::Cancelled => {
-            println!("{id} cancelled");
+            shared::say!("{id} cancelled");
             Ok(Exit::Done)
         }
         State::Queued { .. } | State::Running { .. } => {

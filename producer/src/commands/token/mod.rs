@@ -94,6 +94,6 @@ async fn revoke(database: &Database, name: &str) -> Result<Exit, Failure> {
     let transaction = client.transaction().await?;
     let token = tokens::revoke(&transaction, name, &actor()).await?;
     transaction.commit().await?;
-    println!("{name} ({}) is revoked", token.id);
+    shared::say!("{name} ({}) is revoked", token.id);
     Ok(Exit::Done)
 }
