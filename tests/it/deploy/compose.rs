@@ -68,6 +68,7 @@ async fn the_compose_file_is_valid_and_each_service_is_bounded_locked_down_and_w
         assert_eq!(services[name]["environment"]["DATABASE_URL_FILE"], "/run/secrets/database_url", "{name}");
     }
     assert_eq!(services["producer"]["scale"], 2);
+    assert_eq!(services["worker"]["scale"], 1, "HOLDFAST_WORKERS says more");
     for name in ["maintenance", "producer", "reporter", "worker"] {
         assert!(list(&services[name]["tmpfs"])[0].starts_with("/tmp:"), "{name}");
         assert_eq!(services[name]["environment"]["HOLDFAST_ADMIN_SOCKET"], "/tmp/admin.sock", "{name}");

@@ -198,3 +198,57 @@ async fn urls_and_certificates_follow_a_host_that_is_given_later_and_keep_it() {
     generate(directory.path(), &[]).await;
     assert_eq!(contents(directory.path()), before, "a run without the variables leads nobody back");
 }
+
+#[tokio::test]
+async fn urls_keep_their_ports_and_what_somebody_wrote_into_them() {
+    let directory = tempfile::tempdir().unwrap();
+    generate(directory.path(), &[("POSTGRES_PORT", "6432"), ("RABBITMQ_PORT", "35671")]).await;
+    let url = |name: &str| std::fs::read_to_string(directory.path().join(name)).unwrap();
+    assert!(
+        url("worker_database_url").ends_with("@postgres:6432/holdfast?sslmode=verify-full\n"),
+        "{}",
+        url("worker_database_url")
+    );
+    assert!(url("worker_amqp_url").ends_with("@rabbitmq:35671/holdfast\n"), "{}", url("worker_amqp_url"));
+
+    // The files are read-only, also for their owner.
+    let replace = |name: &str, written: &str| {
+        let file = directory.path().join(name);
+        std::fs::remove_file(&file).unwrap();
+        std::fs::write(&file, written).unwrap();
+    };
+    // Servers without TLS on a private network, as an operator writes them.
+    for user in ["owner", "worker", "reporter"] {
+        let name = format!("{user}_database_url");
+        let written = url(&name).replace("sslmode=verify-full", "sslmode=disable&connect_timeout=5");
+        replace(&name, &written);
+    }
+    for user in ["producer", "worker", "reporter", "publisher"] {
+        let name = format!("{user}_amqp_url");
+        let written = url(&name).replace("amqps://", "amqp://").replace(":35671/", ":5672/");
+        replace(&name, &written);
+    }
+    let before = contents(directory.path());
+    generate(directory.path(), &[]).await;
+    assert_eq!(contents(directory.path()), before, "a run without the variables leaves them");
+
+    std::fs::remove_file(directory.path().join("worker_password")).unwrap();
+    generate(directory.path(), &[("POSTGRES_HOST", "db.example.org")]).await;
+    let expected = "@db.example.org:6432/holdfast?sslmode=disable&connect_timeout=5\n";
+    assert!(url("worker_database_url").ends_with(expected), "{}", url("worker_database_url"));
+    assert!(url("worker_amqp_url").starts_with("amqp://holdfast_worker:"), "{}", url("worker_amqp_url"));
+    assert!(url("worker_amqp_url").ends_with("@rabbitmq:5672/holdfast\n"), "{}", url("worker_amqp_url"));
+}
+
+#[tokio::test]
+async fn help_makes_nothing_and_an_option_that_is_not_known_is_refused() {
+    let script = repository("deploy/secrets/generate");
+    let directory = tempfile::tempdir().unwrap();
+    for help in ["-h", "--help"] {
+        let said = run(&script, &[help], directory.path(), &[], "").await;
+        assert!(said.code == 0 && said.stdout.contains("POSTGRES_PORT"), "{said:?}");
+    }
+    let said = run(&script, &["--nothing"], directory.path(), &[], "").await;
+    assert!(said.code == 2 && said.stderr.starts_with("usage: "), "{said:?}");
+    assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), 0);
+}

@@ -81,6 +81,13 @@ fn services_are_given_more_time_than_their_grace_and_their_secrets_as_files() {
                 || name.strip_suffix("_amqp_url").is_some_and(|user| script.contains(user));
             assert!(known, "{unit}: {name} is not what the script makes");
         }
+        for bound in setting(&unit_text, "BindReadOnlyPaths") {
+            let name = bound.rsplit('/').next().unwrap();
+            let expected = format!("/etc/holdfast/credentials/{name}:/run/holdfast/{name}");
+            assert_eq!(bound, expected, "{unit}: one path for every instance, and as with containers");
+            assert_eq!(setting(&unit_text, "TemporaryFileSystem"), ["/run/holdfast:ro"], "{unit}");
+            assert!(text("docker-compose.yml").contains(&format!(":/run/holdfast/{name}:ro")), "{name}");
+        }
         assert!(setting(&unit_text, "ProcSubset").is_empty(), "{unit}: no process could tell when it began");
         if let Some(socket) = environment.split("HOLDFAST_ADMIN_SOCKET=").nth(1) {
             let directory = format!("%t/{}/admin.sock", setting(&unit_text, "RuntimeDirectory")[0]);
@@ -134,5 +141,9 @@ async fn user_and_directories_are_made_as_the_units_want_them() {
         "var/lib/holdfast/repositories",
     ] {
         assert!(root.path().join(directory).is_dir(), "{directory}");
+    }
+    for name in ["targets", "channels"] {
+        let link = std::fs::read_link(root.path().join("run/holdfast").join(name)).unwrap();
+        assert_eq!(link, Path::new("/etc/holdfast/credentials").join(name));
     }
 }
