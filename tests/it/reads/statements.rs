@@ -2,7 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use harness::metrics;
+use harness::{World, metrics};
+use secrecy::ExposeSecret as _;
+use shared::access::{Bearer, Holder, Role};
+use shared::db::api_token::{self, New};
 
 use super::{LISTS, Reader, column, warmed, world_with};
 
@@ -15,12 +18,13 @@ fn key(list: &str) -> &'static str {
     }
 }
 
-/// Each route with the statements of a request that finds nothing kept: one for the version where there is one, and one for the page.
+/// Each route with the statements of a request that finds nothing kept: one for its token, one for the version where there is one, and one
+/// for the page.
 fn expected() -> BTreeMap<String, f64> {
     let counted = ["alerts", "jobs", "reports", "schedules", "targets"];
-    let mut expected = BTreeMap::from([("/api/v1/summary".to_owned(), 10.0)]);
+    let mut expected = BTreeMap::from([("/api/v1/summary".to_owned(), 11.0)]);
     for list in LISTS {
-        let statements = if counted.contains(&list) { 2.0 } else { 1.0 };
+        let statements = if counted.contains(&list) { 3.0 } else { 2.0 };
         expected.insert(format!("/api/v1/{list}"), statements);
         if list != "verdicts" {
             expected.insert(format!("/api/v1/{list}/{{{}}}", key(list)), statements);
@@ -34,6 +38,16 @@ async fn statements(reader: &Reader, route: &str) -> f64 {
     metrics(&reader.url).await.get(&name).copied().unwrap_or_default()
 }
 
+/// Somebody whose token is not remembered, as it may have been forgotten at any moment.
+async fn somebody_new(world: &World, reader: &Reader) -> Reader {
+    let bearer = Bearer::generate();
+    let name = bearer.id.to_string();
+    let new =
+        New { name: &name, role: Role::Auditor, holder: Holder::Machine, expires_at: None, by: "tests" };
+    assert!(api_token::insert(&world.database.client().await.unwrap(), &bearer, &new).await.unwrap());
+    reader.by(bearer.expose().expose_secret().to_owned())
+}
+
 async fn measured(jobs: usize) -> BTreeMap<String, f64> {
     let world = world_with(jobs).await;
     let reader = Reader::with(&world, "auditor", &[("HOLDFAST_CACHE_TTL_SUMMARY", "0s")]).await;
@@ -41,13 +55,13 @@ async fn measured(jobs: usize) -> BTreeMap<String, f64> {
     let mut measured = BTreeMap::new();
     let summary = "/api/v1/summary".to_owned();
     let before = statements(&reader, &summary).await;
-    reader.read("summary").await;
+    somebody_new(&world, &reader).await.read("summary").await;
     measured.insert(summary.clone(), statements(&reader, &summary).await - before);
     for list in LISTS {
         let route = format!("/api/v1/{list}");
         let before = statements(&reader, &route).await;
         // Nobody has asked for so many.
-        let page = reader.read(&format!("{list}?limit=499")).await;
+        let page = somebody_new(&world, &reader).await.read(&format!("{list}?limit=499")).await;
         measured.insert(route.clone(), statements(&reader, &route).await - before);
         let rows = page["items"].as_array().unwrap().len();
         assert!(
@@ -61,7 +75,7 @@ async fn measured(jobs: usize) -> BTreeMap<String, f64> {
         let id = id.as_str().map_or_else(|| id.to_string(), str::to_owned);
         let route = format!("{route}/{{{}}}", key(list));
         let before = statements(&reader, &route).await;
-        reader.read(&format!("{list}/{id}")).await;
+        somebody_new(&world, &reader).await.read(&format!("{list}/{id}")).await;
         measured.insert(route.clone(), statements(&reader, &route).await - before);
     }
     measured
